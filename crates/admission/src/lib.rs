@@ -1,0 +1,2 @@
+//! The line: decide, ask, record, permit.
+#![forbid(unsafe_code)]

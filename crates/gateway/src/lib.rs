@@ -1,0 +1,2 @@
+//! The one way out: ingress, judge, dial, carry.
+#![forbid(unsafe_code)]

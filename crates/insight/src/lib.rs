@@ -1,0 +1,2 @@
+//! Events in, story out. Pure.
+#![forbid(unsafe_code)]

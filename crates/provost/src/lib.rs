@@ -1,0 +1,2 @@
+//! The binary: it launches and speaks.
+#![forbid(unsafe_code)]

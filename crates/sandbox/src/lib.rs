@@ -1,0 +1,1 @@
+//! The kernel: confine, watch, and let go.
