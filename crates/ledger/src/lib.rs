@@ -1,2 +1,29 @@
 //! The evidence: what happened, in an order nobody can quietly change.
+//!
+//! A run's ledger is a list of [`event`]s. Each is a leaf of a Merkle tree ([`tree`]), framed into segment files, and every
+//! group of leaves that is made durable is followed by a checkpoint ([`note`]) signed by the run's own key. That key is made
+//! when the run begins, lives in the memory of the process that runs it and nowhere else, and is vouched for by the host's
+//! key. The host's own ledger, the register, says which runs there were and how long each was when it ended, so that a run
+//! that is cut short or gone shows.
+//!
+//! * [`event`]: the one schema; [`action`]: an action and its digest within it
+//! * [`tree`]: hashing and proofs, as RFC 6962 has them; [`note`]: signed checkpoints, as C2SP has them
+//! * [`writer`]: append, make durable, seal; [`reader`]: read, tell a torn tail from damage
+//! * [`host`]: the state directory: host key, register, runs, which of them were interrupted
+//! * [`verify`]: whole, or what is broken and where
+//!
+//! Without an outside witness this convinces against the agent, not against the person who owns the machine.
 #![forbid(unsafe_code)]
+
+pub mod action;
+pub mod event;
+mod hex;
+pub mod host;
+pub mod reader;
+pub mod verify;
+pub mod writer;
+
+pub use event::{Body, Event, Trust};
+pub use host::{Host, RunId};
+pub use verify::{Broken, Verified, verify};
+pub use writer::{Sealed, Stamp, WriteError, Writer};
