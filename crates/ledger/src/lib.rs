@@ -16,14 +16,29 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod chance;
 pub mod event;
+mod frame;
 mod hex;
 pub mod host;
+mod key;
+mod log;
+pub mod note;
 pub mod reader;
+mod register;
+mod run;
+mod scan;
+mod story;
+pub mod tree;
 pub mod verify;
 pub mod writer;
 
 pub use event::{Body, Event, Trust};
-pub use host::{Host, RunId};
+pub use frame::Fault;
+pub use host::{Host, HostError};
+pub use reader::Reader;
+pub use run::{Head, Run, RunId, Standing};
+pub use scan::Place;
+pub use story::Breach;
 pub use verify::{Broken, Verified, verify};
 pub use writer::{Sealed, Stamp, WriteError, Writer};

@@ -1,0 +1,118 @@
+//! What processes inside did: at the kernel and at the terminal.
+//!
+//! Owns these bodies of events. Does not own when they are written.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OsText, Reason, Verdict};
+
+/// Body of `launch`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The process id on the host.
+    pub pid: u32,
+    /// Its arguments.
+    pub argv: Vec<OsText>,
+    /// Its working directory.
+    pub cwd: OsText,
+}
+
+/// Body of `exec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The process that called exec, as the host counts.
+    pub pid: u32,
+    /// Its parent.
+    pub ppid: u32,
+    /// The program, links resolved.
+    pub program: OsText,
+    /// The arguments the kernel took.
+    pub argv: Vec<OsText>,
+    /// The working directory.
+    pub cwd: OsText,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The rules that spoke; empty where the kind's default applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+}
+
+/// Body of `program`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Where it lies, links resolved.
+    pub path: OsText,
+    /// SHA-256 of its content, in hex.
+    pub digest: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Body of `opened`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// What was opened since the last batch.
+    pub entries: Vec<OpenEntry>,
+}
+
+/// Opens of one file by one process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenEntry {
+    /// The process, as the host counts.
+    pub pid: u32,
+    /// What it was opened for.
+    pub access: Access,
+    /// The file.
+    pub path: OsText,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a file was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// To read.
+    Read,
+    /// To write, create, truncate, rename or remove.
+    Write,
+}
+
+/// Body of `denied`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// The process, as the host counts, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The kind of action: `exec`, `read`, `connect`, ..; or the system call where there is no kind for it.
+    pub what: String,
+    /// What it was about: a path, a host and port, a command.
+    pub target: OsText,
+    /// The rules that forbade it.
+    pub reasons: Vec<Reason>,
+    /// The error number the caller got; absent where it got an answer of its protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    /// Whether the caller was told why, on its standard error.
+    pub spoken: bool,
+}
+
+/// Body of `request.inside`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestInside {
+    /// What is wanted: `connect`, `read`, `exec`, `question`.
+    pub what: String,
+    /// The resource, or the question.
+    pub text: String,
+    /// The agent's justification.
+    pub why: String,
+}
+
+/// Body of `terminal.filtered`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalFiltered {
+    /// What was taken out: `clipboard`, `device`, `title`, ..
+    pub kind: String,
+    /// How often since the last event of this kind.
+    pub count: u64,
+}

@@ -1,0 +1,80 @@
+//! What reached the gateway.
+//!
+//! Owns these bodies of events. Does not own when they are written.
+
+use serde::{Deserialize, Serialize};
+
+use super::Verdict;
+
+/// Body of `connection`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The process that connected, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Host and port it wanted.
+    pub endpoint: String,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// How it reached the gateway.
+    pub ingress: Ingress,
+}
+
+/// How a connection reached the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ingress {
+    /// HTTP CONNECT.
+    Connect,
+    /// HTTP in absolute form.
+    Http,
+    /// A port of the host that policy names.
+    Port,
+    /// A socket the supervisor carried.
+    Socket,
+}
+
+/// Body of `resolved`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Host and port that were asked for.
+    pub endpoint: String,
+    /// Addresses that may be dialled, in the order found.
+    pub allowed: Vec<String>,
+    /// Addresses that may not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedAddress>,
+}
+
+/// An address that may not be dialled.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedAddress {
+    /// The address.
+    pub address: String,
+    /// Why not.
+    pub because: String,
+}
+
+/// Body of `flow`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Host and port.
+    pub endpoint: String,
+    /// Bytes from the inside out.
+    pub bytes_up: u64,
+    /// Bytes from the outside in.
+    pub bytes_down: u64,
+    /// How long it lasted, in milliseconds.
+    pub ms: u64,
+    /// The HTTP status, where it was HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The HTTP method, where it was HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The path without its query, where it was HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How it ended: `closed`, `reset`, `refused`, `limit`, ..
+    pub outcome: String,
+}

@@ -1,0 +1,224 @@
+//! A run as a whole: how it began, under what, how it ended.
+//!
+//! Owns these bodies of events. Does not own when they are written.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::OsText;
+
+/// Body of `run.opened`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunOpened {
+    /// What was asked of the agent, in the person's words; empty if nothing was said.
+    pub task: String,
+    /// On whose behalf.
+    pub principal: Principal,
+    /// The program that was started.
+    pub agent: Agent,
+    /// The workspace's root on the host.
+    pub workspace: OsText,
+    /// Where writes go.
+    pub mode: Mode,
+    /// How much is observed.
+    pub evidence: Evidence,
+    /// Whether a person attends who can be asked.
+    pub attended: bool,
+    /// The version of Provost that ran it.
+    pub provost_version: String,
+    /// The machine it ran on.
+    pub machine: Machine,
+}
+
+/// A person, as the operating system knows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// Numeric user id on the host.
+    pub uid: u32,
+    /// Login name; empty if the id has none.
+    pub name: String,
+    /// The host's name.
+    pub host: String,
+}
+
+/// An agent: the program a run governs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// The adapter that recognised it (`codex`, `claude`, ..), or `command`.
+    pub name: String,
+    /// Its version, where the adapter could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The command as given.
+    pub argv: Vec<OsText>,
+}
+
+/// The machine a run ran on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Kernel release, as `uname -r` says it.
+    pub kernel: String,
+    /// Processor architecture, as `uname -m` says it.
+    pub arch: String,
+    /// Landlock ABI the kernel offers; 0 is none.
+    pub landlock_abi: u32,
+}
+
+/// Where writes to the workspace go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Beside the workspace, until they land.
+    #[default]
+    Staged,
+    /// Into the workspace, with the earlier content kept.
+    Direct,
+}
+
+/// How much of a run is observed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// Every exec, open and connect.
+    #[default]
+    Full,
+    /// Every exec, every open for writing, every connect.
+    Writes,
+    /// Every exec and connect.
+    Exec,
+}
+
+/// Body of `environment.recorded`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentRecorded {
+    /// User name inside.
+    pub user: String,
+    /// HOME inside.
+    pub home: OsText,
+    /// Host name inside.
+    pub hostname: String,
+    /// `TZ`, or the name of the host's time zone.
+    pub timezone: String,
+    /// `LC_ALL`, else `LANG`, else `C`.
+    pub locale: String,
+    /// The environment, sorted by name.
+    pub env: Vec<EnvVar>,
+}
+
+/// One variable of the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvVar {
+    /// Its name.
+    pub name: OsText,
+    /// Its value; absent where it is, or may be, a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<OsText>,
+}
+
+/// Body of `policy.loaded`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyLoaded {
+    /// SHA-256 of the compiled policy's canonical bytes, in hex.
+    pub digest: String,
+    /// The profile by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Its layers, in the order they were given.
+    pub layers: Vec<PolicyLayer>,
+}
+
+/// One layer of a policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyLayer {
+    /// Its name: a file's path, or a built-in's name.
+    pub name: String,
+    /// What kind of layer it is (`profile`, `user`, `repo`, `floor`, ..).
+    pub kind: String,
+    /// SHA-256 of its text, in hex.
+    pub digest: String,
+}
+
+/// Body of `confinement.asked`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfinementAsked {
+    /// The confinement as the policy compiled it.
+    pub confinement: serde_json::Value,
+}
+
+/// Body of `enforcement.given`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EnforcementGiven {
+    /// The enforcement as the jail reported it.
+    pub enforcement: serde_json::Value,
+}
+
+/// Body of `credential.passed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialPassed {
+    /// The credential's name, never its value.
+    pub name: String,
+    /// What the agent holds.
+    pub how: Passed,
+    /// Who wanted it so: an adapter's name, a flag, a policy layer.
+    pub by: String,
+}
+
+/// What the agent holds of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Passed {
+    /// A stand-in that only the gateway can turn into the secret.
+    Placeholder,
+    /// The secret itself.
+    Real,
+}
+
+/// Body of `limit.reached`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitReached {
+    /// Which limit, and what came of it.
+    pub what: String,
+}
+
+/// Body of `run.interrupted`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInterrupted {
+    /// What found it: the name of a command.
+    pub found_by: String,
+    /// Bytes of a half-written record that were cut from the end.
+    pub cut_bytes: u64,
+    /// Events before this one that no checkpoint covers: the run's key died before it could sign them.
+    pub unsigned: u64,
+}
+
+/// Body of `run.reopened`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunReopened {
+    /// What for: the name of a command.
+    pub by: String,
+}
+
+/// Body of `run.ended`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// How the agent ended.
+    pub exit: Exit,
+    /// How long the run took, in milliseconds.
+    pub wall_ms: u64,
+    /// Processor time of everything inside, in milliseconds.
+    pub cpu_ms: u64,
+    /// What was counted, by name.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Its status, where it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+}

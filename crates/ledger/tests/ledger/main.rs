@@ -1,0 +1,8 @@
+//! The ledger's promises, as tests; each file is named for one. Some start this binary again as a child to kill or starve.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests, helpers too")]
+
+mod common;
+mod full_disk;
+mod killed;
+mod register;
+mod whole_or_broken;

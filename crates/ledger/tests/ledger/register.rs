@@ -1,0 +1,135 @@
+//! Promise: the register knows every run, however many processes begin at once, and nobody but its owner reads the key.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::common::{begin, host, tell};
+use ledger::{Host, HostError, Standing};
+
+const STATE: &str = "LEDGER_TEST_REGISTER";
+
+/// Not a test of its own: a process that begins and seals runs beside others.
+#[test]
+fn the_child_that_registers_runs() {
+    let Ok(state) = std::env::var(STATE) else { return };
+    let host = Host::open(state.as_ref()).unwrap();
+    for _ in 0..5 {
+        let (run, mut writer) = begin(&host);
+        tell(&mut writer, 2);
+        host.seal(&run, &writer.seal().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn processes_that_begin_at_once_make_one_key_and_lose_no_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let child = || {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "register::the_child_that_registers_runs"]).env(STATE, &state).spawn().unwrap()
+    };
+    for mut child in (0..6).map(|_| child()).collect::<Vec<_>>() {
+        assert!(child.wait().unwrap().success());
+    }
+    let host = Host::open(&state).unwrap();
+    let runs = host.runs().unwrap();
+    assert_eq!(runs.len(), 30);
+    assert!(runs.iter().all(|run| matches!(run.standing, Standing::Sealed(_))));
+    assert!(runs.windows(2).all(|pair| pair[0].opened >= pair[1].opened));
+    assert_eq!(host.verify_all().unwrap().len(), 30);
+    let names: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn threads_of_one_process_take_turns_as_well() {
+    let (_dir, host) = host();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let (run, writer) = begin(&host);
+                host.seal(&run, &writer.seal().unwrap()).unwrap();
+            });
+        }
+    });
+    assert_eq!(host.verify_all().unwrap().len(), 8);
+}
+
+#[test]
+fn a_run_is_found_by_a_beginning_that_is_its_own() {
+    let (_dir, host) = host();
+    assert!(matches!(host.find(None), Err(HostError::NoSuchRun(_))));
+    let (first, one) = begin(&host);
+    let (second, two) = begin(&host);
+    assert_eq!(host.find(None).unwrap().run, second);
+    assert_eq!(host.find(Some(first.as_str())).unwrap().run, first);
+    assert_eq!(host.find(Some(&second.as_str()[..10])).unwrap().run, second);
+    assert!(matches!(host.find(Some("")), Err(HostError::Ambiguous(_, 2))));
+    assert!(matches!(host.find(Some("zzz")), Err(HostError::NoSuchRun(_))));
+    drop((one, two));
+}
+
+#[test]
+fn a_running_run_is_no_dead_one() {
+    let (_dir, host) = host();
+    let (run, writer) = begin(&host);
+    assert_eq!(host.find(None).unwrap().standing, Standing::Running);
+    assert!(matches!(host.mark_interrupted(&run, "test"), Err(HostError::Running(_))));
+    let sealed = writer.seal().unwrap();
+    // Between its seal and the register's word the run is still held.
+    assert!(matches!(host.mark_interrupted(&run, "test"), Err(HostError::Running(_))));
+    host.seal(&run, &sealed).unwrap();
+    drop(sealed);
+    assert!(matches!(host.mark_interrupted(&run, "test"), Err(HostError::Standing(..))));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let (_dir, host) = host();
+    let key = host.dir().join("key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(host.dir()).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(Host::open(host.dir()), Err(HostError::Exposed { .. })));
+}
+
+#[test]
+fn a_state_directory_open_to_others_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    Host::open(dir.path()).unwrap();
+    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn the_same_key_opens_again_and_a_lost_one_is_not_quietly_replaced() {
+    let (_dir, host) = host();
+    assert_eq!(Host::open(host.dir()).unwrap().verifier(), host.verifier());
+    let (run, writer) = begin(&host);
+    host.seal(&run, &writer.seal().unwrap()).unwrap();
+    let key = host.dir().join("key");
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(Host::open(host.dir()), Err(HostError::KeyGone(_))));
+    fs::write(&key, "PRIVATE+KEY+nonsense\n").unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    assert!(matches!(Host::open(host.dir()), Err(HostError::Key { .. })));
+}
+
+#[test]
+fn no_private_key_of_a_run_is_ever_on_disk() {
+    let (_dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    tell(&mut writer, 2);
+    host.seal(&run, &writer.seal().unwrap()).unwrap();
+    let mut holders = Vec::new();
+    let mut todo = vec![host.dir().to_owned()];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if String::from_utf8_lossy(&fs::read(&path).unwrap()).contains("PRIVATE+KEY") {
+            holders.push(path);
+        }
+    }
+    assert_eq!(holders, [host.dir().join("key")]);
+}

@@ -1,0 +1,292 @@
+//! Promise: whatever is done to the bytes of a ledger, it is recovered or reported, and never silently accepted.
+
+use std::fs;
+use std::path::Path;
+
+use crate::common::{begin, denied, host, launch_decision, segment, tell};
+use ledger::event::{Launch, RunEnded, Verdict};
+use ledger::verify::Wrong;
+use ledger::{Body, Breach, Host, Reader, RunId, Standing, Trust, verify};
+use proptest::prelude::*;
+
+fn sealed(denials: u64) -> (tempfile::TempDir, Host, RunId, Vec<u8>) {
+    let (dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    tell(&mut writer, denials);
+    let sealed = writer.seal().unwrap();
+    host.seal(&run, &sealed).unwrap();
+    let bytes = fs::read(segment(&host.ledger_dir(&run))).unwrap();
+    (dir, host, run, bytes)
+}
+
+/// A run whose process is gone: closed without a seal.
+fn dead(denials: u64) -> (tempfile::TempDir, Host, RunId, Vec<u8>) {
+    let (dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    tell(&mut writer, denials);
+    drop(writer);
+    let bytes = fs::read(segment(&host.ledger_dir(&run))).unwrap();
+    (dir, host, run, bytes)
+}
+
+/// One bit of every byte, another in each; with `PROVOST_LONG` set, every bit.
+fn bits(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let all = std::env::var_os("PROVOST_LONG").is_some();
+    (0..bytes.len() * 8).filter(move |bit| all || bit % 8 == (bit / 8) % 8)
+}
+
+fn put(host: &Host, run: &RunId, bytes: &[u8]) {
+    fs::write(segment(&host.ledger_dir(run)), bytes).unwrap();
+}
+
+fn events(dir: &Path) -> Vec<ledger::Event> {
+    Reader::open(dir).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_sealed_run_is_whole_and_reads_back() {
+    let (_dir, host, run, _) = sealed(5);
+    let verified = host.verify(&run).unwrap();
+    assert_eq!((verified.size, verified.sealed, verified.ended), (10, true, true));
+    assert_eq!((verified.unsigned, verified.torn), (0, 0));
+    let read = events(&host.ledger_dir(&run));
+    assert!(matches!(read[0].body, Body::RunOpened(_)));
+    assert!(read.iter().enumerate().all(|(at, event)| event.seq == at as u64 && event.run == run.as_str()));
+    assert!(read.windows(2).all(|pair| pair[0].mono <= pair[1].mono));
+    assert_eq!(verify(&host.ledger_dir(&run)).unwrap().root, verified.root);
+    assert_eq!(host.verify_all().unwrap().len(), 1);
+}
+
+#[test]
+fn no_bit_of_a_sealed_run_can_change() {
+    let (_dir, host, run, bytes) = sealed(1);
+    for bit in bits(&bytes) {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        put(&host, &run, &changed);
+        assert!(host.verify(&run).is_err(), "byte {} bit {}", bit / 8, bit % 8);
+    }
+}
+
+#[test]
+fn a_sealed_run_cannot_be_cut_nor_grow() {
+    let (_dir, host, run, bytes) = sealed(4);
+    for end in 0..bytes.len() {
+        put(&host, &run, &bytes[..end]);
+        assert!(host.verify(&run).is_err(), "cut at {end}");
+    }
+    put(&host, &run, &[&bytes[..], b"x"].concat());
+    assert!(matches!(host.verify(&run).unwrap_err()[0].what, Wrong::Grown { sealed: 9 }));
+}
+
+#[test]
+fn a_dead_run_cut_anywhere_is_ended_with_what_is_left_or_reported() {
+    let (dir, host, run, bytes) = dead(4);
+    let before = events(&host.ledger_dir(&run));
+    let register = dir.path().join("state/register/00000001.seg");
+    let registered = fs::read(&register).unwrap();
+    for end in 0..bytes.len() {
+        put(&host, &run, &bytes[..end]);
+        fs::write(&register, &registered).unwrap();
+        let Ok(found) = host.verify(&run) else {
+            assert!(host.mark_interrupted(&run, "test").is_err(), "cut at {end}");
+            continue;
+        };
+        let marked = host.mark_interrupted(&run, "test").unwrap();
+        let after = events(&host.ledger_dir(&run));
+        let kept = found.size as usize;
+        assert_eq!(after[..kept], before[..kept], "cut at {end}");
+        if let Some(added) = after.get(kept) {
+            let Body::RunInterrupted(said) = &added.body else { panic!("{added:?}") };
+            assert_eq!((said.cut_bytes, said.unsigned), (found.torn, found.unsigned));
+        } else {
+            assert_eq!(kept, before.len(), "cut at {end} and nothing said");
+        }
+        let verified = host.verify(&run).unwrap();
+        assert!(verified.sealed && verified.size == marked.size && verified.unsigned == 0);
+    }
+}
+
+#[test]
+fn a_dead_run_with_any_bit_changed_is_reported_or_loses_its_torn_end_and_says_so() {
+    let (_dir, host, run, bytes) = dead(4);
+    let before = events(&host.ledger_dir(&run));
+    for bit in bits(&bytes) {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        put(&host, &run, &changed);
+        if let Ok(found) = host.verify(&run) {
+            assert!(found.torn > 0, "byte {} bit {}", bit / 8, bit % 8);
+            assert!(found.size < before.len() as u64 || found.unsigned > 0);
+        }
+    }
+}
+
+#[test]
+fn damage_before_what_was_made_durable_later_is_never_taken_for_a_torn_end() {
+    let (_dir, host, run, bytes) = dead(9);
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 2] ^= 1;
+    put(&host, &run, &changed);
+    let broken = host.verify(&run).unwrap_err();
+    assert!(matches!(broken[0].what, Wrong::Frame(_)), "{broken:?}");
+    assert!(broken[0].seq.is_some() && broken[0].place.is_some());
+    assert!(host.mark_interrupted(&run, "test").is_err());
+    assert_eq!(fs::read(segment(&host.ledger_dir(&run))).unwrap(), changed);
+}
+
+#[test]
+fn a_run_that_is_gone_shows() {
+    let (_dir, host, run, _) = sealed(1);
+    fs::remove_dir_all(host.run_dir(&run)).unwrap();
+    assert_eq!(host.verify(&run).unwrap_err()[0].what, Wrong::Missing);
+    assert_eq!(host.verify_all().unwrap_err()[0].what, Wrong::Missing);
+}
+
+#[test]
+fn another_runs_ledger_in_its_place_shows() {
+    let (_dir, host, run, _) = sealed(1);
+    let (other, mut writer) = begin(&host);
+    tell(&mut writer, 1);
+    host.seal(&other, &writer.seal().unwrap()).unwrap();
+    fs::copy(segment(&host.ledger_dir(&other)), segment(&host.ledger_dir(&run))).unwrap();
+    let broken = host.verify(&run).unwrap_err();
+    assert!(broken.iter().any(|broken| matches!(broken.what, Wrong::Note(_))), "{broken:?}");
+}
+
+#[test]
+fn a_ledger_of_another_host_in_its_place_shows() {
+    let (_dir, host, run, _) = sealed(1);
+    let (_elsewhere, other, theirs, _) = sealed(1);
+    fs::rename(other.run_dir(&theirs), host.dir().join("runs").join(theirs.as_str())).unwrap();
+    assert_eq!(host.verify(&theirs).unwrap_err()[0].what, Wrong::Unregistered);
+    assert_eq!(host.verify_all().unwrap_err()[0].what, Wrong::Unregistered);
+    assert!(host.verify(&run).is_ok());
+    let by_stranger = ledger::verify::verify_by(&host.ledger_dir(&theirs), &host.verifier());
+    assert!(matches!(by_stranger.unwrap_err()[0].what, Wrong::Signature(_)));
+    assert!(ledger::verify::verify_by(&host.ledger_dir(&theirs), &other.verifier()).is_ok());
+}
+
+#[test]
+fn a_register_that_was_changed_shows_and_takes_nothing_more() {
+    let (dir, host, run, _) = sealed(1);
+    let path = dir.path().join("state/register/00000001.seg");
+    let bytes = fs::read(&path).unwrap();
+    for byte in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[byte] ^= 4;
+        fs::write(&path, &changed).unwrap();
+        // Only the last entry, the seal, can look as if it had never been written.
+        let Ok(verified) = host.verify(&run) else { continue };
+        assert!(!verified.sealed, "byte {byte}");
+    }
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 3] ^= 1;
+    fs::write(&path, &changed).unwrap();
+    let next = host.new_run().unwrap();
+    assert!(host.begin(&next, ledger::event::RunOpened::default()).is_err());
+    assert!(host.runs().is_err());
+}
+
+#[test]
+fn a_story_that_cannot_be_is_reported_where_it_breaks() {
+    let (_dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    let denied = writer.append(launch_decision(Verdict::Deny), Trust::Observed, None).unwrap();
+    writer.append(Launch::default(), Trust::Observed, Some(denied)).unwrap();
+    host.seal(&run, &writer.seal().unwrap()).unwrap();
+    let broken = host.verify(&run).unwrap_err();
+    assert_eq!((broken[0].seq, &broken[0].what), (Some(2), &Wrong::Story(Breach::Unpermitted)));
+    assert_eq!(
+        broken[0].to_string().split(" (segment 1, byte").next().unwrap(),
+        format!("run {run}: event 2: no earlier decision permits this")
+    );
+}
+
+#[test]
+fn a_sealed_run_is_taken_up_again_under_a_new_key_and_sealed_anew() {
+    let (_dir, host, run, _) = sealed(2);
+    let first = host.verify(&run).unwrap();
+    let mut writer = host.reopen(&run, "apply").unwrap();
+    assert!(matches!(host.find(None).unwrap().standing, Standing::Running));
+    assert!(host.reopen(&run, "apply").is_err());
+    writer.append(denied(99), Trust::Observed, None).unwrap();
+    writer.append(RunEnded::default(), Trust::Observed, None).unwrap();
+    let sealed = writer.seal().unwrap();
+    host.seal(&run, &sealed).unwrap();
+    drop(sealed);
+    let second = host.verify(&run).unwrap();
+    assert_eq!((second.size, second.sealed), (first.size + 3, true));
+    // What was sealed first still binds, and the second end as well.
+    let path = segment(&host.ledger_dir(&run));
+    let bytes = fs::read(&path).unwrap();
+    for end in (0..bytes.len()).step_by(7) {
+        put(&host, &run, &bytes[..end]);
+        assert!(host.verify(&run).is_err(), "cut at {end}");
+    }
+}
+
+#[test]
+fn a_run_that_died_while_taken_up_again_is_ended_like_any_other() {
+    let (_dir, host, run, _) = sealed(2);
+    drop(host.reopen(&run, "apply").unwrap());
+    assert_eq!(host.find(None).unwrap().standing, Standing::Interrupted);
+    host.mark_interrupted(&run, "status").unwrap();
+    let verified = host.verify(&run).unwrap();
+    assert!(verified.sealed && verified.ended);
+    let last = events(&host.ledger_dir(&run)).pop().unwrap();
+    assert!(matches!(last.body, Body::RunInterrupted(_)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn bytes_overwritten_anywhere_are_never_silently_accepted(
+        denials in 0_u64..8, at: prop::sample::Index, noise in prop::collection::vec(any::<u8>(), 1..64)
+    ) {
+        let (_dir, host, run, bytes) = sealed(denials);
+        let mut changed = bytes.clone();
+        let at = at.index(bytes.len());
+        for (place, byte) in changed[at..].iter_mut().zip(&noise) {
+            *place = *byte;
+        }
+        put(&host, &run, &changed);
+        prop_assert_eq!(host.verify(&run).is_ok(), changed == bytes);
+    }
+
+    #[test]
+    fn records_taken_out_or_swapped_are_never_silently_accepted(
+        denials in 2_u64..8, from: prop::sample::Index, to: prop::sample::Index, twice: bool
+    ) {
+        let (_dir, host, run, bytes) = dead(denials);
+        let mut ends = vec![20];
+        while let Some(end) = ends.last().copied().filter(|end| *end < bytes.len()) {
+            let length = u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap()) as usize;
+            ends.push(end + 9 + length);
+        }
+        let frame = |at: usize| &bytes[ends[at]..ends[at + 1]];
+        let frames = ends.len() - 1;
+        let (from, to) = (from.index(frames), to.index(frames));
+        let mut order: Vec<usize> = (0..frames).collect();
+        let moved = order.remove(from);
+        if twice || from != to {
+            order.insert(to.min(order.len()), moved);
+        }
+        if twice {
+            order.insert(to.min(order.len()), moved);
+        }
+        let changed: Vec<u8> =
+            bytes[..20].iter().copied().chain(order.iter().flat_map(|at| frame(*at).iter().copied())).collect();
+        put(&host, &run, &changed);
+        // What may pass is what a crash can do: to lose the last checkpoint.
+        let lost_last = changed == bytes[..ends[frames - 1]];
+        let verdict = host.verify(&run);
+        if changed != bytes && !lost_last {
+            prop_assert!(verdict.is_err(), "{:?}", order);
+        } else {
+            let unsigned = verdict.unwrap().unsigned;
+            prop_assert_eq!(unsigned > 0, lost_last);
+        }
+    }
+}
