@@ -1,0 +1,104 @@
+//! PATH, entry by entry.
+//!
+//! | entry | inside |
+//! | --- | --- |
+//! | of the system | kept |
+//! | somewhere else | shown with the installations behind it, kept |
+//! | in the workspace | kept where it stands (an activated environment), not shown: the workspace is there anyway |
+//! | empty, `.`, relative | left out: another folder in every folder |
+//! | not there, no folder | left out |
+//! | open to everybody for writing | left out: anyone on this machine could put a program there |
+//! | the home, what contains it, what holds secrets | left out |
+//!
+//! An entry that the inside cannot reach in the end (its links lead to more than may be shown) is left out, too.
+
+use super::installation::Gathered;
+use super::places::{self, Places};
+use super::{Environment, LeftOut, Names};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// No folder of programs has more; one that does is not read to its end.
+const ENTRIES: usize = 20_000;
+
+/// What PATH came to.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Entries to keep, in order, without doubles.
+    pub(super) entries: Vec<PathBuf>,
+    /// Every name that can be called.
+    pub(super) programs: Names,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// The entries of a PATH, as written.
+pub(crate) fn entries(path: &OsStr) -> impl Iterator<Item = &Path> {
+    path.as_bytes().split(|byte| *byte == b':').map(|entry| Path::new(OsStr::from_bytes(entry)))
+}
+
+pub(super) fn walk(environment: &Environment, places: &Places, gathered: &mut Gathered) -> Found {
+    let mut found = Found::default();
+    for entry in entries(&environment.path) {
+        match judge(entry, places) {
+            Ok(real) => {
+                let kept = reachable(entry, &real);
+                if !found.entries.contains(&kept) {
+                    show(entry, &real, places, gathered, &mut found.programs);
+                    found.entries.push(kept);
+                }
+            }
+            Err(because) => {
+                let left =
+                    LeftOut { what: format!("`{}` on PATH", entry.display()), because: because.to_owned() };
+                found.left_out.push(left);
+            }
+        }
+    }
+    found
+}
+
+/// What the entry really is, or why it is left out.
+pub(crate) fn judge(entry: &Path, places: &Places) -> Result<PathBuf, &'static str> {
+    if !entry.is_absolute() {
+        return Err("it is another folder in every folder");
+    }
+    let real = places.real(entry).filter(|real| real.is_dir()).ok_or("it is not there")?;
+    if places.in_workspace(&real) || places::is_system(&real) {
+        return Ok(real);
+    }
+    if let Some(because) = places.refusal(&real) {
+        return Err(because);
+    }
+    if places::is_open_to_all(&real) {
+        return Err("everybody on this machine can write to it");
+    }
+    Ok(real)
+}
+
+/// The entry as the inside finds it: as the person wrote it, unless it is not plain or passes a place that is empty
+/// inside (a version manager's link beneath `/run` or `/tmp`).
+fn reachable(entry: &Path, real: &Path) -> PathBuf {
+    let passing = ["/run", "/tmp", "/var/run"].iter().any(|place| entry.starts_with(place));
+    if places::is_plain(entry) && !passing { entry.components().collect() } else { real.to_owned() }
+}
+
+/// Shows the folder, and what the programs in it lead to.
+fn show(entry: &Path, real: &Path, places: &Places, gathered: &mut Gathered, programs: &mut Names) {
+    const WHY: &str = "on PATH";
+    let own = !places::is_system(real) && !places.in_workspace(real);
+    if own {
+        gathered.follow(entry, places, WHY);
+        gathered.tree(real, places, WHY);
+    }
+    let Ok(listing) = fs::read_dir(real) else { return };
+    for file in listing.flatten().take(ENTRIES) {
+        let kind = file.file_type();
+        programs.insert(file.file_name());
+        // A link may lead anywhere; of the rest, only the person's own scripts name interpreters outside the system.
+        if kind.is_ok_and(|kind| kind.is_symlink() || (own && kind.is_file())) {
+            gathered.program(&real.join(file.file_name()), places, WHY);
+        }
+    }
+}
