@@ -312,6 +312,7 @@ const TOOLS: &[Tool] = &[
         settings: &["$XDG_CONFIG_HOME/mise/config.toml"],
         caches: &["$MISE_CACHE_DIR"],
     },
+    Tool { name: "terminal descriptions", programs: &[], show: &[".terminfo"], settings: &[], caches: &[] },
     Tool { name: "proto", programs: &["proto"], show: &["$PROTO_HOME"], settings: &[], caches: &[] },
     Tool {
         name: "nix",

@@ -16,7 +16,7 @@ const OSC_LIMIT: usize = 2048;
 const HEAD_LIMIT: usize = 8;
 
 /// Where in a sequence the last byte left us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ground,
     Escape,
@@ -112,7 +112,7 @@ impl Filter {
     }
 
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
-        match self.state.clone() {
+        match self.state {
             State::Ground => self.ground(byte, out),
             _ if matches!(byte, 0x18 | 0x1a) => self.abandon(),
             State::Escape => self.escape(byte, out),
@@ -252,7 +252,7 @@ impl Filter {
 
     /// Drops the sequence in hand and counts it.
     fn abandon(&mut self) {
-        let kind = match &self.state {
+        let kind = match self.state {
             State::Ground => return self.begin(State::Ground),
             State::Escape | State::Csi => Kind::Broken,
             State::Osc => Screen::kind_of_system_command(&self.held),
