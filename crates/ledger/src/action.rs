@@ -76,9 +76,9 @@ pub struct CommandRecord {
     pub program: OsText,
     /// Its arguments.
     pub argv: Vec<OsText>,
-    /// The variables that change what a program does (`LD_*`, `GIT_*`, ..), as name and value.
+    /// The variables that change what a program does (`LD_*`, `GIT_*`, ..), as `NAME=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<(OsText, OsText)>,
+    pub env: Vec<OsText>,
 }
 
 impl ActionRecord {

@@ -17,6 +17,7 @@
 
 pub mod action;
 mod chance;
+mod ending;
 pub mod event;
 mod frame;
 mod hex;
@@ -33,7 +34,7 @@ pub mod tree;
 pub mod verify;
 pub mod writer;
 
-pub use event::{Body, Event, Trust};
+pub use event::*;
 pub use frame::Fault;
 pub use host::{Host, HostError};
 pub use reader::Reader;

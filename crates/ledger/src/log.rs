@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
+use crate::ending::Ending;
 use crate::frame::{self, FRAME, Kind};
 use crate::note::{self, Checkpoint, Signer, Verifier};
 use crate::scan::{self, End, Place, segment_path};
@@ -56,6 +57,8 @@ pub(crate) struct Log {
     file: File,
     place: Place,
     tree: Tree,
+    /// Where the last checkpoint is.
+    checkpoint: Place,
     buffer: Vec<u8>,
     /// Bytes of the segment that the disk has promised; `None` where it promises nothing.
     promised: Option<u64>,
@@ -105,6 +108,13 @@ impl Log {
         Ok((Log::at(make, file, place, tree)?, cut))
     }
 
+    /// Takes up a log that is known to end at `ending`.
+    pub(crate) fn continue_at(make: Make<'_>, ending: Ending) -> Result<Log, WriteError> {
+        let file =
+            OpenOptions::new().read(true).write(true).open(segment_path(make.dir, ending.end.segment))?;
+        Log::at(make, file, ending.end, ending.tree)
+    }
+
     fn at(make: Make<'_>, file: File, place: Place, tree: Tree) -> Result<Log, WriteError> {
         let mut log = Log {
             dir: make.dir.to_owned(),
@@ -113,6 +123,7 @@ impl Log {
             file,
             place,
             tree,
+            checkpoint: place,
             buffer: Vec::new(),
             promised: make.ahead.then_some(0),
             segment_limit: SEGMENT,
@@ -175,6 +186,7 @@ impl Log {
         let checkpoint =
             Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() };
         let note = self.signer.sign(&checkpoint.to_string());
+        self.checkpoint = Place { offset: self.place.offset + self.buffer.len() as u64, ..self.place };
         frame::put(&mut self.buffer, Kind::Checkpoint, note.as_bytes());
         self.flush()?;
         if let Err(error) = self.durable() {
@@ -185,12 +197,12 @@ impl Log {
     }
 
     /// Syncs, and gives back the disk that was taken ahead.
-    pub(crate) fn finish(mut self) -> Result<Tree, WriteError> {
+    pub(crate) fn finish(mut self) -> Result<Ending, WriteError> {
         self.sync()?;
         if self.promised.is_some() {
             self.file.set_len(self.place.offset)?;
         }
-        Ok(self.tree)
+        Ok(Ending { checkpoint: self.checkpoint, end: self.place, tree: self.tree })
     }
 
     fn durable(&mut self) -> io::Result<()> {
@@ -285,4 +297,88 @@ fn agree(dir: &Path, known: &[Verifier]) -> Result<Found, WriteError> {
         wrong.get_or_insert(place);
     }
     wrong.map_or(Ok(Found { walked, tree, signed, signed_end }), |place| Err(WriteError::Damaged(place)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::event::{Denied, RunOpened};
+    use crate::run::{Certificate, RunId};
+    use crate::verify::Wrong;
+    use crate::{Reader, Trust, Writer, verify};
+
+    /// A ledger whose segments are small, with so many events.
+    fn written(dir: &Path, events: u64) -> Writer {
+        let run = RunId::parse("a").unwrap();
+        let signer = Signer::generate(&run.origin()).unwrap();
+        let host = Signer::generate("provost.host/a").unwrap();
+        let certificate = Certificate { run: run.clone(), key: signer.verifier(), from: 0 };
+        let certificate = host.sign(&certificate.to_string());
+        let origin = run.origin();
+        let make = Make { dir, origin: &origin, signer, ahead: true, certificate: Some(&certificate) };
+        let mut log = Log::create(make).unwrap();
+        log.segment_limit = 4096;
+        let mut writer = Writer::new(run, log, File::open(segment_path(dir, 1)).unwrap());
+        writer.append(RunOpened::default(), Trust::Observed, None).unwrap();
+        for _ in 1..events {
+            writer.append(Denied::default(), Trust::Observed, None).unwrap();
+        }
+        writer.sync().unwrap();
+        writer
+    }
+
+    #[test]
+    fn a_long_ledger_goes_on_in_the_next_segment_and_reads_as_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = written(dir.path(), 100);
+        let segments = scan::segments(dir.path()).unwrap();
+        assert!(segments.len() > 3, "{segments:?}");
+        assert!(segments.iter().all(|at| fs::metadata(segment_path(dir.path(), *at)).unwrap().len() <= 4096));
+        let mut reader = Reader::open(dir.path()).unwrap();
+        let seqs = reader.by_ref().map(|event| event.unwrap().seq);
+        assert!(seqs.eq(0..100));
+        // A reader that came to the end goes on when there is more, over the edge of a segment too.
+        for seq in 100..130 {
+            writer.append(Denied::default(), Trust::Observed, None).unwrap();
+            writer.flush().unwrap();
+            assert_eq!(reader.read().unwrap().unwrap().seq, seq);
+            assert!(reader.read().unwrap().is_none());
+        }
+        writer.sync().unwrap();
+        assert_eq!(verify(dir.path()).unwrap().size, 130);
+    }
+
+    #[test]
+    fn a_segment_that_is_gone_or_damaged_is_never_a_torn_end() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 100));
+        let second = segment_path(dir.path(), 2);
+        let bytes = fs::read(&second).unwrap();
+        for end in [0, 10, 30, bytes.len() - 1] {
+            fs::write(&second, &bytes[..end]).unwrap();
+            let broken = verify(dir.path()).unwrap_err();
+            let place = broken[0].place.unwrap();
+            assert!(
+                matches!(broken[0].what, Wrong::Frame(_) | Wrong::Root) && place.segment >= 2,
+                "{broken:?}"
+            );
+            assert!(Reader::open(dir.path()).unwrap().any(|event| event.is_err()));
+        }
+        fs::remove_file(&second).unwrap();
+        assert_eq!(verify(dir.path()).unwrap_err()[0].what, Wrong::Gap(2));
+    }
+
+    #[test]
+    fn a_crash_while_a_segment_is_begun_is_a_torn_end() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(written(dir.path(), 100));
+        let last = scan::segments(dir.path()).unwrap().pop().unwrap();
+        for left in [&b""[..], b"PLED", &[0; 64]] {
+            fs::write(segment_path(dir.path(), last + 1), left).unwrap();
+            let found = verify(dir.path()).unwrap();
+            assert_eq!((found.size, found.torn), (100, left.len() as u64));
+        }
+    }
 }

@@ -70,6 +70,9 @@ impl Reader {
     pub fn read(&mut self) -> Result<Option<Event>, ReadError> {
         loop {
             if self.first && !self.skip_header()? {
+                if self.next_segment()? {
+                    continue;
+                }
                 return Ok(None);
             }
             match frame::take(&self.buffer[self.used..]) {
@@ -129,7 +132,7 @@ impl Reader {
         if self.more()? {
             return Ok(true);
         }
-        if !self.buffer.is_empty() {
+        if !self.buffer.is_empty() || self.first {
             return Err(ReadError::Damaged { place: self.place, fault: Fault::Short });
         }
         self.file = next;

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::ending;
 use crate::frame::Kind;
 use crate::log::{Log, Make, Unsigned};
 use crate::note::{self, Checkpoint, Signer, Verifier};
@@ -118,13 +119,17 @@ impl Register {
             ahead: false,
             certificate: None,
         };
-        let mut log = match scan::segments(&self.dir)?.is_empty() {
-            true => Log::create(make)?,
-            false => Log::resume(make, &[self.host.verifier()], Unsigned::Cut)?.0,
+        let host = self.host.verifier();
+        let mut log = match ending::load(&self.dir, &host) {
+            Some(ending) => Log::continue_at(make, ending)?,
+            None if scan::segments(&self.dir)?.is_empty() => Log::create(make)?,
+            None => Log::resume(make, &[host], Unsigned::Cut)?.0,
         };
         let line = Line { v: VERSION, seq: log.tree().size(), ts: Stamp::now().ts, entry };
         log.push(&serde_json::to_vec(&line).map_err(io::Error::from)?)?;
-        log.finish()?;
+        let ending = log.finish()?;
+        // The entry is durable; without this the next one takes longer, and that is all.
+        let _ = ending::save(&self.dir, &ending);
         Ok(())
     }
 

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::event::{Answered, Body, Decision, Event, Trust, Verdict};
+use crate::action::ActionRecord;
+use crate::event::{Answered, Body, Event, Trust, Verdict};
 
 /// A rule of the story that an event breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +68,10 @@ impl Story {
         }
         self.place(event)?;
         match &event.body {
-            Body::Decision(decision) => self.decision(event, decision),
+            Body::Decision(decision) => {
+                self.decision(event, &decision.action, &decision.digest, decision.verdict)
+            }
+            Body::Exec(exec) => self.decision(event, &exec.action(), &exec.digest, exec.verdict),
             Body::AskOpened(ask) => match self.decisions.get(&ask.decision) {
                 Some(judged) if judged.verdict == Verdict::Ask && !judged.permitted => {
                     self.asks.insert(ask.ask.clone(), ask.decision);
@@ -111,12 +115,18 @@ impl Story {
         if follows && !goes_on { Err(Breach::AfterTheEnd) } else { Ok(()) }
     }
 
-    fn decision(&mut self, event: &Event, decision: &Decision) -> Result<(), Breach> {
+    fn decision(
+        &mut self,
+        event: &Event,
+        action: &ActionRecord,
+        digest: &str,
+        verdict: Verdict,
+    ) -> Result<(), Breach> {
         not_reported(event)?;
-        if !event.cut && decision.action.digest() != decision.digest {
+        if !event.cut && action.digest() != digest {
             return Err(Breach::Digest);
         }
-        let (kind, verdict) = (decision.action.kind(), decision.verdict);
+        let kind = action.kind();
         self.decisions.insert(event.seq, Judged { kind, verdict, permitted: verdict == Verdict::Allow });
         Ok(())
     }
@@ -137,10 +147,9 @@ fn not_reported(event: &Event) -> Result<(), Breach> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::ActionRecord;
     use crate::event::{
-        AskAnswered, AskOpened, Discarded, Landed, Launch, Outcome, OutcomeResult, RunEnded, RunOpened,
-        RunReopened,
+        AskAnswered, AskOpened, Decision, Discarded, Landed, Launch, Outcome, OutcomeResult, RunEnded,
+        RunOpened, RunReopened,
     };
 
     /// Tells a story and gives the place and nature of the first breach.

@@ -30,6 +30,16 @@ impl Tree {
         self.size
     }
 
+    /// The roots of its complete subtrees, largest first.
+    pub(crate) fn peaks(&self) -> &[Hash] {
+        &self.peaks
+    }
+
+    /// The tree of `size` leaves with these subtrees; `None` if there cannot be one.
+    pub(crate) fn of_peaks(size: u64, peaks: Vec<Hash>) -> Option<Tree> {
+        (peaks.len() == size.count_ones() as usize).then_some(Tree { size, peaks })
+    }
+
     /// Adds a leaf by its hash.
     pub fn push(&mut self, leaf: Hash) {
         // One subtree of 2^k leaves for every bit set in `size`; a new leaf carries over them like a one added to a binary

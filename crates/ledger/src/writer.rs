@@ -135,7 +135,7 @@ impl Writer {
     /// # Errors
     /// The disk refused; the run then looks interrupted, which it is.
     pub fn seal(self) -> Result<Sealed, WriteError> {
-        let tree = self.log.finish()?;
+        let tree = self.log.finish()?.tree;
         Ok(Sealed { size: tree.size(), root: tree.root(), _lock: self.lock })
     }
 }

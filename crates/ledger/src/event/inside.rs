@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::{ActionRecord, CommandRecord};
+
 use super::{OsText, Reason, Verdict};
 
 /// Body of `launch`.
@@ -17,8 +19,9 @@ pub struct Launch {
     pub cwd: OsText,
 }
 
-/// Body of `exec`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of `exec`: a decision about an `exec` action, and what was seen of the call, in one. Unless it failed, an exec that was
+/// allowed has no outcome of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// The process that called exec, as the host counts.
     pub pid: u32,
@@ -28,13 +31,31 @@ pub struct Exec {
     pub program: OsText,
     /// The arguments the kernel took.
     pub argv: Vec<OsText>,
+    /// The variables that change what a program does (`LD_*`, `GIT_*`, ..), as `NAME=value`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<OsText>,
     /// The working directory.
     pub cwd: OsText,
+    /// SHA-256 of the canonical JSON of the action (`exec`, program, argv, env), in hex.
+    pub digest: String,
     /// What was decided.
     pub verdict: Verdict,
-    /// The rules that spoke; empty where the kind's default applied.
+    /// What an ask needs: `model`, `human`, `humans(n)`. Beside a deny: nobody attended who could have been asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<String>,
+    /// The rules that led to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
+    /// Whether no rule spoke and the kind's default applied.
+    pub default_applied: bool,
+}
+
+impl Exec {
+    /// The action that was judged.
+    pub fn action(&self) -> ActionRecord {
+        let (program, argv, env) = (self.program.clone(), self.argv.clone(), self.env.clone());
+        ActionRecord::Exec(CommandRecord { program, argv, env })
+    }
 }
 
 /// Body of `program`.

@@ -207,9 +207,12 @@ mod tests {
             why in ".{0,9000}",
         ) {
             let exec = super::super::Exec {
-                pid: 1, ppid: 1, program: OsText::new(&target), argv: words(&argv), cwd: OsText::new(&target),
-                verdict: crate::event::Verdict::Deny,
+                program: OsText::new(&target),
+                argv: words(&argv),
+                env: words(&argv),
+                cwd: OsText::new(&target),
                 reasons: vec![crate::event::Reason { why: Some(why), ..Default::default() }; 3],
+                ..Default::default()
             };
             let leaf = event(exec).leaf();
             prop_assert!(leaf.len() <= LEAF_LIMIT);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::ActionRecord;
 
 /// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It may happen.
@@ -15,6 +15,7 @@ pub enum Verdict {
     /// It may happen once what is needed has been shown.
     Ask,
     /// It may not.
+    #[default]
     Deny,
 }
 
@@ -41,7 +42,7 @@ pub struct Decision {
     pub text: String,
     /// What was decided.
     pub verdict: Verdict,
-    /// What an ask needs: `model`, `human`, `humans(n)`; absent where nothing is asked.
+    /// What an ask needs: `model`, `human`, `humans(n)`. Beside a deny: nobody attended who could have been asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub need: Option<String>,
     /// The rules that led to it.

@@ -104,7 +104,11 @@ impl OsText {
 /// Arguments as a list of texts. A list too long for one event ends in a text that was cut: it stands for the rest, each
 /// word followed by a NUL.
 pub fn words<W: AsRef<[u8]>>(words: &[W]) -> Vec<OsText> {
-    let mut left = WORDS_LIMIT;
+    words_within(words, WORDS_LIMIT)
+}
+
+/// As [`words`], within `left` bytes of JSON.
+fn words_within<W: AsRef<[u8]>>(words: &[W], mut left: usize) -> Vec<OsText> {
     let mut kept = Vec::with_capacity(words.len());
     for (index, word) in words.iter().enumerate() {
         // Two quotes and a comma.

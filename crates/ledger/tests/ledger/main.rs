@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests, helpers too")]
 
 mod common;
+mod events_doc;
 mod full_disk;
 mod killed;
 mod register;

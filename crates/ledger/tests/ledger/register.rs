@@ -133,3 +133,35 @@ fn no_private_key_of_a_run_is_ever_on_disk() {
     }
     assert_eq!(holders, [host.dir().join("key")]);
 }
+
+#[test]
+fn the_registers_ending_is_believed_only_where_the_signed_checkpoint_bears_it_out() {
+    let (_dir, host) = host();
+    let enter = || {
+        let (run, writer) = begin(&host);
+        host.seal(&run, &writer.seal().unwrap()).unwrap();
+    };
+    enter();
+    let (ending, segment) = (host.dir().join("register/ending"), host.dir().join("register/00000001.seg"));
+    let old = fs::read(&ending).unwrap();
+    enter();
+    // One that is old, torn, of nonsense, or gone.
+    for wrong in [&old[..], &old[..old.len() / 2], b"provost.register-ending/v1\n1 20 1\n00\n", b""] {
+        fs::write(&ending, wrong).unwrap();
+        enter();
+    }
+    fs::remove_file(&ending).unwrap();
+    enter();
+    // A flipped digit of a subtree's root.
+    let mut flipped = fs::read(&ending).unwrap();
+    let at = flipped.len() - 2;
+    flipped[at] = if flipped[at] == b'0' { b'1' } else { b'0' };
+    fs::write(&ending, flipped).unwrap();
+    enter();
+    assert_eq!(host.verify_all().unwrap().len(), 8);
+    // An entry whose end is torn is cut, ending or no ending.
+    let whole = fs::read(&segment).unwrap();
+    fs::write(&segment, [&whole[..], &[9; 40]].concat()).unwrap();
+    enter();
+    assert_eq!(host.verify_all().unwrap().len(), 9);
+}
