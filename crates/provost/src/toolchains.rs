@@ -133,9 +133,12 @@ pub fn discover(environment: &Environment) -> Toolchains {
     left_out.extend(path.left_out);
     left_out.dedup();
     let inside = Inside { shown: &shown, caches: &caches, places: &places };
-    let inside_path =
-        path.entries.iter().filter(|entry| inside.shows(entry)).filter_map(|entry| entry.to_str());
-    let sorted = variables::sort(environment, &inside_path.collect::<Vec<_>>().join(":"), &inside);
+    let entry = |(written, real): &(PathBuf, PathBuf)| {
+        let reached = [written, real].into_iter().find(|path| inside.shows(path))?;
+        reached.to_str().map(str::to_owned)
+    };
+    let inside_path: Vec<String> = path.entries.iter().filter_map(entry).collect();
+    let sorted = variables::sort(environment, &inside_path.join(":"), &inside);
     Toolchains { shown, caches, environment: sorted.inside, withheld: sorted.withheld, left_out }
 }
 

@@ -10,7 +10,8 @@
 //! | open to everybody for writing | left out: anyone on this machine could put a program there |
 //! | the home, what contains it, what holds secrets | left out |
 //!
-//! An entry that the inside cannot reach in the end (its links lead to more than may be shown) is left out, too.
+//! An entry that the inside cannot reach as it is written (a link on the way leads to more than is shown, or lies where
+//! the inside has something else) is kept as where it really is.
 
 use super::installation::Gathered;
 use super::places::{self, Places};
@@ -26,8 +27,8 @@ const ENTRIES: usize = 20_000;
 /// What PATH came to.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Entries to keep, in order, without doubles.
-    pub(super) entries: Vec<PathBuf>,
+    /// Entries to keep, in order, without doubles: as written, and where they really are.
+    pub(super) entries: Vec<(PathBuf, PathBuf)>,
     /// Every name that can be called.
     pub(super) programs: Names,
     pub(super) left_out: Vec<LeftOut>,
@@ -43,10 +44,10 @@ pub(super) fn walk(environment: &Environment, places: &Places, gathered: &mut Ga
     for entry in entries(&environment.path) {
         match judge(entry, places) {
             Ok(real) => {
-                let kept = reachable(entry, &real);
-                if !found.entries.contains(&kept) {
+                let written: PathBuf = entry.components().collect();
+                if !found.entries.iter().any(|(known, _)| *known == written) {
                     show(entry, &real, places, gathered, &mut found.programs);
-                    found.entries.push(kept);
+                    found.entries.push((written, real));
                 }
             }
             Err(because) => {
@@ -75,13 +76,6 @@ pub(crate) fn judge(entry: &Path, places: &Places) -> Result<PathBuf, &'static s
         return Err("everybody on this machine can write to it");
     }
     Ok(real)
-}
-
-/// The entry as the inside finds it: as the person wrote it, unless it is not plain or passes a place that is empty
-/// inside (a version manager's link beneath `/run` or `/tmp`).
-fn reachable(entry: &Path, real: &Path) -> PathBuf {
-    let passing = ["/run", "/tmp", "/var/run"].iter().any(|place| entry.starts_with(place));
-    if places::is_plain(entry) && !passing { entry.components().collect() } else { real.to_owned() }
 }
 
 /// Shows the folder, and what the programs in it lead to.

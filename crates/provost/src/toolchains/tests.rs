@@ -207,11 +207,16 @@ fn a_version_managers_link_in_a_runtime_folder_is_followed() {
         .on_path("~/volatile/123/bin");
     let shown = ann.shown();
     assert_eq!(shown, ["~/.local/share/fnm", "~/volatile/123"]);
-    assert_eq!(
-        ann.value("PATH").unwrap(),
-        "~/.local/share/fnm/node-versions/v22/installation/bin",
-        "beneath /tmp: as it really is"
-    );
+    assert_eq!(ann.value("PATH").unwrap(), "~/volatile/123/bin");
+}
+
+#[test]
+fn a_link_to_more_than_is_shown_is_not_shown_and_path_goes_around_it() {
+    let mut ann = Person::new();
+    ann.program("pile/bin/x").folder("pile/lib").file("pile/.env", "TOKEN=x").link("current", "pile");
+    ann.on_path("~/current/bin");
+    assert_eq!(ann.shown(), ["~/pile/bin"]);
+    assert_eq!(ann.value("PATH").unwrap(), "~/pile/bin");
 }
 
 #[test]
