@@ -81,6 +81,29 @@ pub enum HostError {
     Standing(RunId, &'static str),
 }
 
+impl HostError {
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            HostError::Exposed { .. } => {
+                "if it is yours and nobody read it, take the rights of others away: `chmod go= FILE`"
+            }
+            HostError::Key { .. } | HostError::KeyGone(_) => {
+                "restore it from a backup, or move the whole state directory away: what it holds stays verifiable"
+            }
+            HostError::Broken(_) => {
+                "`provost ledger verify --all` says everything that is broken; keep the files as they are"
+            }
+            HostError::Write(WriteError::Io(_)) => {
+                "look at the space on the disk that holds the state directory"
+            }
+            HostError::NoSuchRun(_) | HostError::Ambiguous(..) => "`provost runs` lists them",
+            HostError::Running(_) => "`provost stop` ends it",
+            _ => return None,
+        })
+    }
+}
+
 /// The state directory, its key and its register.
 #[derive(Debug)]
 pub struct Host {
