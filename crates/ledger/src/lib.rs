@@ -10,7 +10,7 @@
 //! * [`tree`]: hashing and proofs, as RFC 6962 has them; [`note`]: signed checkpoints, as C2SP has them
 //! * [`writer`]: append, make durable, seal; [`reader`]: read, tell a torn tail from damage
 //! * [`host`]: the state directory: host key, register, runs, which of them were interrupted
-//! * [`verify`]: whole, or what is broken and where
+//! * [`mod@verify`]: whole, or what is broken and where
 //!
 //! Without an outside witness this convinces against the agent, not against the person who owns the machine.
 #![forbid(unsafe_code)]
