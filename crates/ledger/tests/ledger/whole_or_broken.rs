@@ -135,6 +135,40 @@ fn damage_before_what_was_made_durable_later_is_never_taken_for_a_torn_end() {
     assert_eq!(fs::read(segment(&host.ledger_dir(&run))).unwrap(), changed);
 }
 
+/// After a power failure the last write may be on disk in parts: any of its blocks may be missing, whatever is behind them.
+#[test]
+fn a_last_write_with_holes_in_it_is_a_torn_end() {
+    let (_dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    let path = segment(&host.ledger_dir(&run));
+    let mut durable = 0;
+    for group in 0..3 {
+        durable = fs::metadata(&path).unwrap().len() as usize;
+        for number in 0..60 {
+            writer.append(denied(group * 100 + number), Trust::Observed, None).unwrap();
+        }
+        writer.sync().unwrap();
+    }
+    drop(writer);
+    let bytes = fs::read(&path).unwrap();
+    for block in 0..(bytes.len() - durable).div_ceil(512) {
+        let mut holed = bytes.clone();
+        let hole = durable + block * 512;
+        let end = bytes.len().min(hole + 512);
+        holed[hole..end].fill(0);
+        put(&host, &run, &holed);
+        let found = host.verify(&run).unwrap();
+        assert!(found.size > 120 && found.size < 181 && found.torn > 0, "{found:?}");
+    }
+    host.mark_interrupted(&run, "test").unwrap();
+    assert!(host.verify(&run).unwrap().sealed);
+    // A hole in what an earlier sync made durable is no such thing.
+    let mut holed = bytes.clone();
+    holed[durable - 600..durable - 500].fill(0);
+    put(&host, &run, &holed);
+    assert!(host.verify(&run).is_err());
+}
+
 #[test]
 fn a_run_that_is_gone_shows() {
     let (_dir, host, run, _) = sealed(1);
