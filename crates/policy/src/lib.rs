@@ -1,2 +1,29 @@
 //! What may happen: actions, layers, decisions. Pure: no IO, clock, environment or async.
+//!
+//! Read it in this order. [`canonical`] gives every resource one spelling; [`action`] is what can be asked for, built
+//! from such spellings only. `pattern` turns what a rule says into a regular language, `layer` reads one TOML file,
+//! [`policy`] puts layers together, [`decide`] is the only judge. [`explain`] says why and calls the same judge.
+//! [`confinement`] is what of a policy the kernel is asked to hold, and whether it does.
+//!
+//! Owns what an action is, which spelling is canonical, and what a policy says about it. Does not own asking people,
+//! recording, or any effect.
 #![forbid(unsafe_code)]
+
+pub mod action;
+pub mod canonical;
+pub mod confinement;
+pub mod decide;
+pub mod explain;
+pub mod layer;
+pub mod need;
+pub mod policy;
+mod text;
+
+pub use action::{AbsPath, Action, Command, Endpoint, Host, HttpRequest, Kind, Scheme};
+pub use canonical::NotCanonical;
+pub use confinement::{Confinement, Enforcement, Missing, Shortfall, shortfall};
+pub use decide::{Decision, Reason};
+pub use explain::Explanation;
+pub use layer::{Layer, LayerKind, PolicyError, RuleSpec, profiles, system_layer};
+pub use need::{Grant, Need};
+pub use policy::{Anchors, Context, Policy};

@@ -1,0 +1,449 @@
+//! What can be asked for: ten kinds of action, built from canonical values.
+//!
+//! Owns the words for them and how a person reads them. Does not own their spelling: `canonical` does.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::canonical::{self, NotCanonical, Spelled};
+use crate::text;
+
+/// The kinds of action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The agent's first process.
+    Launch,
+    /// A program started inside.
+    Exec,
+    /// A file of the host read.
+    Read,
+    /// A file of the host written.
+    Write,
+    /// A connection.
+    Connect,
+    /// An HTTP request.
+    Http,
+    /// A tool used.
+    Tool,
+    /// A credential released.
+    Credential,
+    /// A staged change landed.
+    Land,
+    /// Something spent.
+    Spend,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 10] = [
+        Kind::Launch,
+        Kind::Exec,
+        Kind::Read,
+        Kind::Write,
+        Kind::Connect,
+        Kind::Http,
+        Kind::Tool,
+        Kind::Credential,
+        Kind::Land,
+        Kind::Spend,
+    ];
+
+    /// The word for it, in files and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Launch => "launch",
+            Kind::Exec => "exec",
+            Kind::Read => "read",
+            Kind::Write => "write",
+            Kind::Connect => "connect",
+            Kind::Http => "http",
+            Kind::Tool => "tool",
+            Kind::Credential => "credential",
+            Kind::Land => "land",
+            Kind::Spend => "spend",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.word())
+    }
+}
+
+/// A text that is no kind of action.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kind of action")]
+pub struct NotAKind(pub String);
+
+impl FromStr for Kind {
+    type Err = NotAKind;
+
+    fn from_str(text: &str) -> Result<Kind, NotAKind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == text).ok_or_else(|| NotAKind(text.to_owned()))
+    }
+}
+
+/// An absolute path in its canonical spelling. Any bytes but zero; links are not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AbsPath(PathBuf);
+
+impl AbsPath {
+    /// See [`canonical::path`].
+    ///
+    /// # Errors
+    /// When the path has no canonical spelling.
+    pub fn new(path: &Path) -> Result<AbsPath, NotCanonical> {
+        canonical::path(path).map(AbsPath)
+    }
+
+    /// See [`canonical::join`].
+    ///
+    /// # Errors
+    /// When the path has no canonical spelling.
+    pub fn join_lexical(base: &Path, path: &Path) -> Result<AbsPath, NotCanonical> {
+        canonical::join(base, path).map(AbsPath)
+    }
+
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
+    }
+
+    /// Its last component; empty for the root.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for AbsPath {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write_escaped(to, self.as_bytes())
+    }
+}
+
+/// A host. The parser makes only canonical ones; a name put together by hand that is not canonical is denied when judged.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A name in lower-case A-labels, without a trailing dot.
+    Name(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl Host {
+    /// Reads a host: a name, an IPv4 address, or an IPv6 address in brackets.
+    ///
+    /// # Errors
+    /// When programs differ in what they would read it as.
+    pub fn parse(text: &str) -> Result<Host, NotCanonical> {
+        canonical::host(text).map(|spelled| match spelled {
+            Spelled::Name(name) => Host::Name(name),
+            Spelled::Ip(address) => Host::Ip(address),
+        })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => text::write_escaped(to, name.as_bytes()),
+            Host::Ip(IpAddr::V4(address)) => write!(to, "{address}"),
+            Host::Ip(IpAddr::V6(address)) => write!(to, "[{address}]"),
+        }
+    }
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Reads `host:port`.
+    ///
+    /// # Errors
+    /// When the host is not canonical or the port is missing.
+    pub fn parse(text: &str) -> Result<Endpoint, NotCanonical> {
+        let (host, port) = text.rsplit_once(':').ok_or(NotCanonical::Port)?;
+        Ok(Endpoint { host: Host::parse(host)?, port: canonical::port(port)? })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}:{}", self.host, self.port)
+    }
+}
+
+/// A program with its words, and the variables that change what it does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Command {
+    /// The program, links resolved.
+    pub program: AbsPath,
+    /// Its words, the first included. The first is the program's own choice and proves nothing.
+    pub argv: Vec<Vec<u8>>,
+    /// Variables that make a program run other code, sorted by name.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Command {
+    /// Keeps of the environment what changes which code runs.
+    pub fn new(program: AbsPath, argv: Vec<Vec<u8>>, env: Vec<(Vec<u8>, Vec<u8>)>) -> Command {
+        let mut env: Vec<_> = env.into_iter().filter(|(name, _)| is_steering(name)).collect();
+        env.sort();
+        Command { program, argv, env }
+    }
+
+    /// What it calls itself, where that is not the program's own name.
+    pub(crate) fn alias(&self) -> Option<&[u8]> {
+        let called = self.argv.first()?;
+        let name = called.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        (!name.is_empty() && name != self.program.name()).then_some(name)
+    }
+}
+
+/// Whether a variable can make an unsuspecting program run other code.
+pub fn is_steering(name: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 5] = [b"LD_", b"GIT_", b"BASH_FUNC_", b"LUA_INIT", b"CORECLR_"];
+    const NAMES: [&[u8]; 37] = [
+        b"BASHOPTS",
+        b"BASH_ENV",
+        b"CARGO_BUILD_RUSTC",
+        b"CARGO_BUILD_RUSTC_WRAPPER",
+        b"DOTNET_STARTUP_HOOKS",
+        b"ELECTRON_RUN_AS_NODE",
+        b"ENV",
+        b"GCONV_PATH",
+        b"GLIBC_TUNABLES",
+        b"IFS",
+        b"JAVA_TOOL_OPTIONS",
+        b"JDK_JAVA_OPTIONS",
+        b"MAKEFILES",
+        b"NODE_OPTIONS",
+        b"NODE_PATH",
+        b"OPENSSL_CONF",
+        b"OPENSSL_ENGINES",
+        b"PERL5DB",
+        b"PERL5LIB",
+        b"PERL5OPT",
+        b"PHPRC",
+        b"PHP_INI_SCAN_DIR",
+        b"PROMPT_COMMAND",
+        b"PS4",
+        b"PYTHONBREAKPOINT",
+        b"PYTHONHOME",
+        b"PYTHONPATH",
+        b"PYTHONSTARTUP",
+        b"PYTHONUSERBASE",
+        b"PYTHONWARNINGS",
+        b"RUBYLIB",
+        b"RUBYOPT",
+        b"RUSTC_WORKSPACE_WRAPPER",
+        b"RUSTC_WRAPPER",
+        b"SHELLOPTS",
+        b"SSH_ASKPASS",
+        b"_JAVA_OPTIONS",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+}
+
+/// Where programs of the system lie: their names need no folder to be known.
+const SYSTEM_FOLDERS: [&[u8]; 6] =
+    [b"/bin/", b"/sbin/", b"/usr/bin/", b"/usr/sbin/", b"/usr/local/bin/", b"/usr/local/sbin/"];
+
+impl fmt::Display for Command {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.env {
+            text::write_escaped(to, name)?;
+            to.write_str("=")?;
+            text::write_word(to, value)?;
+            to.write_str(" ")?;
+        }
+        let program = self.program.as_bytes();
+        let short = SYSTEM_FOLDERS
+            .iter()
+            .find_map(|folder| program.strip_prefix(*folder))
+            .filter(|name| !name.contains(&b'/'))
+            .unwrap_or(program);
+        text::write_word(to, short)?;
+        for word in self.argv.iter().skip(1) {
+            to.write_str(" ")?;
+            text::write_word(to, word)?;
+        }
+        if let Some(alias) = self.alias() {
+            to.write_str(" (as ")?;
+            text::write_word(to, alias)?;
+            to.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// How a request travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        })
+    }
+}
+
+/// An HTTP request: where to, how, and which path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HttpRequest {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// The method, in capitals.
+    pub method: String,
+    /// The canonical path, without query: what is judged and what must be sent.
+    pub path: String,
+}
+
+impl HttpRequest {
+    /// Reads a request; of `target` the query is cut off.
+    ///
+    /// # Errors
+    /// When method or path have no canonical spelling.
+    pub fn new(
+        scheme: Scheme,
+        endpoint: Endpoint,
+        method: &str,
+        target: &str,
+    ) -> Result<HttpRequest, NotCanonical> {
+        canonical::method(method)?;
+        let path = target.split_once('?').map_or(target, |(path, _)| path);
+        Ok(HttpRequest { scheme, endpoint, method: method.to_owned(), path: canonical::url_path(path)? })
+    }
+}
+
+impl fmt::Display for HttpRequest {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::write_escaped(to, self.method.as_bytes())?;
+        let usual = match self.scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        };
+        write!(to, " {}://{}", self.scheme, self.endpoint.host)?;
+        if self.endpoint.port != usual {
+            write!(to, ":{}", self.endpoint.port)?;
+        }
+        text::write_escaped(to, self.path.as_bytes())
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Start the agent.
+    Launch(Command),
+    /// Start a program.
+    Exec(Command),
+    /// Read a file.
+    Read(AbsPath),
+    /// Write a file in place.
+    Write(AbsPath),
+    /// Connect.
+    Connect(Endpoint),
+    /// Send a request.
+    Http(HttpRequest),
+    /// Use a tool.
+    Tool {
+        /// Its name.
+        name: String,
+    },
+    /// Release a credential.
+    Credential {
+        /// Its name.
+        name: String,
+        /// Where it goes.
+        to: Endpoint,
+    },
+    /// Land a change.
+    Land(AbsPath),
+    /// Spend.
+    Spend {
+        /// Of what.
+        unit: String,
+        /// How much the run would have spent in all.
+        amount: u64,
+    },
+}
+
+impl Action {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Action::Launch(_) => Kind::Launch,
+            Action::Exec(_) => Kind::Exec,
+            Action::Read(_) => Kind::Read,
+            Action::Write(_) => Kind::Write,
+            Action::Connect(_) => Kind::Connect,
+            Action::Http(_) => Kind::Http,
+            Action::Tool { .. } => Kind::Tool,
+            Action::Credential { .. } => Kind::Credential,
+            Action::Land(_) => Kind::Land,
+            Action::Spend { .. } => Kind::Spend,
+        }
+    }
+
+    /// What it is about, without the word for its kind.
+    pub fn resource(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_resource(&mut text);
+        text
+    }
+
+    fn write_resource(&self, to: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Action::Launch(command) | Action::Exec(command) => write!(to, "{command}"),
+            Action::Read(path) | Action::Write(path) | Action::Land(path) => write!(to, "{path}"),
+            Action::Connect(endpoint) => write!(to, "{endpoint}"),
+            Action::Http(request) => write!(to, "{request}"),
+            Action::Tool { name } => text::write_escaped(to, name.as_bytes()),
+            Action::Credential { name, to: endpoint } => {
+                text::write_escaped(to, name.as_bytes())?;
+                write!(to, " to {endpoint}")
+            }
+            Action::Spend { unit, amount } => {
+                write!(to, "{amount} ")?;
+                text::write_escaped(to, unit.as_bytes())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{} ", self.kind())?;
+        self.write_resource(to)
+    }
+}
