@@ -1,2 +1,13 @@
 //! Events in, story out. Pure.
+//!
+//! [`timeline`] puts a run's events into the order in which a person wants to hear them; [`process`] knows who started
+//! whom. Both take what the ledger holds as it is and decide nothing: no event is left out of a count because it looks odd.
+//!
+//! Owns what a run's events mean together. Does not own reading them (`ledger`), or how they are shown (`provost`). Texts
+//! that come out of here are the agent's own bytes: whoever shows them makes them harmless.
 #![forbid(unsafe_code)]
+
+pub mod process;
+pub mod timeline;
+
+pub use timeline::{Changed, Counts, Denial, End, Fate, Folder, Moment, Opens, Reached, Story, What};

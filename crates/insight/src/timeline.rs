@@ -1,0 +1,440 @@
+//! Events into a story: what happened, in order, under what; and what it comes to.
+//!
+//! Owns the order, what belongs together (a denial and the decision that led to it are one), and the sums. Does not own
+//! whether the events can be believed: `ledger::verify` does, and a story of a broken ledger is told all the same.
+
+mod sums;
+
+use std::collections::{BTreeMap, HashMap};
+
+use ledger::event::{self, Answered, Body, Event, Verdict};
+use ledger::{OsText, Trust};
+
+pub use sums::{Changed, Counts, Denial, End, Fate, Folder, Opens, Reached};
+
+use crate::process::{Processes, Telling};
+
+/// A moment of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    /// The event.
+    pub seq: u64,
+    /// Nanoseconds since the run was opened.
+    pub at: u64,
+    /// Who vouches for it.
+    pub trust: Trust,
+    /// How deep in the process tree; 0 for what is not of a process.
+    pub depth: usize,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened in a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// The agent was started.
+    Launch {
+        /// Its arguments.
+        argv: Vec<OsText>,
+    },
+    /// A program was started.
+    Exec {
+        /// Its arguments.
+        argv: Vec<OsText>,
+        /// Where it lies.
+        program: OsText,
+        /// How many more like it the same parent started.
+        more: u64,
+    },
+    /// Something was not allowed.
+    Denied(Denial),
+    /// A person was asked.
+    Asked {
+        /// The ask.
+        ask: String,
+        /// What they read.
+        text: String,
+    },
+    /// An ask found its answer.
+    Answered {
+        /// The ask.
+        ask: String,
+        /// The answer.
+        answer: Answered,
+        /// Who gave it.
+        by: String,
+        /// Their words.
+        why: Option<String>,
+    },
+    /// A host was reached for the first time.
+    Reached {
+        /// Host and port.
+        endpoint: String,
+    },
+    /// A credential came within reach.
+    Credential {
+        /// Its name.
+        name: String,
+        /// Whether the agent holds the secret itself.
+        real: bool,
+    },
+    /// The agent asked for something.
+    Requested {
+        /// What kind of thing.
+        what: String,
+        /// Which.
+        text: String,
+        /// Why, in its words.
+        why: String,
+    },
+    /// Output was kept from the terminal.
+    Filtered {
+        /// What kind.
+        kind: String,
+        /// How often.
+        count: u64,
+    },
+    /// A limit was reached.
+    Limit {
+        /// Which.
+        what: String,
+    },
+    /// Changes wait to be landed.
+    Staged {
+        /// How many files.
+        files: usize,
+    },
+    /// A file landed.
+    Landed {
+        /// Which.
+        path: OsText,
+    },
+    /// A file was kept back.
+    Kept {
+        /// Which.
+        path: OsText,
+        /// Why.
+        because: String,
+    },
+    /// What was staged was thrown away.
+    Discarded {
+        /// How many files.
+        files: u64,
+    },
+    /// The run was taken up again.
+    Reopened {
+        /// What for.
+        by: String,
+    },
+    /// The run was found dead.
+    Interrupted {
+        /// Who found it.
+        by: String,
+    },
+    /// The run ended.
+    Ended(End),
+}
+
+/// A run, told.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// The run's id; empty before the first event.
+    pub run: String,
+    /// When it was opened: nanoseconds since 1970-01-01 UTC.
+    pub began: u64,
+    /// When its last event was: nanoseconds since 1970-01-01 UTC.
+    pub last: u64,
+    /// How it began.
+    pub opened: Option<event::RunOpened>,
+    /// The policy it was judged by, all layers.
+    pub policy: Option<event::PolicyLoaded>,
+    /// What the kernel gave.
+    pub enforcement: Option<serde_json::Value>,
+    /// What happened, in order.
+    pub moments: Vec<Moment>,
+    /// How it ended, if it did.
+    pub ended: Option<End>,
+    /// Who found it dead, if somebody did.
+    pub interrupted: Option<String>,
+    /// The limits it ran into.
+    pub limits: Vec<String>,
+    /// What was counted.
+    pub counts: Counts,
+    /// What was opened, by folder.
+    pub opens: Opens,
+    denied: BTreeMap<(String, String, String), Denial>,
+    reached: BTreeMap<String, Reached>,
+    changes: BTreeMap<OsText, Changed>,
+    processes: Processes,
+    /// Decisions that are spoken of again: by number, what was decided about.
+    decided: HashMap<u64, Denial>,
+    mono: u64,
+}
+
+impl Story {
+    /// The story of these events.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Story {
+        let mut story = Story::default();
+        events.into_iter().for_each(|event| story.see(event));
+        story
+    }
+
+    /// What was not allowed, alike ones together, in the order of kind and target.
+    pub fn denials(&self) -> impl Iterator<Item = &Denial> {
+        self.denied.values()
+    }
+
+    /// The hosts that were reached or wanted, by name.
+    pub fn reached(&self) -> impl Iterator<Item = &Reached> {
+        self.reached.values()
+    }
+
+    /// The files that the run changed, by path.
+    pub fn changes(&self) -> impl Iterator<Item = &Changed> {
+        self.changes.values()
+    }
+
+    /// Whether something is staged that neither landed nor was thrown away.
+    pub fn waits(&self) -> bool {
+        self.changes.values().any(|changed| changed.fate.waits())
+    }
+
+    /// Takes the next event.
+    pub fn see(&mut self, event: &Event) {
+        if self.run.is_empty() {
+            self.run = event.run.clone();
+            (self.began, self.mono) = (event.ts, event.mono);
+        }
+        self.last = event.ts;
+        self.counts.events += 1;
+        match &event.body {
+            Body::RunOpened(opened) => self.opened = Some((**opened).clone()),
+            Body::PolicyLoaded(loaded) => self.policy_loaded(loaded),
+            Body::EnforcementGiven(given) => self.enforcement = Some(given.enforcement.clone()),
+            Body::CredentialPassed(passed) => {
+                let real = passed.how == event::Passed::Real;
+                self.tell(event, 0, What::Credential { name: passed.name.clone(), real });
+            }
+            Body::Decision(_) | Body::Denied(_) | Body::AskOpened(_) | Body::AskAnswered(_) => {
+                self.see_line(event);
+            }
+            Body::Launch(_) | Body::Exec(_) | Body::Opened(_) | Body::Program(_) => self.see_process(event),
+            Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) => self.see_network(event),
+            Body::ChangeStaged(_) | Body::Landed(_) | Body::LandRefused(_) | Body::Discarded(_) => {
+                self.see_change(event);
+            }
+            Body::RequestInside(request) => {
+                let event::RequestInside { what, text, why } = request.clone();
+                self.tell(event, 0, What::Requested { what, text, why });
+            }
+            Body::TerminalFiltered(filtered) => {
+                let event::TerminalFiltered { kind, count } = filtered.clone();
+                self.counts.filtered += count;
+                self.tell(event, 0, What::Filtered { kind, count });
+            }
+            Body::LimitReached(limit) => {
+                self.limits.push(limit.what.clone());
+                self.tell(event, 0, What::Limit { what: limit.what.clone() });
+            }
+            Body::RunReopened(again) => self.tell(event, 0, What::Reopened { by: again.by.clone() }),
+            Body::RunInterrupted(found) => {
+                self.interrupted = Some(found.found_by.clone());
+                self.tell(event, 0, What::Interrupted { by: found.found_by.clone() });
+            }
+            Body::RunEnded(ended) => self.run_ended(event, ended),
+            Body::EnvironmentRecorded(_) | Body::ConfinementAsked(_) | Body::Outcome(_) => {}
+        }
+    }
+
+    fn tell(&mut self, event: &Event, depth: usize, what: What) {
+        // The monotonic clock starts anew with the machine: a run taken up days later is told by the other clock.
+        let at = match event.mono.checked_sub(self.mono) {
+            Some(at) if !matches!(what, What::Reopened { .. }) => at,
+            _ => event.ts.saturating_sub(self.began),
+        };
+        self.moments.push(Moment { seq: event.seq, at, trust: event.trust, depth, what });
+    }
+
+    /// A list of layers that was too long for one event goes on in the next.
+    fn policy_loaded(&mut self, loaded: &event::PolicyLoaded) {
+        match &mut self.policy {
+            Some(policy) if policy.digest == loaded.digest => policy.layers.extend(loaded.layers.clone()),
+            policy => *policy = Some(loaded.clone()),
+        }
+    }
+
+    fn run_ended(&mut self, event: &Event, ended: &event::RunEnded) {
+        let end = End { exit: ended.exit, wall_ms: ended.wall_ms, cpu_ms: ended.cpu_ms };
+        self.ended = Some(end);
+        self.tell(event, 0, What::Ended(end));
+    }
+
+    fn see_line(&mut self, event: &Event) {
+        match &event.body {
+            Body::Decision(decision) => self.see_decision(event, decision),
+            Body::Denied(denied) => {
+                let pid = denied.pid;
+                let depth = pid.and_then(|pid| self.processes.known_depth(pid)).unwrap_or(0);
+                if !event.cause.is_some_and(|cause| self.decided.contains_key(&cause)) {
+                    let denial = Denial::new(&denied.what, &denied.target.to_string(), &denied.reasons);
+                    self.deny(event, depth, denial);
+                }
+            }
+            Body::AskOpened(opened) => {
+                self.counts.asks += 1;
+                let event::AskOpened { ask, text, .. } = opened.clone();
+                self.tell(event, 0, What::Asked { ask, text });
+            }
+            Body::AskAnswered(answered) => {
+                let event::AskAnswered { ask, answer, by, why, .. } = answered.clone();
+                self.tell(event, 0, What::Answered { ask, answer, by, why });
+                if answered.answer != Answered::Allow
+                    && let Some(denial) = self.decided.get(&answered.decision).cloned()
+                {
+                    self.count_denial(denial);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn see_decision(&mut self, event: &Event, decision: &event::Decision) {
+        let kind = decision.action.kind();
+        let target = decision.text.strip_prefix(kind).map_or(decision.text.as_str(), str::trim_start);
+        let denial = Denial::new(kind, target, &decision.reasons);
+        match decision.verdict {
+            Verdict::Allow => {}
+            Verdict::Ask => drop(self.decided.insert(event.seq, denial)),
+            // That a change is kept back is told by an event of its own.
+            Verdict::Deny if kind == "land" => {}
+            Verdict::Deny => {
+                self.decided.insert(event.seq, denial.clone());
+                self.deny(event, 0, denial);
+            }
+        }
+    }
+
+    fn deny(&mut self, event: &Event, depth: usize, denial: Denial) {
+        self.tell(event, depth, What::Denied(denial.clone()));
+        self.count_denial(denial);
+    }
+
+    fn count_denial(&mut self, denial: Denial) {
+        self.counts.denials += 1;
+        let key = (denial.kind.clone(), denial.target.clone(), denial.rule.clone());
+        self.denied.entry(key).and_modify(|known| known.count += 1).or_insert(denial);
+    }
+
+    fn see_process(&mut self, event: &Event) {
+        match &event.body {
+            Body::Launch(launch) => {
+                self.processes.launched(launch.pid);
+                self.tell(event, 0, What::Launch { argv: launch.argv.clone() });
+            }
+            Body::Exec(exec) => self.see_exec(event, exec),
+            Body::Opened(opened) => opened.entries.iter().for_each(|entry| self.opens.add(entry)),
+            Body::Program(_) => self.counts.programs += 1,
+            _ => {}
+        }
+    }
+
+    fn see_exec(&mut self, event: &Event, exec: &event::Exec) {
+        self.counts.execs += 1;
+        let depth = self.processes.depth(exec.pid, exec.ppid);
+        if exec.verdict != Verdict::Allow {
+            let denial = Denial::new("exec", &sums::words(&exec.argv), &exec.reasons);
+            self.decided.insert(event.seq, denial.clone());
+            if exec.verdict == Verdict::Deny {
+                self.deny(event, depth, denial);
+            }
+            return;
+        }
+        let place = self.moments.len();
+        match self.processes.tell(exec.ppid, exec.program.as_bytes(), place) {
+            Telling::Alone => {
+                let what = What::Exec { argv: exec.argv.clone(), program: exec.program.clone(), more: 0 };
+                self.tell(event, depth, what);
+            }
+            Telling::AsOneMoreOf(place) => {
+                if let Some(Moment { what: What::Exec { more, .. }, .. }) = self.moments.get_mut(place) {
+                    *more += 1;
+                }
+            }
+        }
+    }
+
+    fn see_network(&mut self, event: &Event) {
+        match &event.body {
+            Body::Connection(connection) => {
+                let first = !self.reached.contains_key(&connection.endpoint);
+                let reached = self.reached_entry(&connection.endpoint);
+                match connection.verdict {
+                    Verdict::Deny => reached.denied += 1,
+                    Verdict::Allow | Verdict::Ask => reached.connections += 1,
+                }
+                if connection.verdict != Verdict::Deny {
+                    self.counts.connections += 1;
+                    if first {
+                        self.tell(event, 0, What::Reached { endpoint: connection.endpoint.clone() });
+                    }
+                }
+            }
+            Body::Resolved(resolved) if resolved.allowed.is_empty() => {
+                let because = resolved.refused.first().map(|refused| {
+                    format!("{} leads to {}: {}", resolved.endpoint, refused.address, refused.because)
+                });
+                let why = because.unwrap_or_else(|| format!("{} leads to no address", resolved.endpoint));
+                let reason =
+                    event::Reason { layer: "built-in".into(), rule: "address".into(), why: Some(why) };
+                self.deny(event, 0, Denial::new("connect", &resolved.endpoint, &[reason]));
+            }
+            Body::Flow(flow) => {
+                let reached = self.reached_entry(&flow.endpoint);
+                reached.flows += 1;
+                reached.bytes_up += flow.bytes_up;
+                reached.bytes_down += flow.bytes_down;
+                self.counts.bytes_up += flow.bytes_up;
+                self.counts.bytes_down += flow.bytes_down;
+            }
+            _ => {}
+        }
+    }
+
+    fn reached_entry(&mut self, endpoint: &str) -> &mut Reached {
+        self.reached
+            .entry(endpoint.to_owned())
+            .or_insert_with(|| Reached { endpoint: endpoint.to_owned(), ..Reached::default() })
+    }
+
+    fn see_change(&mut self, event: &Event) {
+        match &event.body {
+            Body::ChangeStaged(staged) => {
+                for file in &staged.files {
+                    self.changes.insert(file.path.clone(), Changed::staged(file));
+                }
+                self.tell(event, 0, What::Staged { files: staged.files.len() });
+            }
+            Body::Landed(landed) => {
+                let changed = self.changes.entry(landed.path.clone());
+                changed.or_insert_with(|| Changed::landed(landed)).fate = Fate::Landed;
+                self.tell(event, 0, What::Landed { path: landed.path.clone() });
+            }
+            Body::LandRefused(refused) => {
+                let because = refused.because.clone();
+                if let Some(changed) = self.changes.get_mut(&refused.path) {
+                    changed.fate = Fate::Kept(because.clone());
+                }
+                self.tell(event, 0, What::Kept { path: refused.path.clone(), because });
+            }
+            Body::Discarded(discarded) => {
+                let waiting = self.changes.values_mut().filter(|changed| changed.fate.waits());
+                waiting.for_each(|changed| changed.fate = Fate::Discarded);
+                self.tell(event, 0, What::Discarded { files: discarded.files });
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

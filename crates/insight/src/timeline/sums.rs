@@ -1,0 +1,218 @@
+//! What a run comes to: denials, hosts, files, counts.
+//!
+//! Owns these sums and their members. Does not own when something is added to them (`timeline`).
+
+use std::collections::BTreeMap;
+
+use ledger::OsText;
+use ledger::event::{Access, Change, Exit, Landed, OpenEntry, Reason, StagedFile};
+
+/// Something that was not allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// The kind of action, or the system call.
+    pub kind: String,
+    /// What it was about.
+    pub target: String,
+    /// The layer that forbade it.
+    pub layer: String,
+    /// The rule that forbade it.
+    pub rule: String,
+    /// What its author says.
+    pub why: Option<String>,
+    /// How often.
+    pub count: u64,
+}
+
+impl Denial {
+    pub(super) fn new(kind: &str, target: &str, reasons: &[Reason]) -> Denial {
+        let first = reasons.first().cloned().unwrap_or_default();
+        let (layer, rule) = match first.rule.is_empty() {
+            true => ("built-in".to_owned(), "default".to_owned()),
+            false => (first.layer, first.rule),
+        };
+        Denial { kind: kind.to_owned(), target: target.to_owned(), layer, rule, why: first.why, count: 1 }
+    }
+}
+
+/// A host that was reached, or wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Host and port.
+    pub endpoint: String,
+    /// Connections that were let through.
+    pub connections: u64,
+    /// Connections that were not.
+    pub denied: u64,
+    /// Requests and tunnels that ended.
+    pub flows: u64,
+    /// Bytes from the inside out.
+    pub bytes_up: u64,
+    /// Bytes from the outside in.
+    pub bytes_down: u64,
+}
+
+/// A file that the run changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Its path beneath the workspace.
+    pub path: OsText,
+    /// What became of it.
+    pub change: Change,
+    /// Lines added.
+    pub added: u64,
+    /// Lines removed.
+    pub removed: u64,
+    /// Its new size in bytes.
+    pub size: u64,
+    /// Whether other programs later execute or obey it.
+    pub handoff: bool,
+    /// Why it waits for a person, where it does.
+    pub why: Option<String>,
+    /// What became of the change.
+    pub fate: Fate,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits.
+    Waiting,
+    /// It was kept back, for this reason, and still waits.
+    Kept(String),
+    /// It is in the workspace.
+    Landed,
+    /// It was thrown away.
+    Discarded,
+}
+
+impl Fate {
+    /// Whether somebody still has to say what becomes of it.
+    pub fn waits(&self) -> bool {
+        matches!(self, Fate::Waiting | Fate::Kept(_))
+    }
+}
+
+impl Changed {
+    pub(super) fn staged(file: &StagedFile) -> Changed {
+        let StagedFile { path, change, added, removed, size, handoff, why } = file.clone();
+        Changed { path, change, added, removed, size, handoff, why, fate: Fate::Waiting }
+    }
+
+    /// A file that was never staged: written in place.
+    pub(super) fn landed(landed: &Landed) -> Changed {
+        let change = match (&landed.pre, &landed.post) {
+            (None, _) => Change::Added,
+            (Some(_), None) => Change::Deleted,
+            (Some(_), Some(_)) => Change::Modified,
+        };
+        let path = landed.path.clone();
+        Changed { path, change, added: 0, removed: 0, size: 0, handoff: false, why: None, fate: Fate::Landed }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The agent's end.
+    pub exit: Exit,
+    /// How long it took, in milliseconds.
+    pub wall_ms: u64,
+    /// Processor time of everything inside, in milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events.
+    pub events: u64,
+    /// Execs, denied ones included.
+    pub execs: u64,
+    /// Programs of different content.
+    pub programs: u64,
+    /// Denials.
+    pub denials: u64,
+    /// Questions put to a person.
+    pub asks: u64,
+    /// Connections let through.
+    pub connections: u64,
+    /// Bytes that left.
+    pub bytes_up: u64,
+    /// Bytes that came in.
+    pub bytes_down: u64,
+    /// Sequences kept from the terminal.
+    pub filtered: u64,
+}
+
+/// What was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opens {
+    /// Opens to read.
+    pub reads: u64,
+    /// Opens to write.
+    pub writes: u64,
+    folders: BTreeMap<Vec<u8>, Folder>,
+}
+
+/// What was opened beneath a folder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Folder {
+    /// Opens to read.
+    pub reads: u64,
+    /// Opens to write.
+    pub writes: u64,
+}
+
+/// Folders that are told apart; what is opened in others counts to the root.
+const FOLDERS: usize = 4096;
+
+impl Opens {
+    pub(super) fn add(&mut self, entry: &OpenEntry) {
+        let path = entry.path.as_bytes();
+        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0).max(1);
+        let mut name = path.get(..end).unwrap_or_default();
+        if self.folders.len() >= FOLDERS && !self.folders.contains_key(name) {
+            name = b"/";
+        }
+        let folder = self.folders.entry(name.to_vec()).or_default();
+        match entry.access {
+            Access::Read => {
+                (self.reads, folder.reads) = (self.reads + entry.count, folder.reads + entry.count)
+            }
+            Access::Write => {
+                (self.writes, folder.writes) = (self.writes + entry.count, folder.writes + entry.count);
+            }
+        }
+    }
+
+    /// The folders beneath which most was opened, most first, told by at most `parts` components of their path, at most
+    /// `count` of them.
+    pub fn top(&self, parts: usize, count: usize) -> Vec<(OsText, Folder)> {
+        let mut sums: BTreeMap<&[u8], Folder> = BTreeMap::new();
+        for (path, folder) in &self.folders {
+            let sum = sums.entry(beginning(path, parts)).or_default();
+            sum.reads += folder.reads;
+            sum.writes += folder.writes;
+        }
+        let mut all: Vec<_> = sums.into_iter().map(|(path, sum)| (OsText::new(path), sum)).collect();
+        all.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.reads + sum.writes));
+        all.truncate(count);
+        all
+    }
+}
+
+/// The first components of an absolute path.
+fn beginning(path: &[u8], parts: usize) -> &[u8] {
+    let mut slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    match slashes.nth(parts) {
+        Some(end) => path.get(..end).unwrap_or(path),
+        None => path,
+    }
+}
+
+/// Words as one text, each apart from the next.
+pub(super) fn words(argv: &[OsText]) -> String {
+    let words: Vec<String> = argv.iter().map(ToString::to_string).collect();
+    words.join(" ")
+}

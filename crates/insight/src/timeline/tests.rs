@@ -1,0 +1,279 @@
+//! The story of events made by hand.
+
+use ledger::action::{ActionRecord, CommandRecord};
+use ledger::event::*;
+
+use super::*;
+
+struct Tape(Vec<Event>);
+
+impl Tape {
+    fn new() -> Tape {
+        Tape(Vec::new())
+    }
+
+    fn put(&mut self, body: impl Into<Body>) -> u64 {
+        self.put_because(body, None)
+    }
+
+    fn put_because(&mut self, body: impl Into<Body>, cause: Option<u64>) -> u64 {
+        let seq = self.0.len() as u64;
+        self.0.push(Event {
+            v: VERSION,
+            seq,
+            ts: 1_000 + seq,
+            mono: 500 + 10 * seq,
+            run: "0abc-def".into(),
+            trust: Trust::Observed,
+            cause,
+            cut: false,
+            body: body.into(),
+        });
+        seq
+    }
+
+    fn story(&self) -> Story {
+        Story::of(&self.0)
+    }
+}
+
+fn texts(words: &[&str]) -> Vec<OsText> {
+    words.iter().map(|word| OsText::from(*word)).collect()
+}
+
+fn exec(pid: u32, ppid: u32, argv: &[&str], verdict: Verdict) -> Exec {
+    let program = format!("/usr/bin/{}", argv[0]).into();
+    Exec { pid, ppid, program, argv: texts(argv), verdict, ..Exec::default() }
+}
+
+fn reason(rule: &str) -> Reason {
+    Reason { layer: "build".into(), rule: rule.into(), why: Some("because".into()) }
+}
+
+fn decision(action: ActionRecord, text: &str, verdict: Verdict) -> Decision {
+    let digest = action.digest();
+    let reasons = vec![reason("r")];
+    Decision { action, digest, text: text.into(), verdict, need: None, reasons, default_applied: false }
+}
+
+fn connect(endpoint: &str, verdict: Verdict) -> Decision {
+    let action = ActionRecord::Connect { endpoint: endpoint.into() };
+    decision(action, &format!("connect {endpoint}"), verdict)
+}
+
+fn staged(path: &str, handoff: bool) -> StagedFile {
+    let (change, path) = (Change::Modified, path.into());
+    StagedFile { path, change, added: 2, removed: 1, size: 9, handoff, why: None }
+}
+
+#[test]
+fn execs_are_a_tree_in_order() {
+    let mut tape = Tape::new();
+    tape.put(RunOpened { task: "fix it".into(), ..RunOpened::default() });
+    tape.put(Launch { pid: 7, argv: texts(&["agent"]), cwd: "/w".into() });
+    tape.put(exec(8, 7, &["sh", "-c", "make"], Verdict::Allow));
+    tape.put(exec(9, 8, &["make"], Verdict::Allow));
+    tape.put(exec(10, 7, &["git", "status"], Verdict::Allow));
+    let story = tape.story();
+    let depths: Vec<usize> = story.moments.iter().map(|moment| moment.depth).collect();
+    assert_eq!(depths, [0, 1, 2, 1]);
+    assert_eq!(story.moments[1].at, 20);
+    assert_eq!(story.counts.execs, 3);
+    assert_eq!(story.opened.unwrap().task, "fix it");
+}
+
+#[test]
+fn many_alike_are_one_moment_with_a_count() {
+    let mut tape = Tape::new();
+    tape.put(Launch { pid: 7, argv: texts(&["agent"]), cwd: "/w".into() });
+    for pid in 100..150 {
+        tape.put(exec(pid, 7, &["cc", "-c"], Verdict::Allow));
+    }
+    let story = tape.story();
+    assert_eq!(story.moments.len(), 4);
+    assert!(matches!(story.moments[3].what, What::Exec { more: 47, .. }));
+    assert_eq!(story.counts.execs, 50);
+}
+
+#[test]
+fn a_denied_exec_is_never_among_those_that_are_only_counted() {
+    let mut tape = Tape::new();
+    tape.put(Launch { pid: 7, argv: texts(&["agent"]), cwd: "/w".into() });
+    for pid in 100..110 {
+        tape.put(exec(pid, 7, &["git", "log"], Verdict::Allow));
+    }
+    let mut denied = exec(111, 7, &["git", "push", "-f"], Verdict::Deny);
+    denied.reasons = vec![reason("no-force")];
+    let seq = tape.put(denied);
+    let spoken =
+        Denied { what: "exec".into(), target: "git push -f".into(), spoken: true, ..Denied::default() };
+    tape.put_because(spoken, Some(seq));
+    let story = tape.story();
+    let denials: Vec<&Denial> = story.denials().collect();
+    assert_eq!(denials.len(), 1, "the decision and what came of it are one");
+    assert_eq!((denials[0].rule.as_str(), denials[0].count), ("no-force", 1));
+    assert!(
+        matches!(&story.moments.last().unwrap().what, What::Denied(denial) if denial.target == "git push -f")
+    );
+}
+
+#[test]
+fn denials_alike_are_counted_together() {
+    let mut tape = Tape::new();
+    for _ in 0..3 {
+        tape.put(connect("evil.example:443", Verdict::Deny));
+    }
+    tape.put(Denied { what: "read".into(), target: "/etc/shadow".into(), ..Denied::default() });
+    let story = tape.story();
+    let denials: Vec<(&str, &str, u64)> =
+        story.denials().map(|denial| (denial.kind.as_str(), denial.target.as_str(), denial.count)).collect();
+    assert_eq!(denials, [("connect", "evil.example:443", 3), ("read", "/etc/shadow", 1)]);
+    assert_eq!(story.counts.denials, 4);
+    assert_eq!(
+        story.denials().nth(1).unwrap().rule,
+        "default",
+        "a denial without a rule names what stood in for it"
+    );
+}
+
+#[test]
+fn what_a_person_refused_was_denied() {
+    let mut tape = Tape::new();
+    let seq = tape.put(connect("api.example:443", Verdict::Ask));
+    tape.put(AskOpened {
+        ask: "d-1".into(),
+        decision: seq,
+        text: "connect api.example:443".into(),
+        timeout_ms: 9,
+    });
+    tape.put(AskAnswered {
+        ask: "d-1".into(),
+        decision: seq,
+        answer: Answered::Deny,
+        by: "eve".into(),
+        how: "terminal".into(),
+        why: None,
+    });
+    let story = tape.story();
+    assert_eq!((story.counts.asks, story.counts.denials), (1, 1));
+    assert_eq!(story.denials().next().unwrap().target, "api.example:443");
+}
+
+#[test]
+fn what_a_person_allowed_was_not_denied() {
+    let mut tape = Tape::new();
+    let seq = tape.put(connect("api.example:443", Verdict::Ask));
+    let (ask, by, how) = ("d-1".into(), "eve".into(), "terminal".into());
+    tape.put(AskAnswered { ask, decision: seq, answer: Answered::Allow, by, how, why: None });
+    assert_eq!(tape.story().counts.denials, 0);
+}
+
+#[test]
+fn hosts_are_summed_and_told_once() {
+    let mut tape = Tape::new();
+    for _ in 0..2 {
+        tape.put(connect("a.example:443", Verdict::Allow));
+        let (endpoint, verdict) = ("a.example:443".into(), Verdict::Allow);
+        tape.put(Connection { pid: None, endpoint, verdict, ingress: Ingress::Connect });
+        tape.put(Flow {
+            endpoint: "a.example:443".into(),
+            bytes_up: 3,
+            bytes_down: 40,
+            ms: 1,
+            status: None,
+            method: None,
+            path: None,
+            outcome: "closed".into(),
+        });
+    }
+    let story = tape.story();
+    let reached: Vec<&Reached> = story.reached().collect();
+    assert_eq!(reached.len(), 1);
+    assert_eq!((reached[0].connections, reached[0].bytes_up, reached[0].bytes_down), (2, 6, 80));
+    let told = story.moments.iter().filter(|moment| matches!(moment.what, What::Reached { .. })).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_name_that_leads_to_no_address_that_may_be_dialled_was_denied() {
+    let mut tape = Tape::new();
+    let refused = vec![RefusedAddress { address: "127.0.0.1".into(), because: "loopback".into() }];
+    tape.put(Resolved { endpoint: "evil.example:80".into(), allowed: vec![], refused });
+    let story = tape.story();
+    let denial = story.denials().next().unwrap();
+    assert!(denial.why.as_ref().unwrap().contains("127.0.0.1"));
+}
+
+#[test]
+fn opens_are_summed_by_folder() {
+    let mut tape = Tape::new();
+    let entry = |path: &str, access, count| OpenEntry { pid: 1, access, path: path.into(), count };
+    tape.put(Opened {
+        entries: vec![
+            entry("/usr/lib/x86/libc.so", Access::Read, 5),
+            entry("/usr/lib/y/z", Access::Read, 2),
+            entry("/w/src/a.rs", Access::Write, 1),
+            entry("/top", Access::Read, 1),
+        ],
+    });
+    let story = tape.story();
+    assert_eq!((story.opens.reads, story.opens.writes), (8, 1));
+    let top = story.opens.top(2, 2);
+    assert_eq!(top[0], (OsText::from("/usr/lib"), Folder { reads: 7, writes: 0 }));
+    assert_eq!(top.len(), 2);
+}
+
+#[test]
+fn changes_end_where_the_gate_left_them() {
+    let mut tape = Tape::new();
+    tape.put(ChangeStaged { files: vec![staged("a", false), staged("b", true)] });
+    tape.put(ChangeStaged { files: vec![staged("c", false), staged("d", false)] });
+    assert!(tape.story().waits());
+    tape.put(Landed { path: "a".into(), pre: None, post: Some("00".into()) });
+    tape.put(LandRefused { path: "b".into(), because: "waits for a person".into() });
+    let fates: Vec<Fate> = tape.story().changes().map(|changed| changed.fate.clone()).collect();
+    let kept = Fate::Kept("waits for a person".into());
+    assert_eq!(fates, [Fate::Landed, kept, Fate::Waiting, Fate::Waiting]);
+    tape.put(Discarded { files: 3 });
+    let story = tape.story();
+    assert!(!story.waits());
+    assert_eq!(story.changes().filter(|changed| changed.fate == Fate::Discarded).count(), 3);
+}
+
+#[test]
+fn a_list_of_layers_goes_on_in_the_next_event() {
+    let layer = |name: &str| PolicyLayer { name: name.into(), ..PolicyLayer::default() };
+    let mut tape = Tape::new();
+    tape.put(PolicyLoaded { digest: "d".into(), profile: None, layers: vec![layer("one")] });
+    tape.put(PolicyLoaded { digest: "d".into(), profile: None, layers: vec![layer("two")] });
+    assert_eq!(tape.story().policy.unwrap().layers.len(), 2);
+}
+
+#[test]
+fn the_end_is_kept_and_an_interruption_too() {
+    let mut tape = Tape::new();
+    let exit = Exit { code: Some(3), signal: None };
+    tape.put(RunEnded { exit, wall_ms: 1500, cpu_ms: 20, ..RunEnded::default() });
+    assert_eq!(tape.story().ended, Some(End { exit, wall_ms: 1500, cpu_ms: 20 }));
+    let mut tape = Tape::new();
+    tape.put(RunInterrupted { found_by: "status".into(), cut_bytes: 0, unsigned: 2 });
+    assert_eq!(tape.story().interrupted.as_deref(), Some("status"));
+}
+
+#[test]
+fn a_clock_that_went_back_does_not_bring_the_story_down() {
+    let mut tape = Tape::new();
+    tape.put(RunOpened::default());
+    tape.put(Launch { pid: 7, argv: texts(&["agent"]), cwd: "/w".into() });
+    tape.0[1].mono = 0;
+    tape.0[1].ts = 0;
+    assert_eq!(tape.story().moments[0].at, 0);
+    let command = CommandRecord { program: "/x".into(), argv: vec![], env: vec![] };
+    let mut tape = Tape::new();
+    tape.put(decision(ActionRecord::Exec(command), "", Verdict::Deny));
+    assert_eq!(
+        tape.story().denials().next().unwrap().target,
+        "",
+        "a text that is not ours is no reason to fall"
+    );
+}
