@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use policy::{Action, Command};
+
 use crate::event::OsText;
 use crate::hex;
 
@@ -107,5 +109,42 @@ impl ActionRecord {
     /// SHA-256 of its canonical JSON, in hex.
     pub fn digest(&self) -> String {
         hex::encode(&Sha256::digest(self.json()))
+    }
+}
+
+impl From<&Action> for ActionRecord {
+    fn from(action: &Action) -> ActionRecord {
+        match action {
+            Action::Launch(command) => ActionRecord::Launch(command.into()),
+            Action::Exec(command) => ActionRecord::Exec(command.into()),
+            Action::Read(path) => ActionRecord::Read { path: path.as_path().into() },
+            Action::Write(path) => ActionRecord::Write { path: path.as_path().into() },
+            Action::Connect(endpoint) => ActionRecord::Connect { endpoint: endpoint.to_string() },
+            Action::Http(request) => ActionRecord::Http {
+                scheme: request.scheme.to_string(),
+                endpoint: request.endpoint.to_string(),
+                method: request.method.clone(),
+                path: request.path.clone(),
+            },
+            Action::Tool { name } => ActionRecord::Tool { name: name.clone() },
+            Action::Credential { name, to } => {
+                ActionRecord::Credential { name: name.clone(), to: to.to_string() }
+            }
+            Action::Land(path) => ActionRecord::Land { path: path.as_path().into() },
+            Action::Spend { unit, amount } => ActionRecord::Spend { unit: unit.clone(), amount: *amount },
+        }
+    }
+}
+
+impl From<&Command> for CommandRecord {
+    fn from(command: &Command) -> CommandRecord {
+        let variable = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            OsText::from([name, b"=".as_slice(), value].concat().as_slice())
+        };
+        CommandRecord {
+            program: command.program.as_path().into(),
+            argv: command.argv.iter().map(|word| OsText::from(word.as_slice())).collect(),
+            env: command.env.iter().map(variable).collect(),
+        }
     }
 }

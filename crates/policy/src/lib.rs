@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 pub mod action;
+mod automaton;
 pub mod canonical;
 pub mod confinement;
 pub mod decide;
 pub mod explain;
 pub mod layer;
 pub mod need;
+mod pattern;
 pub mod policy;
 mod text;
 

@@ -1,1 +1,28 @@
-//! The kernel: confine, watch, and let go.
+//! The kernel's part: confine an agent, watch what it does, and let go what was permitted.
+//!
+//! Read in this order: [`plan`] turns what the policy asks into steps, as data; [`Cell`] makes the namespaces before
+//! anything else happens; [`Cell::prepare`] builds the view inside and stops before the agent's first instruction;
+//! [`Jail::go`] takes the launch permit, starts the supervisor and lets go. The supervisor answers every held call
+//! (`supervisor`, `open`, `caller`, `view`), the notary writes down what was seen. `terminal` is the person's side.
+//!
+//! Owns: everything between a confinement and the kernel. Does not own: judgement (policy), evidence (ledger), the
+//! network beyond listening sockets handed out (gateway). All unsafe code of the house is in `sys`.
+
+mod caller;
+mod cell;
+mod channel;
+mod filter;
+mod jail;
+mod mounts;
+mod notary;
+mod open;
+pub mod plan;
+mod speak;
+mod supervisor;
+mod sys;
+pub mod terminal;
+mod view;
+
+pub use jail::{Cell, Exit, Jail, JailError, Running};
+pub use plan::Plan;
+pub use supervisor::Watch;

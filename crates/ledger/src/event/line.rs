@@ -31,6 +31,12 @@ pub struct Reason {
     pub why: Option<String>,
 }
 
+impl From<&policy::Reason> for Reason {
+    fn from(reason: &policy::Reason) -> Reason {
+        Reason { layer: reason.layer.clone(), rule: reason.rule.clone(), why: reason.why.clone() }
+    }
+}
+
 /// Body of `decision`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {

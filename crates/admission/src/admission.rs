@@ -1,0 +1,249 @@
+//! The line, top to bottom: `action -> decide -> [ask] -> event -> Permit -> effect -> outcome event`.
+//!
+//! Owns that order, and that every fault along it ends in a refusal. Does not own the rules (`policy`), how an ask ends
+//! (`approval`), or when an event is durable (`recorder`).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ledger::event::{self, Resolved};
+use ledger::{Body, Sealed, Trust, Writer};
+use policy::{Action, Decision, Endpoint, Need, Policy, Reason};
+
+use crate::approval::Refused;
+use crate::asks::{Answer, AskView, Asks};
+use crate::judged::Judged;
+use crate::pending::{Pending, Settled, Verdict};
+use crate::permit::{Effect, Permit, Reach};
+use crate::recorder::{Owner, Recorder};
+use crate::slot::{Slot, lock};
+use crate::{Denial, LedgerClosed, address};
+
+/// How long an ask stands before it is denied.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The one way of every action. Clones are the same line.
+#[derive(Clone)]
+pub struct Admission {
+    line: Arc<Line>,
+}
+
+struct Line {
+    policy: Arc<Policy>,
+    recorder: Recorder,
+    owner: Mutex<Option<Owner>>,
+    /// The open asks; none if nobody attends.
+    asks: Option<Arc<Asks>>,
+}
+
+impl Admission {
+    /// Starts the line of a run: its policy, its ledger, and whether somebody attends who can be asked.
+    pub fn start(policy: Arc<Policy>, writer: Writer, attended: bool) -> Admission {
+        Admission::start_with(policy, writer, attended, ASK_TIMEOUT)
+    }
+
+    /// Starts the line with asks that stand for `timeout`.
+    pub fn start_with(policy: Arc<Policy>, writer: Writer, attended: bool, timeout: Duration) -> Admission {
+        let run = writer.run().to_string();
+        let owner = Owner::start(writer);
+        let recorder = owner.recorder();
+        // Without the thread that keeps the time nobody can be asked: the run goes on as if nobody attended.
+        let asks = attended.then(|| Asks::start(recorder.clone(), &run, timeout).ok()).flatten();
+        let owner = Mutex::new(Some(owner));
+        Admission { line: Arc::new(Line { policy, recorder, owner, asks }) }
+    }
+
+    /// Asks for a permit. This is the only way to one.
+    pub fn admit<E: Effect>(&self, effect: E) -> Pending<E> {
+        self.admit_because(effect, None)
+    }
+
+    /// Asks for a permit for something that the event `cause` led to.
+    pub fn admit_because<E: Effect>(&self, effect: E, cause: Option<u64>) -> Pending<E> {
+        let action = effect.action();
+        let judged = match self.decide(&action) {
+            Decision::Allow { reasons } => return self.allow(effect, &action, reasons, cause),
+            Decision::Ask { need, reasons } => match &self.line.asks {
+                Some(asks) => return self.ask(asks, effect, &action, need, reasons, cause),
+                None => Judged { verdict: event::Verdict::Deny, need: Some(need), reasons },
+            },
+            Decision::Deny { reasons } => Judged { verdict: event::Verdict::Deny, need: None, reasons },
+        };
+        let event = effect.event(&action, &judged);
+        Pending::decided(Verdict::Refuse(self.deny(event, &action, judged, cause)))
+    }
+
+    /// allow -> event -> Permit
+    fn allow<E: Effect>(
+        &self,
+        effect: E,
+        action: &Action,
+        reasons: Vec<Reason>,
+        cause: Option<u64>,
+    ) -> Pending<E> {
+        let event = effect.event(action, &Judged { verdict: event::Verdict::Allow, need: None, reasons });
+        if E::REACH == Reach::Contained {
+            return Pending::decided(match self.record(event, cause) {
+                Ok(seq) => Verdict::Pass(Permit::new(effect, seq, self.clone())),
+                Err(closed) => Verdict::Refuse(Denial::unrecorded(action.to_string(), &closed)),
+            });
+        }
+        let slot: Arc<Slot<Settled>> = Slot::new();
+        let (told, text) = (Arc::clone(&slot), action.to_string());
+        let then = Box::new(move |durable: Result<(), LedgerClosed>| {
+            told.fill(durable.map_err(|closed| Denial::unrecorded(text, &closed)));
+        });
+        match self.line.recorder.record(event, Trust::Observed, cause, Some(then)) {
+            Ok(seq) => Pending::waiting(effect, seq, slot, self.clone(), None),
+            Err(closed) => refuse(action, &closed),
+        }
+    }
+
+    /// ask -> event -> (somebody answers) -> event -> Permit
+    fn ask<E: Effect>(
+        &self,
+        asks: &Asks,
+        effect: E,
+        action: &Action,
+        need: Need,
+        reasons: Vec<Reason>,
+        cause: Option<u64>,
+    ) -> Pending<E> {
+        let judged = Judged { verdict: event::Verdict::Ask, need: Some(need), reasons };
+        let asked = self.record(effect.event(action, &judged), cause).and_then(|seq| {
+            let (ask, slot) = asks.open(need, action, judged.reasons, seq)?;
+            Ok((seq, ask, slot))
+        });
+        match asked {
+            Ok((seq, ask, slot)) => Pending::waiting(effect, seq, slot, self.clone(), Some(ask)),
+            Err(closed) => refuse(action, &closed),
+        }
+    }
+
+    /// deny -> event
+    fn deny(&self, event: Body, action: &Action, judged: Judged, cause: Option<u64>) -> Denial {
+        match self.record(event, cause) {
+            Ok(seq) => match judged.need {
+                Some(need) => Denial::unattended(action, need, judged.reasons, seq),
+                None => Denial::by_policy(action, judged.reasons, seq),
+            },
+            Err(closed) => Denial::unrecorded(action.to_string(), &closed),
+        }
+    }
+
+    /// The second half of a connect: the addresses a permitted name led to.
+    pub(crate) fn judge_addresses(
+        &self,
+        endpoint: &Endpoint,
+        found: &[IpAddr],
+        seq: u64,
+    ) -> Result<Vec<IpAddr>, Denial> {
+        let judged = address::judge(&self.line.policy, endpoint, found);
+        let because = match judged.refused.first() {
+            Some(refused) => format!("{} leads to {}: {}", endpoint.host, refused.address, refused.because),
+            None => format!("{} leads to no address", endpoint.host),
+        };
+        let allowed = judged.allowed.iter().map(IpAddr::to_string).collect();
+        let resolved = Resolved { endpoint: endpoint.to_string(), allowed, refused: judged.refused };
+        let text = Action::Connect(endpoint.clone()).to_string();
+        match self.record(resolved.into(), Some(seq)) {
+            Ok(_) if !judged.allowed.is_empty() => Ok(judged.allowed),
+            Ok(at) => Err(Denial::by_address(text, because, Some(at))),
+            Err(closed) => Err(Denial::unrecorded(text, &closed)),
+        }
+    }
+
+    /// What policy says, without a trace: for what the confinement already holds.
+    pub fn decide(&self, action: &Action) -> Decision {
+        self.line.policy.decide(action, &[])
+    }
+
+    /// Records an observation, in order; waits while there is no room. A list too long for one event goes on in the next;
+    /// gives the number of the last.
+    ///
+    /// # Errors
+    /// The ledger takes nothing more.
+    pub fn note(&self, body: Body, trust: Trust, cause: Option<u64>) -> Result<u64, LedgerClosed> {
+        let mut last = Ok(0);
+        for part in body.split() {
+            last = self.line.recorder.record(part, trust, cause, None);
+            if last.is_err() {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Waits until everything accepted so far is durable.
+    ///
+    /// # Errors
+    /// The ledger takes nothing more; what was accepted last may be lost.
+    pub fn barrier(&self) -> Result<(), LedgerClosed> {
+        self.line.recorder.barrier()
+    }
+
+    /// Listens for asks: those that are open, and those to come. It ends with the run; at once if nobody attends.
+    pub fn asks(&self) -> Receiver<AskView> {
+        self.line.asks.as_ref().map_or_else(|| channel().1, |asks| asks.listen())
+    }
+
+    /// The asks that are open now.
+    pub fn open_asks(&self) -> Vec<AskView> {
+        self.line.asks.as_ref().map_or_else(Vec::new, |asks| asks.open_asks())
+    }
+
+    /// Answers an ask. The first valid answer wins; a yes is durable when this returns.
+    ///
+    /// # Errors
+    /// The answer does not count.
+    pub fn answer(&self, ask: &str, answer: Answer) -> Result<(), Refused> {
+        match &self.line.asks {
+            Some(asks) => asks.answer(ask, answer),
+            None => Err(Refused::NoSuchAsk(ask.to_owned())),
+        }
+    }
+
+    /// Ends the run: denies what is still asked, records its last event, and seals its ledger. Every clone refuses from then on.
+    ///
+    /// # Errors
+    /// The ledger could not be finished; the run then looks interrupted, which it is.
+    pub fn close(self, ended: Body) -> Result<Sealed, LedgerClosed> {
+        if let Some(asks) = &self.line.asks {
+            asks.end_all();
+        }
+        let owner = lock(&self.line.owner).take();
+        let owner = owner.ok_or_else(|| LedgerClosed { because: "the run is over".to_owned() })?;
+        owner.seal(ended)
+    }
+
+    pub(crate) fn withdraw(&self, ask: &str) {
+        if let Some(asks) = &self.line.asks {
+            asks.withdraw(ask);
+        }
+    }
+
+    fn record(&self, event: Body, cause: Option<u64>) -> Result<u64, LedgerClosed> {
+        self.line.recorder.record(event, Trust::Observed, cause, None)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(asks) = &self.asks {
+            asks.end_all();
+        }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("recorder", &self.line.recorder).finish_non_exhaustive()
+    }
+}
+
+fn refuse<E: Effect>(action: &Action, closed: &LedgerClosed) -> Pending<E> {
+    Pending::decided(Verdict::Refuse(Denial::unrecorded(action.to_string(), closed)))
+}

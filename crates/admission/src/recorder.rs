@@ -1,0 +1,313 @@
+//! The thread that owns the ledger's writer.
+//!
+//! Owns order, durability and back-pressure. An event is accepted when it stands in the queue, with its number: nothing can
+//! come before it any more. It is durable within [`LINGER`], or at once where somebody waits for that; then everything
+//! accepted before it is durable too, which is what makes a crossing a barrier. When the writer fails or the thread dies,
+//! nothing is accepted any more and everybody who waits is told.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ledger::{Body, Sealed, Stamp, Trust, Writer};
+
+use crate::LedgerClosed;
+use crate::slot::{Slot, lock};
+
+/// How long an accepted event may wait for others before all are made durable together; with the sync itself, within 10 ms.
+const LINGER: Duration = Duration::from_millis(8);
+/// Events that may wait; whoever brings more waits until there is room.
+const CAPACITY: usize = 4096;
+
+/// What is done once an event is durable, or never will be.
+pub(crate) type Then = Box<dyn FnOnce(Result<(), LedgerClosed>) + Send>;
+
+/// A way to the recorder.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    shared: Arc<Shared>,
+}
+
+/// The recorder's thread. Whoever holds it ends it.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    recorder: Recorder,
+    thread: Option<JoinHandle<Option<Writer>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to write.
+    work: Condvar,
+    /// There is room for more.
+    room: Condvar,
+}
+
+struct State {
+    queue: Vec<Entry>,
+    /// When the first of the queue was accepted.
+    since: Instant,
+    /// The number of the next event.
+    next: u64,
+    /// How many events are durable.
+    durable: u64,
+    /// Who waits for how many events to be durable, in order.
+    waiting: Vec<(u64, Then)>,
+    /// Whether somebody waits for what is in the queue.
+    wanted: bool,
+    /// Whether the thread sleeps until there is something in the queue.
+    idle: bool,
+    stopping: bool,
+    closed: Option<LedgerClosed>,
+}
+
+struct Entry {
+    stamp: Stamp,
+    body: Body,
+    trust: Trust,
+    cause: Option<u64>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (next, durable) = (self.next, self.durable);
+        f.debug_struct("State").field("next", &next).field("durable", &durable).finish_non_exhaustive()
+    }
+}
+
+impl Owner {
+    /// Starts the recorder. If it cannot start, it is closed from the beginning.
+    pub(crate) fn start(writer: Writer) -> Owner {
+        let state = State {
+            queue: Vec::new(),
+            since: Instant::now(),
+            next: writer.next_seq(),
+            durable: 0,
+            waiting: Vec::new(),
+            wanted: false,
+            idle: false,
+            stopping: false,
+            closed: None,
+        };
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new() });
+        let recorder = Recorder { shared: Arc::clone(&shared) };
+        let name = thread::Builder::new().name("provost-recorder".to_owned());
+        let thread = match name.spawn(move || write_all(&shared, writer)) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                recorder.shared.close(format!("the recorder could not start: {error}"));
+                None
+            }
+        };
+        Owner { recorder, thread }
+    }
+
+    /// A way to the recorder.
+    pub(crate) fn recorder(&self) -> Recorder {
+        self.recorder.clone()
+    }
+
+    /// Accepts a last event and nothing after it, writes everything, and seals the ledger.
+    pub(crate) fn seal(mut self, last: Body) -> Result<Sealed, LedgerClosed> {
+        self.recorder.accept(last, Trust::Observed, None, None, true)?;
+        let writer = self.stop().ok_or_else(|| self.recorder.shared.why_closed())?;
+        writer.seal().map_err(|error| LedgerClosed { because: because(&error) })
+    }
+
+    fn stop(&mut self) -> Option<Writer> {
+        let thread = self.thread.take()?;
+        lock(&self.recorder.shared.state).stopping = true;
+        self.recorder.shared.work.notify_one();
+        // What a waiter does may drop the last way here, on the recorder's own thread: it cannot wait for itself.
+        if thread.thread().id() == thread::current().id() {
+            return None;
+        }
+        thread.join().ok().flatten()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        drop(self.stop());
+    }
+}
+
+impl Recorder {
+    /// Has an event accepted; gives its number. With `then`, it is made durable at once and `then` is done after that, on
+    /// the recorder's thread. Waits while there is no room.
+    pub(crate) fn record(
+        &self,
+        body: Body,
+        trust: Trust,
+        cause: Option<u64>,
+        then: Option<Then>,
+    ) -> Result<u64, LedgerClosed> {
+        self.accept(body, trust, cause, then, false)
+    }
+
+    fn accept(
+        &self,
+        body: Body,
+        trust: Trust,
+        cause: Option<u64>,
+        then: Option<Then>,
+        last: bool,
+    ) -> Result<u64, LedgerClosed> {
+        let mut state = self.shared.room()?;
+        state.stopping = last;
+        if state.queue.is_empty() {
+            state.since = Instant::now();
+        }
+        let seq = state.next;
+        state.next += 1;
+        state.queue.push(Entry { stamp: Stamp::now(), body, trust, cause });
+        if let Some(then) = then {
+            state.waiting.push((seq + 1, then));
+            state.wanted = true;
+        }
+        self.shared.rouse(state);
+        Ok(seq)
+    }
+
+    /// Waits until everything accepted so far is durable.
+    pub(crate) fn barrier(&self) -> Result<(), LedgerClosed> {
+        let slot = Slot::new();
+        let filled = Arc::clone(&slot);
+        let mut state = lock(&self.shared.state);
+        if let Some(closed) = &state.closed {
+            return Err(closed.clone());
+        }
+        let all = state.next;
+        if state.durable >= all {
+            return Ok(());
+        }
+        state.waiting.push((all, Box::new(move |durable| filled.fill(durable))));
+        state.wanted = true;
+        self.shared.rouse(state);
+        slot.wait()
+    }
+}
+
+impl Shared {
+    /// The state, once there is room in the queue.
+    fn room(&self) -> Result<std::sync::MutexGuard<'_, State>, LedgerClosed> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(closed) = &state.closed {
+                return Err(closed.clone());
+            }
+            if state.stopping {
+                return Err(LedgerClosed { because: "the run is over".to_owned() });
+            }
+            if state.queue.len() < CAPACITY {
+                return Ok(state);
+            }
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Wakes the thread, unless it will look by itself soon enough.
+    fn rouse(&self, state: std::sync::MutexGuard<'_, State>) {
+        let now = state.idle || state.wanted || state.queue.len() >= CAPACITY / 2;
+        drop(state);
+        if now {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits for something to write. Gives the entries, how many events there are with them, and whether they are the last.
+    fn next_batch(&self) -> (Vec<Entry>, u64, bool) {
+        let mut state = lock(&self.state);
+        loop {
+            let waited = state.since.elapsed();
+            let due = !state.queue.is_empty() && waited >= LINGER;
+            if due || state.wanted || state.stopping || state.queue.len() >= CAPACITY / 2 {
+                break;
+            }
+            state.idle = state.queue.is_empty();
+            state = if state.idle {
+                self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let left = LINGER.saturating_sub(waited);
+                self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+        state.idle = false;
+        state.wanted = false;
+        let batch = (std::mem::take(&mut state.queue), state.next, state.stopping);
+        drop(state);
+        self.room.notify_all();
+        batch
+    }
+
+    /// Everything up to `count` events is durable: tells who waits for that.
+    fn made_durable(&self, count: u64) {
+        let mut state = lock(&self.state);
+        state.durable = count;
+        let reached = state.waiting.iter().take_while(|(wanted, _)| *wanted <= count).count();
+        let told: Vec<_> = state.waiting.drain(..reached).collect();
+        drop(state);
+        told.into_iter().for_each(|(_, then)| then(Ok(())));
+    }
+
+    /// Takes nothing more, and tells everybody who waits. The first reason stays.
+    fn close(&self, because: String) {
+        let mut state = lock(&self.state);
+        let closed = state.closed.get_or_insert(LedgerClosed { because }).clone();
+        state.queue.clear();
+        let told = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.room.notify_all();
+        told.into_iter().for_each(|(_, then)| then(Err(closed.clone())));
+    }
+
+    fn why_closed(&self) -> LedgerClosed {
+        let known = lock(&self.state).closed.clone();
+        known.unwrap_or(LedgerClosed { because: "the recorder is gone".to_owned() })
+    }
+}
+
+/// Closes the recorder when its thread ends, however it ends.
+struct Ends<'a>(&'a Shared);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let over = lock(&self.0.state).stopping;
+        self.0.close(if over { "the run is over" } else { "the recorder died" }.to_owned());
+    }
+}
+
+/// The thread: batch after batch, each in one write and one sync.
+fn write_all(shared: &Shared, mut writer: Writer) -> Option<Writer> {
+    let _ends = Ends(shared);
+    loop {
+        let (entries, count, last) = shared.next_batch();
+        let written = entries.into_iter().try_for_each(|entry| {
+            let Entry { stamp, body, trust, cause } = entry;
+            writer.append_at(stamp, body, trust, cause).map(drop)
+        });
+        if let Err(error) = written.and_then(|()| writer.sync()) {
+            shared.close(because(&error));
+            return None;
+        }
+        if writer.next_seq() != count {
+            shared.close(format!("{} events were accepted and {} written", count, writer.next_seq()));
+            return None;
+        }
+        shared.made_durable(count);
+        if last {
+            return Some(writer);
+        }
+    }
+}
+
+/// An error and what caused it.
+fn because(error: &ledger::WriteError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

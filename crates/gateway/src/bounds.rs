@@ -1,0 +1,56 @@
+//! How much, how many, how long.
+//!
+//! Owns every limit of the gateway, in one place, so that a test can make them small. Does not own what happens at a limit.
+
+use std::time::Duration;
+
+/// The limits of a gateway. Whatever the inside sends, no more than this is kept for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Bounds {
+    /// Connections from the inside at once; whoever comes then is told so and let go.
+    pub(crate) connections: usize,
+    /// Bytes of a request's or a response's head.
+    pub(crate) head_bytes: usize,
+    /// Headers of a head.
+    pub(crate) headers: usize,
+    /// How long a head may take to come in, and a connection be idle between requests.
+    pub(crate) head: Duration,
+    /// How long a port waits for the first bytes before it takes them for something else than HTTP.
+    pub(crate) first_bytes: Duration,
+    /// How long the lookup of a name may take.
+    pub(crate) lookup: Duration,
+    /// How long one address may take to answer.
+    pub(crate) dial: Duration,
+    /// How long nothing may move on a connection: a model may think for long, a WebSocket be silent for longer.
+    pub(crate) idle: Duration,
+    /// How long a connection may last.
+    pub(crate) total: Duration,
+    /// How long connections may go on once the run is over.
+    pub(crate) grace: Duration,
+    /// Bytes of a request to the one door of the inside.
+    pub(crate) inside_bytes: usize,
+    /// Requests to that door that are answered at once; the next wait.
+    pub(crate) inside_at_once: usize,
+    /// Destinations that are metered apart; what goes anywhere else is metered as one.
+    pub(crate) destinations: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            connections: 1024,
+            head_bytes: 64 * 1024,
+            headers: 128,
+            head: Duration::from_secs(30),
+            first_bytes: Duration::from_millis(500),
+            lookup: Duration::from_secs(15),
+            dial: Duration::from_secs(10),
+            idle: Duration::from_secs(60 * 60),
+            total: Duration::from_secs(24 * 60 * 60),
+            grace: Duration::from_secs(2),
+            inside_bytes: 4 * 1024 * 1024,
+            inside_at_once: 8,
+            destinations: 4096,
+        }
+    }
+}

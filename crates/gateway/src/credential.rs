@@ -1,0 +1,252 @@
+//! Credentials on plain HTTP: the inside holds placeholders, the outside gets secrets, and neither sees the other's.
+//!
+//! Owns finding placeholders in the head of a request, the exchange where one is bound to the place it goes to, the alarm where
+//! it is not, and taking secrets out of the heads of answers. Does not own the secrets ([`Vault`]), nor whether one may leave
+//! (`admission`). Bodies, and what travels in TLS or a WebSocket, are not looked into.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use admission::{Permit, Release};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::request;
+use policy::{Endpoint, Host};
+
+use crate::flow::same_place;
+
+/// Bytes of the shortest placeholder: a shorter one could be met by chance.
+const SHORTEST: usize = 16;
+/// Bytes of the shortest secret that is looked for in answers: a shorter one would spoil them.
+const SHORTEST_SECRET: usize = 8;
+
+/// What the inside holds in a credential's stead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placeholder {
+    /// The text; at least 16 bytes nobody can guess.
+    pub text: String,
+    /// The credential's name.
+    pub credential: String,
+    /// Where the credential may go over plain HTTP. Anywhere else the placeholder is an alarm.
+    pub bound: Vec<Endpoint>,
+}
+
+/// A secret, for the moment of its use.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Takes a secret over.
+    pub fn new(secret: impl Into<Vec<u8>>) -> Secret {
+        Secret(secret.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The secret could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("credential `{name}` could not be had: {because}")]
+pub struct VaultError {
+    /// The credential's name.
+    pub name: String,
+    /// Why.
+    pub because: String,
+}
+
+/// Who keeps the secrets.
+pub trait Vault: Send + Sync {
+    /// What the inside holds. Asked once, when the gateway begins.
+    fn placeholders(&self) -> Vec<Placeholder>;
+
+    /// The secret that the permit is for. It is called on the gateway's thread: it must not wait long.
+    ///
+    /// # Errors
+    /// There is none, or it could not be had.
+    fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError>;
+}
+
+/// The placeholders of a run, and the secrets it has used.
+pub(crate) struct Credentials {
+    vault: Arc<dyn Vault>,
+    known: Vec<Placeholder>,
+    /// What has gone out, and what stands for it inside.
+    used: Mutex<Vec<(Secret, String)>>,
+}
+
+/// A placeholder where it must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leak {
+    /// The credential it stands for.
+    pub(crate) credential: String,
+    /// Where in the request it stands.
+    pub(crate) place: String,
+}
+
+/// A credential that a request uses as it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Use {
+    known: usize,
+    /// What must be permitted.
+    pub(crate) release: Release,
+}
+
+impl Credentials {
+    /// Asks the vault what there is; an error names the credential whose placeholder is too short to be told apart.
+    pub(crate) fn new(vault: Arc<dyn Vault>) -> Result<Credentials, String> {
+        let known = vault.placeholders();
+        match known.iter().find(|placeholder| placeholder.text.len() < SHORTEST) {
+            Some(short) => Err(short.credential.clone()),
+            None => Ok(Credentials { vault, known, used: Mutex::default() }),
+        }
+    }
+
+    /// Whether a credential is bound to this place, so that requests there must be seen.
+    pub(crate) fn any_for(&self, endpoint: &Endpoint) -> bool {
+        self.known.iter().any(|placeholder| placeholder.place(endpoint).is_some())
+    }
+
+    /// A placeholder in the name of a host, which whoever answers for the name would read.
+    pub(crate) fn in_host(&self, host: &Host) -> Option<Leak> {
+        let host = host.to_string();
+        let found = self.known.iter().find(|known| host.contains(&known.text.to_ascii_lowercase()))?;
+        Some(found.leak("the host's name"))
+    }
+
+    /// The credentials that this head uses as it may; or the placeholder that it carries elsewhere.
+    pub(crate) fn used_by(&self, head: &request::Parts, endpoint: &Endpoint) -> Result<Vec<Use>, Leak> {
+        let uri = head.uri.to_string();
+        let mut uses = Vec::new();
+        for (known, placeholder) in self.known.iter().enumerate() {
+            if contains(uri.as_bytes(), &placeholder.text) || contains(&unescaped(&uri), &placeholder.text) {
+                return Err(placeholder.leak("the URL"));
+            }
+            let carries = |(_, value): &(&HeaderName, &HeaderValue)| carries(value, &placeholder.text);
+            let Some((name, _)) = head.headers.iter().find(carries) else { continue };
+            let Some(bound) = placeholder.place(endpoint) else {
+                return Err(placeholder.leak(&format!("header `{name}`")));
+            };
+            let release = Release { name: placeholder.credential.clone(), to: bound.clone() };
+            uses.push(Use { known, release });
+        }
+        Ok(uses)
+    }
+
+    /// Puts the permitted secret where its placeholder is.
+    pub(crate) fn exchange(
+        &self,
+        headers: &mut HeaderMap,
+        used: &Use,
+        permit: Permit<Release>,
+    ) -> Result<(), VaultError> {
+        let fault = |because: &str| VaultError {
+            name: used.release.name.clone(),
+            because: because.to_owned(),
+        };
+        let placeholder = self.known.get(used.known).ok_or_else(|| fault("it is not known"))?;
+        let secret = self.vault.secret(permit)?;
+        for value in headers.values_mut() {
+            let Some(exchanged) = exchanged(value, &placeholder.text, &secret.0) else { continue };
+            *value = HeaderValue::from_bytes(&exchanged).map_err(|_| fault("no header can hold it"))?;
+            value.set_sensitive(true);
+        }
+        let mut used = self.used();
+        if !used.iter().any(|(known, _)| *known == secret) {
+            used.push((secret, placeholder.text.clone()));
+        }
+        Ok(())
+    }
+
+    /// Puts placeholders where an answer's head holds secrets.
+    pub(crate) fn scrub(&self, headers: &mut HeaderMap) {
+        let used = self.used();
+        for (secret, placeholder) in used.iter().filter(|(secret, _)| secret.0.len() >= SHORTEST_SECRET) {
+            for value in headers.values_mut() {
+                if let Some(scrubbed) = replaced(value.as_bytes(), &secret.0, placeholder.as_bytes()) {
+                    *value =
+                        HeaderValue::from_bytes(&scrubbed).unwrap_or_else(|_| HeaderValue::from_static(""));
+                }
+            }
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Vec<(Secret, String)>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Placeholder {
+    /// This place as the credential is bound to it.
+    fn place(&self, endpoint: &Endpoint) -> Option<&Endpoint> {
+        self.bound.iter().find(|bound| same_place(bound, endpoint))
+    }
+
+    fn leak(&self, place: &str) -> Leak {
+        Leak { credential: self.credential.clone(), place: place.to_owned() }
+    }
+}
+
+fn contains(text: &[u8], part: &str) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+}
+
+/// Whether a header's value carries a placeholder, plainly or as a name and password.
+fn carries(value: &HeaderValue, placeholder: &str) -> bool {
+    contains(value.as_bytes(), placeholder)
+        || basic(value.as_bytes()).is_some_and(|plain| contains(&plain, placeholder))
+}
+
+/// The value with the secret in the placeholder's place, if it is there.
+fn exchanged(value: &HeaderValue, placeholder: &str, secret: &[u8]) -> Option<Vec<u8>> {
+    if let Some(exchanged) = replaced(value.as_bytes(), placeholder.as_bytes(), secret) {
+        return Some(exchanged);
+    }
+    let exchanged = replaced(&basic(value.as_bytes())?, placeholder.as_bytes(), secret)?;
+    Some([b"Basic ", STANDARD.encode(exchanged).as_bytes()].concat())
+}
+
+/// What `Basic` authorization says.
+fn basic(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let encoded = scheme.eq_ignore_ascii_case(b"basic ").then(|| rest.trim_ascii())?;
+    STANDARD.decode(encoded).ok()
+}
+
+/// The text with every `part` replaced; none if there is none.
+fn replaced(text: &[u8], part: &[u8], by: &[u8]) -> Option<Vec<u8>> {
+    let mut whole = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.windows(part.len()).position(|window| window == part) {
+        let (before, after) = rest.split_at(at);
+        whole.extend_from_slice(before);
+        whole.extend_from_slice(by);
+        rest = after.get(part.len()..).unwrap_or_default();
+    }
+    if rest.len() == text.len() {
+        return None;
+    }
+    whole.extend_from_slice(rest);
+    Some(whole)
+}
+
+/// The text with its percent escapes undone, once.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let escaped = match (digit(0), digit(1)) {
+            (Some(high), Some(low)) if *byte == b'%' => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        };
+        plain.push(escaped.unwrap_or(*byte));
+        rest = if escaped.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    plain
+}
+

@@ -1,0 +1,82 @@
+//! The one way out: a permit goes in, a connection comes out.
+//!
+//! Owns the only place of this crate where a connection to the outside is made. It takes the addresses from the permit, where
+//! admission put them after judging them, and from nowhere else.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use admission::{Dial, Outcome, Permit};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::meter::Counted;
+
+/// An outer connection.
+pub(crate) type Outside = Counted<TcpStream>;
+
+/// Nobody answered at any address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreachable(pub(crate) String);
+
+/// Dials the permitted addresses in their order, each for at most `patience`.
+pub(crate) async fn dial(permit: Permit<Dial>, patience: Duration) -> Result<Outside, Unreachable> {
+    let (dial, receipt) = permit.begin();
+    let mut because = "it has no address".to_owned();
+    for address in dial.addresses() {
+        match one(*address, patience).await {
+            Ok(stream) => {
+                receipt.settle(Outcome::done());
+                // A socket that does not know the option is a slow one, no wrong one.
+                let _ = stream.set_nodelay(true);
+                return Ok(Counted::new(stream));
+            }
+            Err(error) => because = format!("{address}: {error}"),
+        }
+    }
+    receipt.settle(Outcome::failed(because.clone()));
+    Err(Unreachable(because))
+}
+
+async fn one(address: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
+    match timeout(patience, TcpStream::connect(address)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Lines of the crate's own code, without its tests, that could make a connection.
+    fn connecting(dir: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                connecting(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            if path.components().any(|part| part.as_os_str() == "tests") {
+                continue;
+            }
+            let words = [["Stream::", "connect"], ["Socket", "::new_"], ["Udp", "Socket"], [".conn", "ect("]];
+            let suspect = |line: &&str| words.iter().any(|word| line.contains(&word.concat()));
+            found.extend(product.lines().filter(suspect).map(|line| format!("{}: {line}", path.display())));
+        }
+    }
+
+    #[test]
+    fn nothing_else_in_this_crate_connects() {
+        let mut found = Vec::new();
+        connecting(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        let judged = |line: &String| line.contains("judge.connect(");
+        let (asks, connects): (Vec<_>, Vec<_>) = found.into_iter().partition(judged);
+        assert!(!asks.is_empty(), "the search finds what it looks for");
+        assert_eq!(connects.len(), 1, "{connects:#?}");
+        assert!(connects[0].contains("dial.rs"));
+    }
+}

@@ -1,0 +1,55 @@
+//! One flow: what somebody inside wants to reach, however it came to us.
+//!
+//! Owns the one type that every ingress ends in. Does not own how it is read from bytes (`target`) or what is said about it
+//! (`judge`).
+
+use ledger::event::Ingress;
+use policy::{Endpoint, Host, HttpRequest, Scheme};
+
+/// What somebody inside wants to reach.
+#[derive(Debug, Clone)]
+pub(crate) struct Flow {
+    /// Where to. Never a name that was not parsed strictly.
+    pub(crate) endpoint: Endpoint,
+    /// How it came.
+    pub(crate) ingress: Ingress,
+    /// What is asked of it, where we can see that.
+    pub(crate) request: Option<Asked>,
+}
+
+/// A request as it was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The scheme; in this form always `http`, for TLS is not opened.
+    pub(crate) scheme: Scheme,
+    /// The method, as sent.
+    pub(crate) method: String,
+    /// The path as sent, without its query; not canonical.
+    pub(crate) path: String,
+}
+
+impl Flow {
+    /// A connection whose content is not looked at.
+    pub(crate) fn opaque(endpoint: Endpoint, ingress: Ingress) -> Flow {
+        Flow { endpoint, ingress, request: None }
+    }
+
+    /// The request in its canonical form: what a rule can speak of.
+    pub(crate) fn canonical(&self) -> Option<Result<HttpRequest, policy::NotCanonical>> {
+        let asked = self.request.as_ref()?;
+        Some(HttpRequest::new(asked.scheme, self.endpoint.clone(), &asked.method, &asked.path))
+    }
+}
+
+/// Whether both are the same place. This host has three names for itself.
+pub(crate) fn same_place(one: &Endpoint, other: &Endpoint) -> bool {
+    one == other || (one.port == other.port && is_this_host(&one.host) && is_this_host(&other.host))
+}
+
+/// Whether it is one of the usual names of this host.
+pub(crate) fn is_this_host(host: &Host) -> bool {
+    match host {
+        Host::Name(name) => name == "localhost",
+        Host::Ip(address) => address.is_loopback() && matches!(address.to_string().as_str(), "127.0.0.1" | "::1"),
+    }
+}

@@ -1,0 +1,117 @@
+//! The bytes by which an action is matched. A zero byte ends what must not run into its neighbour.
+//!
+//! Owns the other half of every pattern's `write`. What cannot be spelled cannot be judged, and is denied.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::canonical::{self, NotCanonical};
+use crate::pattern::path;
+use crate::{Action, Command, Endpoint, Host, HttpRequest};
+
+/// The bytes of an action. A path is its own bytes; everything else is written to `buffer`.
+pub(crate) fn action<'a>(action: &'a Action, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], NotCanonical> {
+    buffer.clear();
+    match action {
+        Action::Read(at) | Action::Write(at) | Action::Land(at) => return Ok(path::spelled(at.as_path())),
+        Action::Launch(command) | Action::Exec(command) => {
+            write_command(buffer, command, command.program.as_bytes())?;
+        }
+        Action::Connect(to) => endpoint(buffer, to)?,
+        Action::Http(request) => http(buffer, request)?,
+        Action::Tool { name } => {
+            buffer.push(b'/');
+            text(buffer, name)?;
+        }
+        Action::Credential { name, to } => {
+            text(buffer, name)?;
+            buffer.push(0);
+            endpoint(buffer, to)?;
+        }
+        Action::Spend { unit, amount } => {
+            text(buffer, unit)?;
+            buffer.push(0);
+            buffer.extend_from_slice(format!("{amount:020}").as_bytes());
+        }
+    }
+    Ok(buffer)
+}
+
+/// A command under the name that it calls itself; `None` if that is the program's own.
+pub(crate) fn alias<'a>(action: &Action, buffer: &'a mut Vec<u8>) -> Result<Option<&'a [u8]>, NotCanonical> {
+    let (Action::Launch(command) | Action::Exec(command)) = action else { return Ok(None) };
+    let Some(alias) = command.alias() else { return Ok(None) };
+    buffer.clear();
+    write_command(buffer, command, alias)?;
+    Ok(Some(buffer))
+}
+
+/// Variables, then the program, then its words. An empty word parts the variables from the program.
+fn write_command(buffer: &mut Vec<u8>, command: &Command, program: &[u8]) -> Result<(), NotCanonical> {
+    canonical::argv(&command.argv)?;
+    for (name, value) in &command.env {
+        if name.is_empty() || name.contains(&0) || value.contains(&0) {
+            return Err(NotCanonical::Nul);
+        }
+        buffer.extend_from_slice(name);
+        buffer.push(b'=');
+        buffer.extend_from_slice(value);
+        buffer.push(0);
+    }
+    buffer.push(0);
+    buffer.extend_from_slice(program);
+    buffer.push(0);
+    for word in command.argv.iter().skip(1) {
+        buffer.extend_from_slice(word);
+        buffer.push(0);
+    }
+    Ok(())
+}
+
+fn endpoint(buffer: &mut Vec<u8>, endpoint: &Endpoint) -> Result<(), NotCanonical> {
+    let mut digits = String::with_capacity(40);
+    match &endpoint.host {
+        Host::Name(name) => {
+            if !canonical::is_canonical_name(name) {
+                return Err(NotCanonical::NotAName("it is not spelled canonically"));
+            }
+            buffer.push(b'n');
+            for label in name.rsplit('.') {
+                buffer.extend_from_slice(label.as_bytes());
+                buffer.push(b'.');
+            }
+        }
+        Host::Ip(address) => {
+            // Writing to a String cannot fail.
+            let _ = match canonical::address_of(*address) {
+                IpAddr::V4(address) => write!(digits, "4{:08x}", u32::from(address)),
+                IpAddr::V6(address) => write!(digits, "6{:032x}", u128::from(address)),
+            };
+        }
+    }
+    let _ = write!(digits, ":{}", endpoint.port);
+    buffer.extend_from_slice(digits.as_bytes());
+    buffer.push(0);
+    Ok(())
+}
+
+fn http(buffer: &mut Vec<u8>, request: &HttpRequest) -> Result<(), NotCanonical> {
+    canonical::method(&request.method)?;
+    buffer.extend_from_slice(request.method.as_bytes());
+    buffer.push(0);
+    buffer.extend_from_slice(request.scheme.to_string().as_bytes());
+    buffer.push(0);
+    endpoint(buffer, &request.endpoint)?;
+    if canonical::url_path(&request.path)? != request.path {
+        return Err(NotCanonical::Escape(request.path.clone()));
+    }
+    text(buffer, &request.path)
+}
+
+fn text(buffer: &mut Vec<u8>, text: &str) -> Result<(), NotCanonical> {
+    if text.contains('\0') {
+        return Err(NotCanonical::Nul);
+    }
+    buffer.extend_from_slice(text.as_bytes());
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! The process behind a held call: what it passed, where it stands, who it is.
+//!
+//! Owns: reading a hostile process. Whatever is read is copied once and never looked at twice, because its memory
+//! can change at any moment. Does not own: what follows from it.
+
+use crate::sys::notify;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+/// Longest path the kernel takes, with its end.
+const PATH_MAX: usize = 4096;
+/// Most words and bytes that an exec may carry before we stop reading; the kernel's own limit is in the same range.
+const WORDS_MAX: usize = 65_536;
+const WORDS_BYTES_MAX: usize = 6 << 20;
+const WINDOW: usize = 8192;
+
+/// Reads strings of another process through a window, so that neighbours cost one call.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pid: i32,
+    start: u64,
+    window: Vec<u8>,
+}
+
+impl Memory {
+    pub(crate) fn of(pid: i32) -> Self {
+        Self { pid, start: 0, window: Vec::new() }
+    }
+
+    /// Up to `most` bytes at `address`; fewer at the end of a mapping.
+    fn bytes(&mut self, address: u64, most: usize) -> io::Result<&[u8]> {
+        let held = address.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let enough = held.is_some_and(|from| from + most.min(256) <= self.window.len());
+        if !enough {
+            self.window.resize(WINDOW, 0);
+            self.start = address;
+            let read = notify::read_memory(self.pid, address, &mut self.window)?;
+            self.window.truncate(read);
+        }
+        let from = usize::try_from(address - self.start).unwrap_or(usize::MAX);
+        Ok(self.window.get(from..).unwrap_or_default())
+    }
+
+    /// The string at `address`, without its end. Longer than `most` is an error.
+    pub(crate) fn string(&mut self, address: u64, most: usize) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut at = address;
+        while text.len() < most {
+            let piece = self.bytes(at, most)?;
+            if piece.is_empty() {
+                return Err(io::Error::from_raw_os_error(libc::EFAULT));
+            }
+            if let Some(end) = piece.iter().position(|byte| *byte == 0) {
+                text.extend_from_slice(piece.get(..end).unwrap_or_default());
+                return Ok(text);
+            }
+            text.extend_from_slice(piece);
+            at = address.wrapping_add(text.len() as u64);
+            // What is left of the window is used up; the next look must fetch.
+            self.window.clear();
+        }
+        Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG))
+    }
+
+    /// A path argument.
+    pub(crate) fn path(&mut self, address: u64) -> io::Result<PathBuf> {
+        Ok(PathBuf::from(OsString::from_vec(self.string(address, PATH_MAX)?)))
+    }
+
+    /// A null-terminated array of strings (argv, envp).
+    pub(crate) fn words(&mut self, array: u64) -> io::Result<Vec<Vec<u8>>> {
+        let mut words = Vec::new();
+        let mut total = 0;
+        if array == 0 {
+            return Ok(words);
+        }
+        for address in self.pointers(array)? {
+            let word = self.string(address, WORDS_BYTES_MAX)?;
+            total += word.len();
+            if total > WORDS_BYTES_MAX {
+                return Err(io::Error::from_raw_os_error(libc::E2BIG));
+            }
+            words.push(word);
+        }
+        Ok(words)
+    }
+
+    fn pointers(&mut self, array: u64) -> io::Result<Vec<u64>> {
+        let mut pointers = Vec::new();
+        while pointers.len() < WORDS_MAX {
+            let at = array.wrapping_add(8 * pointers.len() as u64);
+            let mut chunk = [0_u8; 512];
+            let read = notify::read_memory(self.pid, at, &mut chunk)?;
+            let whole = chunk.get(..read - read % 8).unwrap_or_default();
+            if whole.is_empty() {
+                return Err(io::Error::from_raw_os_error(libc::EFAULT));
+            }
+            for pointer in whole.chunks_exact(8) {
+                let value = pointer.try_into().map(u64::from_le_bytes).unwrap_or(0);
+                if value == 0 {
+                    return Ok(pointers);
+                }
+                pointers.push(value);
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::E2BIG))
+    }
+
+    /// The flags and mode of an `open_how`.
+    pub(crate) fn open_how(&mut self, address: u64) -> io::Result<(u64, u64, u64)> {
+        let mut how = [0_u8; 24];
+        if notify::read_memory(self.pid, address, &mut how)? != 24 {
+            return Err(io::Error::from_raw_os_error(libc::EFAULT));
+        }
+        let field = |index: usize| {
+            how.get(index..index + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+        };
+        Ok((field(0), field(8), field(16)))
+    }
+
+    /// Raw bytes of a structure, at most `into.len()`.
+    pub(crate) fn raw(&self, address: u64, into: &mut [u8]) -> io::Result<usize> {
+        notify::read_memory(self.pid, address, into)
+    }
+}
+
+/// Where a path argument starts from.
+pub(crate) fn base(pid: i32, folder: i32) -> io::Result<PathBuf> {
+    if folder == libc::AT_FDCWD {
+        std::fs::read_link(format!("/proc/{pid}/cwd"))
+    } else {
+        std::fs::read_link(format!("/proc/{pid}/fd/{folder}"))
+    }
+}
+
+/// Joins and folds `.`, `..` and doubled slashes, as text: what the caller named, before any link is followed.
+pub(crate) fn named(base: &Path, path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut folded = PathBuf::from("/");
+    for part in base.join(path).components() {
+        match part {
+            Component::Normal(name) => folded.push(name),
+            Component::ParentDir => {
+                folded.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    folded
+}
+
+/// Who a thread belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Process id outside.
+    pub(crate) pid: i32,
+    /// Parent's process id outside.
+    pub(crate) parent: i32,
+    /// Process id inside.
+    pub(crate) inside: i32,
+}
+
+/// Reads the identity of a thread.
+pub(crate) fn identity(thread: i32) -> Identity {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    let number = |name: &str, last: bool| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let mut fields = line.split_whitespace();
+        if last { fields.next_back() } else { fields.next() }?.parse().ok()
+    };
+    Identity {
+        pid: number("Tgid:", false).unwrap_or(thread),
+        parent: number("PPid:", false).unwrap_or(0),
+        inside: number("NStgid:", true).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_fold_as_text() {
+        let base = Path::new("/work/a");
+        for (path, expected) in [
+            ("b", "/work/a/b"),
+            ("../b", "/work/b"),
+            ("/etc//./passwd", "/etc/passwd"),
+            ("../../../../x", "/x"),
+            ("", "/work/a"),
+        ] {
+            assert_eq!(named(base, Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn strings_are_read_across_pages_and_refused_when_endless() {
+        let own = std::process::id() as i32;
+        let mut text = vec![b'a'; 20_000];
+        text.push(0);
+        let mut memory = Memory::of(own);
+        assert_eq!(memory.string(text.as_ptr() as u64, 30_000).unwrap().len(), 20_000);
+        assert!(memory.string(text.as_ptr() as u64, 1_000).is_err());
+        assert!(memory.string(8, 100).is_err());
+        let words = [c"one", c"two", c""];
+        let array: Vec<*const i8> =
+            words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
+        let read = memory.words(array.as_ptr() as u64).unwrap();
+        assert_eq!(read, [b"one".to_vec(), b"two".to_vec(), b"".to_vec()]);
+    }
+
+    #[test]
+    fn this_process_knows_itself() {
+        let me = identity(std::process::id() as i32);
+        assert_eq!(me.pid, std::process::id() as i32);
+    }
+}

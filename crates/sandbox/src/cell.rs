@@ -1,0 +1,301 @@
+//! The inside of the cell: what PID 1 and the agent's process do between the clone and the agent's first instruction.
+//!
+//! Owns: the order of the steps. Does not own: what they are (`plan.rs`), the raw calls (`sys`), any judgement.
+//! Everything here runs in a process with one thread that was cloned before anything of the host was loaded.
+
+use crate::channel::{self, Order, Report};
+use crate::filter::{self, Duty};
+use crate::plan::Plan;
+use crate::sys::{namespace, notify};
+use crate::{mounts, speak};
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+use policy::Enforcement;
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::process::{DumpableBehavior, Signal, WaitStatus};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+
+/// A step that failed, and why.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) step: String,
+    pub(crate) because: String,
+}
+
+/// Names the step of an error.
+pub(crate) trait At<T> {
+    fn at(self, step: impl Into<String>) -> Result<T, Failed>;
+}
+
+impl<T, E: std::fmt::Display> At<T> for Result<T, E> {
+    fn at(self, step: impl Into<String>) -> Result<T, Failed> {
+        self.map_err(|error| Failed { step: step.into(), because: error.to_string() })
+    }
+}
+
+/// PID 1 of the cell, from its first instruction to its last. Never returns.
+pub(crate) fn live(wire: &UnixStream) -> i32 {
+    match prepare_and_run(wire) {
+        Ok(()) => 0,
+        Err(failed) => {
+            // Where nobody listens any more there is nobody to tell, and the cell ends either way.
+            let _ = channel::send(wire, &Report::Failed { step: failed.step, because: failed.because });
+            1
+        }
+    }
+}
+
+fn prepare_and_run(wire: &UnixStream) -> Result<(), Failed> {
+    // ORDER: nothing may survive the supervisor, so this comes before everything else.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .at("tie the cell to its supervisor")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("close PID 1 to the inside")?;
+    namespace::wipe_environment();
+    let mut mapped = [0_u8; 1];
+    (&mut &*wire).read_exact(&mut mapped).at("wait for the user mapping")?;
+    namespace::raise_loopback().at("raise the loopback link")?;
+    mounts::detach_from_host().at("detach the mounts from the host's")?;
+    let plan = match channel::receive(wire) {
+        Ok(Order::Prepare(plan)) => plan,
+        Ok(Order::Speak { .. }) => {
+            return Err(Failed { step: "prepare".into(), because: "there is nobody yet".into() });
+        }
+        Err(error) => return Err(error).at("receive the plan"),
+    };
+    namespace::set_host_name(&plan.host_name).at("set the host name")?;
+    let sockets = plan.ports.iter().map(|port| listen(*port)).collect::<Result<Vec<_>, _>>()?;
+    let terminal = mounts::build(&plan)?;
+    channel::send(wire, &Report::Ready { sockets: sockets.len(), terminal: terminal.is_some() })
+        .at("report")?;
+    for socket in &sockets {
+        channel::send_descriptor(wire, socket.as_fd()).at("hand out a socket")?;
+    }
+    if let Some(terminal) = &terminal {
+        channel::send_descriptor(wire, terminal.master.as_fd()).at("hand out the terminal")?;
+    }
+    let root = mounts::root().at("open the view")?;
+    channel::send_descriptor(wire, root.as_fd()).at("hand out the view")?;
+    drop((sockets, root));
+    start(wire, &plan, terminal.map(|terminal| terminal.slave))
+}
+
+fn listen(port: u16) -> Result<TcpListener, Failed> {
+    TcpListener::bind(("127.0.0.1", port)).at(format!("listen on port {port} inside"))
+}
+
+/// Forks the agent's process and stays as its PID 1.
+fn start(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<(), Failed> {
+    let children = namespace::child_signal().at("watch the agent")?;
+    let (told, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at("make a pipe")?;
+    let Some(agent) = namespace::fork().at("fork the agent")? else {
+        drop(told);
+        become_agent(wire, plan, terminal, tell);
+    };
+    drop(tell);
+    drop(terminal);
+    let null = File::options().read(true).write(true).open("/dev/null").at("open /dev/null")?;
+    for number in 0..3 {
+        namespace::place(&null, number).at("let go of the standard streams")?;
+    }
+    let mut errno = [0_u8; 4];
+    let report = match File::from(told).read_exact(&mut errno) {
+        Ok(()) => Report::NotStarted { errno: i32::from_le_bytes(errno) },
+        // The pipe closed without a word: the exec went through (or the process is gone, which the wait will tell).
+        Err(_) => Report::Started { pid: agent },
+    };
+    channel::send(wire, &report).at("report the start")?;
+    speak::attend(wire, &children, agent)
+}
+
+/// Reaps whatever ended; the agent's own status, once it is there.
+pub(crate) fn reap(agent: i32) -> Option<i32> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+        if pid.as_raw_nonzero().get() == agent {
+            ended = Some(WaitStatus::as_raw(status));
+        }
+    }
+    ended
+}
+
+/// The agent's process: confine itself, report, wait for the word, exec. Never returns.
+fn become_agent(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>, tell: OwnedFd) -> ! {
+    let errno = match confine(wire, plan, terminal) {
+        Ok(words) => {
+            let error = exec(&words);
+            error.raw_os_error().unwrap_or(libc::EIO)
+        }
+        Err(failed) => {
+            let _ = channel::send(wire, &Report::Failed { step: failed.step, because: failed.because });
+            libc::ECANCELED
+        }
+    };
+    let _ = File::from(tell).write_all(&errno.to_le_bytes());
+    namespace::exit_now(127)
+}
+
+struct Words {
+    program: CString,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+}
+
+fn words(plan: &Plan) -> Result<Words, Failed> {
+    let all = |list: &[crate::plan::Bytes]| {
+        list.iter()
+            .map(|word| CString::new(word.as_slice()))
+            .collect::<Result<Vec<_>, _>>()
+            .at("read the command")
+    };
+    let program = CString::new(plan.program.as_slice()).at("read the command")?;
+    Ok(Words { program, argv: all(&plan.argv)?, env: all(&plan.env)? })
+}
+
+fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<Words, Failed> {
+    let words = words(plan)?;
+    rustix::process::setsid().at("start a session")?;
+    if let Some(slave) = &terminal {
+        take_terminal(slave, plan.terminal).at("take the terminal")?;
+    }
+    drop(terminal);
+    rustix::process::chdir(plan.folder.path()).at(format!("enter `{}`", plan.folder.path().display()))?;
+    namespace::reset_signals();
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("tie the agent to the cell")?;
+    // ORDER: Landlock and seccomp need no_new_privs; capabilities go before them so that neither is made with any.
+    let _ = namespace::drop_groups();
+    drop_capabilities().at("drop the capabilities")?;
+    rustix::thread::set_no_new_privs(true).at("set no_new_privs")?;
+    let landlock_abi = if plan.nested { 0 } else { landlock(plan)? };
+    let duty = Duty { judged_opens: plan.judged_opens, nested: plan.nested };
+    let listener =
+        notify::install(&filter::compile(&filter::lines(duty))).at("install the system-call filter")?;
+    let given = read_back(landlock_abi)?;
+    channel::send(wire, &Report::Enforced(Box::new(given))).at("report the enforcement")?;
+    channel::send_descriptor(wire, listener.as_fd()).at("hand out the listener")?;
+    drop(listener);
+    let mut go = [0_u8; 1];
+    (&mut &*wire).read_exact(&mut go).at("wait for the word to go")?;
+    Ok(words)
+}
+
+fn take_terminal(slave: &OwnedFd, which: [bool; 3]) -> io::Result<()> {
+    rustix::process::ioctl_tiocsctty(slave)?;
+    for (number, is_terminal) in (0..).zip(which) {
+        if is_terminal {
+            namespace::place(slave, number)?;
+        }
+    }
+    Ok(())
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    use rustix::thread::{CapabilitySet, CapabilitySets};
+    for capability in CapabilitySet::all().iter() {
+        // A capability that this kernel does not know cannot be in the set either.
+        let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+    }
+    rustix::thread::clear_ambient_capability_set()?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none)?;
+    Ok(())
+}
+
+/// Closes writing everywhere but in the plan's places, and signals and abstract sockets across the cell's edge.
+/// Returns the ABI that was enforced; below 2 (kernel 6.1) it fails.
+fn landlock(plan: &Plan) -> Result<u32, Failed> {
+    let least = AccessFs::from_all(ABI::V2);
+    let most = AccessFs::from_all(ABI::V5);
+    let root = PathFd::new("/").at("open the view")?;
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(least)
+        .at("ask Landlock for files")?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(most)
+        .at("ask Landlock for files")?
+        .scope(Scope::AbstractUnixSocket | Scope::Signal)
+        .at("ask Landlock for scopes")?
+        .create()
+        .at("make the Landlock rules")?
+        .add_rule(PathBeneath::new(root, AccessFs::from_read(ABI::V5)))
+        .at("let the view be read")?;
+    for place in &plan.writable {
+        // A place that the view does not have needs no rule.
+        if let Ok(open) = PathFd::new(place.path()) {
+            let rights = if place.path().is_dir() { most } else { AccessFs::from_file(ABI::V5) };
+            rules = rules
+                .add_rule(PathBeneath::new(open, rights))
+                .at(format!("let `{}` be written", place.path().display()))?;
+        }
+    }
+    let status = rules.restrict_self().at("enforce Landlock")?;
+    if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
+        return Err(Failed { step: "enforce Landlock".into(), because: "the kernel did not".into() });
+    }
+    Ok(landlock_abi())
+}
+
+/// The kernel's Landlock version; 0 where there is none.
+pub(crate) fn landlock_abi() -> u32 {
+    namespace::landlock_version()
+}
+
+/// What holds now, as the kernel tells it, not as it was asked.
+fn read_back(landlock_abi: u32) -> Result<Enforcement, Failed> {
+    let status = std::fs::read_to_string("/proc/self/status").at("read back the enforcement")?;
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|value| value.trim_start_matches(':').trim().to_owned())
+    };
+    let none = |name: &str| field(name).is_some_and(|value| value.chars().all(|digit| digit == '0'));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").at("read back the mounts")?;
+    Ok(Enforcement {
+        // Which namespaces are new is for the outside to see: it compares them with its own.
+        user_namespace: false,
+        mount_namespace: false,
+        pid_namespace: false,
+        network_namespace: only_loopback().at("read back the network")?,
+        ipc_namespace: false,
+        uts_namespace: false,
+        no_new_privs: field("NoNewPrivs").as_deref() == Some("1"),
+        no_capabilities: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].into_iter().all(none),
+        landlock_abi,
+        seccomp: field("Seccomp").as_deref() == Some("2"),
+        supervisor: false,
+        mounts: mounts.lines().map(summarise_mount).collect(),
+        notes: Vec::new(),
+    })
+}
+
+/// `ro /usr` or `rw /tmp`, from a line of mountinfo(5).
+fn summarise_mount(line: &str) -> String {
+    let mut fields = line.split(' ').skip(4);
+    let at = fields.next().unwrap_or("?");
+    let read_only = fields.next().is_some_and(|options| options.split(',').any(|option| option == "ro"));
+    format!("{} {at}", if read_only { "ro" } else { "rw" })
+}
+
+fn only_loopback() -> io::Result<bool> {
+    let links = std::fs::read_to_string("/proc/self/net/dev")?;
+    Ok(links.lines().skip(2).all(|line| line.trim_start().starts_with("lo:")))
+}
+
+/// The last step: nothing but the standard streams is passed on.
+fn exec(words: &Words) -> io::Error {
+    match namespace::close_on_exec_from(3) {
+        Ok(()) => namespace::execve(&words.program, &words.argv, &words.env),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,319 @@
+//! The cell seen from outside: made early, prepared with a plan, let go with a permit, waited for.
+//!
+//! Owns: the cell's life and what it hands out. Does not own: the steps inside (`cell.rs`), system calls held by the
+//! filter (`supervisor.rs`). A cell dies with this process: by the death signal, and by the end of its wire.
+
+use crate::cell;
+use crate::channel::{self, Order, Report};
+use crate::notary::Notary;
+use crate::plan::Plan;
+use crate::supervisor::{Supervisor, Watch};
+use crate::sys::namespace::{self, Side};
+use admission::{Admission, Launch, Outcome, Permit};
+use policy::Enforcement;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::process::{Signal, WaitOptions};
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Why a jail could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum JailError {
+    /// The kernel refused new namespaces to this user.
+    #[error("the kernel gives this user no new namespaces")]
+    NoNamespaces(#[source] io::Error),
+    /// A step inside failed.
+    #[error("could not {step}: {because}")]
+    Step {
+        /// What was to be done.
+        step: String,
+        /// What the kernel said.
+        because: String,
+    },
+    /// The program could not be started.
+    #[error("could not start `{program}`")]
+    NotStarted {
+        /// As the person wrote it.
+        program: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The cell went away or spoke nonsense.
+    #[error("lost the cell")]
+    Lost(#[source] io::Error),
+}
+
+/// How the agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited with this status.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+    /// Provost ended it, because it was told to.
+    Stopped,
+    /// Its time was up.
+    TimedOut,
+}
+
+/// Namespaces with nothing in them yet but PID 1, waiting for a plan.
+#[derive(Debug)]
+pub struct Cell {
+    wire: UnixStream,
+    pid: i32,
+    process: OwnedFd,
+}
+
+impl Cell {
+    /// Makes the namespaces. To be called first of all, while this process has one thread and has read nothing:
+    /// PID 1 of the cell is a copy of what it is then.
+    pub fn spawn() -> Result<Self, JailError> {
+        let (ours, theirs) = UnixStream::pair().map_err(JailError::Lost)?;
+        match namespace::clone_cell().map_err(JailError::NoNamespaces)? {
+            Side::Child => {
+                drop(ours);
+                namespace::exit_now(cell::live(&theirs))
+            }
+            Side::Parent { pid, pidfd } => {
+                drop(theirs);
+                let cell = Self { wire: ours, pid, process: pidfd };
+                map_users(pid).map_err(JailError::NoNamespaces)?;
+                (&cell.wire).write_all(b"m").map_err(JailError::Lost)?;
+                Ok(cell)
+            }
+        }
+    }
+
+    /// Builds the plan inside, up to the agent's process, which stands confined before its first instruction.
+    pub fn prepare(self, plan: &Plan) -> Result<Jail, JailError> {
+        channel::send(&self.wire, &Order::Prepare(Box::new(plan.clone()))).map_err(JailError::Lost)?;
+        let (count, has_terminal) = match self.hear()? {
+            Report::Ready { sockets, terminal } => (sockets, terminal),
+            other => return Err(unexpected(other)),
+        };
+        let take = || channel::receive_descriptor(&self.wire).map_err(JailError::Lost);
+        let sockets =
+            (0..count.min(64)).map(|_| take().map(TcpListener::from)).collect::<Result<Vec<_>, _>>()?;
+        let terminal = has_terminal.then(take).transpose()?;
+        let view = take()?;
+        let given = match self.hear()? {
+            Report::Enforced(given) => *given,
+            other => return Err(unexpected(other)),
+        };
+        let listener = take()?;
+        let enforcement = Enforcement { supervisor: true, ..compare_namespaces(self.pid, given) };
+        Ok(Jail {
+            cell: self,
+            enforcement,
+            sockets,
+            terminal,
+            held: Some((listener, view)),
+            program: plan.program.path().display().to_string(),
+        })
+    }
+
+    fn hear(&self) -> Result<Report, JailError> {
+        channel::receive(&self.wire).map_err(JailError::Lost)
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        // Killing PID 1 ends everything inside; one that is gone already is fine.
+        let _ = rustix::process::pidfd_send_signal(&self.process, Signal::KILL);
+        if let Some(pid) = rustix::process::Pid::from_raw(self.pid) {
+            let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        }
+    }
+}
+
+fn unexpected(report: Report) -> JailError {
+    match report {
+        Report::Failed { step, because } => JailError::Step { step, because },
+        other => JailError::Lost(io::Error::other(format!("unexpected word {other:?}"))),
+    }
+}
+
+/// Maps the users of the cell. As root every id of this namespace maps to itself, so that no owner is foreign to an
+/// overlay; as anyone else only the own id can be mapped. No process inside has a capability either way.
+fn map_users(pid: i32) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        for name in ["uid_map", "gid_map"] {
+            fs::write(
+                format!("/proc/{pid}/{name}"),
+                identity(&fs::read_to_string(format!("/proc/self/{name}"))?),
+            )?;
+        }
+        return Ok(());
+    }
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    fs::write(format!("/proc/{pid}/setgroups"), "deny")?;
+    fs::write(format!("/proc/{pid}/uid_map"), format!("{uid} {uid} 1\n"))?;
+    fs::write(format!("/proc/{pid}/gid_map"), format!("{gid} {gid} 1\n"))
+}
+
+/// The ids of our own namespace, each mapped to itself.
+fn identity(own: &str) -> String {
+    own.lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (first, count) = (fields.next()?, fields.nth(1)?);
+            Some(format!("{first} {first} {count}\n"))
+        })
+        .collect()
+}
+
+/// A namespace counts as given if the kernel names another one for the cell than for us.
+fn compare_namespaces(pid: i32, given: Enforcement) -> Enforcement {
+    let differs = |name: &str| {
+        let link = |whose: &str| fs::read_link(format!("/proc/{whose}/ns/{name}")).ok();
+        let (ours, theirs) = (link("self"), link(&pid.to_string()));
+        ours.is_some() && theirs.is_some() && ours != theirs
+    };
+    Enforcement {
+        user_namespace: differs("user"),
+        mount_namespace: differs("mnt"),
+        pid_namespace: differs("pid"),
+        network_namespace: differs("net") && given.network_namespace,
+        ipc_namespace: differs("ipc"),
+        uts_namespace: differs("uts"),
+        ..given
+    }
+}
+
+/// A prepared cell: the agent's process stands confined, before its first instruction.
+#[derive(Debug)]
+pub struct Jail {
+    cell: Cell,
+    enforcement: Enforcement,
+    sockets: Vec<TcpListener>,
+    terminal: Option<OwnedFd>,
+    held: Option<(OwnedFd, OwnedFd)>,
+    program: String,
+}
+
+impl Jail {
+    /// What the kernel gave.
+    #[must_use]
+    pub fn enforcement(&self) -> &Enforcement {
+        &self.enforcement
+    }
+
+    /// The listening sockets made inside, in the order of the plan's ports. Given out once.
+    pub fn take_sockets(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.sockets)
+    }
+
+    /// Our side of the run's terminal, if it has one. Given out once.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// PID 1 of the cell, as the outside numbers it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.cell.pid
+    }
+
+    /// Starts the supervisor and lets the agent's process exec, which is the first call it sees.
+    pub fn go(
+        mut self,
+        permit: Permit<Launch>,
+        admission: &Admission,
+        watch: Watch,
+    ) -> Result<Running, JailError> {
+        let held = self
+            .held
+            .take()
+            .ok_or_else(|| JailError::Lost(io::Error::other("the jail was let go before")))?;
+        let supervisor = attend(held, &self.cell, admission, watch).map_err(JailError::Lost)?;
+        let (_, receipt) = permit.begin();
+        (&self.cell.wire).write_all(b"g").map_err(JailError::Lost)?;
+        match self.cell.hear()? {
+            Report::Started { .. } => {
+                receipt.settle(Outcome::done());
+                Ok(Running { cell: self.cell, supervisor })
+            }
+            Report::NotStarted { errno } => {
+                let source = io::Error::from_raw_os_error(errno);
+                receipt.settle(Outcome::failed(source.to_string()));
+                Err(JailError::NotStarted { program: self.program, source })
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+fn attend(
+    (listener, root): (OwnedFd, OwnedFd),
+    cell: &Cell,
+    admission: &Admission,
+    watch: Watch,
+) -> io::Result<JoinHandle<()>> {
+    let notary = Notary::start(admission.clone(), root.try_clone()?)?;
+    let voice = cell.wire.try_clone()?;
+    let supervisor = Supervisor::new((listener, root), voice, admission.clone(), notary, watch);
+    std::thread::Builder::new().name("supervisor".into()).spawn(|| supervisor.attend())
+}
+
+/// How long the supervisor may take to write down the last of what it saw.
+const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
+
+/// An agent at work. Dropping it ends everything inside.
+#[derive(Debug)]
+pub struct Running {
+    cell: Cell,
+    supervisor: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until the agent ends, `stop` becomes readable, or the time is up; then nothing of the run is left.
+    pub fn wait(self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
+        let exit = self.attend_end(stop, time);
+        let Self { cell, supervisor } = self;
+        drop(cell);
+        // The supervisor ends with the last process that it could answer; what it saw is then with the recorder.
+        let patience = Instant::now() + SUPERVISOR_PATIENCE;
+        while !supervisor.is_finished() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        exit
+    }
+
+    fn attend_end(&self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
+        let deadline = time.map(|time| Instant::now() + time);
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Exit::TimedOut);
+            }
+            let mut watched =
+                [PollFd::new(&self.cell.wire, PollFlags::IN), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut watched, left.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(JailError::Lost(error.into())),
+            }
+            if !watched[0].revents().is_empty() {
+                return self.ended();
+            }
+            if !watched[1].revents().is_empty() {
+                return Ok(Exit::Stopped);
+            }
+        }
+    }
+
+    fn ended(&self) -> Result<Exit, JailError> {
+        match self.cell.hear()? {
+            Report::Ended { status } if libc::WIFSIGNALED(status) => Ok(Exit::Signal(libc::WTERMSIG(status))),
+            Report::Ended { status } => Ok(Exit::Code(libc::WEXITSTATUS(status))),
+            other => Err(unexpected(other)),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The notary: writes down what the supervisor saw, off the path of the held calls.
+//!
+//! Owns: batching what was opened, telling attempts that found something from those that did not, digests of programs.
+//! Does not own: any answer. A batch is never dropped: when the recorder is behind, the notary waits, and then the
+//! supervisor, and then the agent.
+
+use crate::view::{Found, View};
+use admission::{Admission, LedgerClosed};
+use ledger::{Access, Denied, OpenEntry, Opened, OsText, Program, Trust};
+use policy::Reason;
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// One thing that was seen.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Opened { pid: i32, access: Access, path: PathBuf },
+    Denied(Denied),
+    Program(Found),
+}
+
+/// The supervisor's end.
+#[derive(Debug)]
+pub(crate) struct Notary {
+    unsent: Vec<Seen>,
+    since: Instant,
+    channel: Option<SyncSender<Vec<Seen>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+const BATCH: usize = 512;
+const PATIENCE: Duration = Duration::from_millis(10);
+
+impl Notary {
+    /// Starts the notary. `root` is the view's root, to see whether an attempt found anything.
+    pub(crate) fn start(admission: Admission, root: OwnedFd) -> std::io::Result<Self> {
+        let (channel, batches) = sync_channel::<Vec<Seen>>(64);
+        let thread = std::thread::Builder::new().name("notary".into()).spawn(move || {
+            let mut book =
+                Book { admission, view: View::new(root), known: HashSet::new(), counts: HashMap::new() };
+            for batch in batches {
+                if book.enter(batch).is_err() {
+                    // The ledger is closed: admission refuses from now on, so there is nothing left to see.
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { unsent: Vec::new(), since: Instant::now(), channel: Some(channel), thread: Some(thread) })
+    }
+
+    pub(crate) fn opened(&mut self, pid: i32, access: Access, path: PathBuf) {
+        self.push(Seen::Opened { pid, access, path });
+    }
+
+    pub(crate) fn program(&mut self, found: Option<Found>) {
+        if let Some(found) = found {
+            self.push(Seen::Program(found));
+        }
+    }
+
+    /// A denial is sent at once, so that it stands in order with what was allowed before it.
+    pub(crate) fn denied(
+        &mut self,
+        pid: i32,
+        what: &str,
+        target: &OsStr,
+        reasons: &[Reason],
+        errno: Option<i32>,
+        spoken: bool,
+    ) {
+        self.push(Seen::Denied(Denied {
+            pid: u32::try_from(pid).ok(),
+            what: what.to_owned(),
+            target: OsText::from(target),
+            reasons: reasons.iter().map(ledger::Reason::from).collect(),
+            errno,
+            spoken,
+        }));
+        self.send();
+    }
+
+    fn push(&mut self, seen: Seen) {
+        if self.unsent.is_empty() {
+            self.since = Instant::now();
+        }
+        self.unsent.push(seen);
+        if self.unsent.len() >= BATCH || self.since.elapsed() > PATIENCE {
+            self.send();
+        }
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    pub(crate) fn send(&mut self) {
+        if let (Some(channel), false) = (&self.channel, self.unsent.is_empty()) {
+            // A closed channel means a closed ledger: every admission is refused already.
+            let _ = channel.send(std::mem::take(&mut self.unsent));
+        }
+    }
+
+    /// Sends the rest and waits until it is written.
+    pub(crate) fn finish(&mut self) {
+        self.send();
+        self.channel = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Book {
+    admission: Admission,
+    view: View,
+    /// Programs whose digest is in the ledger, by device, inode, size and change time.
+    known: HashSet<(u64, u64, i64, i64, i64)>,
+    /// What each process was seen to open, so that floods become counts.
+    counts: HashMap<(i32, Access, PathBuf), u64>,
+}
+
+impl Book {
+    fn enter(&mut self, batch: Vec<Seen>) -> Result<(), LedgerClosed> {
+        let mut fresh: Vec<OpenEntry> = Vec::new();
+        for seen in batch {
+            match seen {
+                Seen::Opened { pid, access, path } => self.count(&mut fresh, pid, access, path),
+                Seen::Denied(body) => {
+                    self.flush(&mut fresh)?;
+                    self.admission.note(body.into(), Trust::Observed, None)?;
+                }
+                Seen::Program(found) => self.program(&found)?,
+            }
+        }
+        self.flush(&mut fresh)
+    }
+
+    fn count(&mut self, fresh: &mut Vec<OpenEntry>, pid: i32, access: Access, path: PathBuf) {
+        if self.counts.len() > 100_000 {
+            self.counts.clear();
+        }
+        let count = self.counts.entry((pid, access, path.clone())).or_insert(0);
+        *count += 1;
+        // Powers of two: a flood costs its logarithm, and the last figure is never off by more than half. An attempt
+        // that found nothing read nothing.
+        if count.is_power_of_two() && (*count > 1 || self.view.stands(&path)) {
+            let pid = u32::try_from(pid).unwrap_or(0);
+            fresh.push(OpenEntry { pid, access, path: OsText::from(path.as_path()), count: *count });
+        }
+    }
+
+    fn flush(&self, fresh: &mut Vec<OpenEntry>) -> Result<(), LedgerClosed> {
+        if !fresh.is_empty() {
+            let opened = Opened { entries: std::mem::take(fresh) };
+            self.admission.note(opened.into(), Trust::Observed, None)?;
+        }
+        Ok(())
+    }
+
+    fn program(&mut self, found: &Found) -> Result<(), LedgerClosed> {
+        let Ok(facts) = rustix::fs::fstat(&found.object) else { return Ok(()) };
+        let key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_ctime, facts.st_ctime_nsec as i64);
+        if !self.known.insert(key) {
+            return Ok(());
+        }
+        let Ok(digest) = digest(&found.object) else { return Ok(()) };
+        let program =
+            Program { path: OsText::from(found.path.as_path()), digest, size: facts.st_size as u64 };
+        self.admission.note(program.into(), Trust::Observed, None)?;
+        Ok(())
+    }
+}
+
+/// SHA-256 of a file that is held, in hexadecimal.
+fn digest(object: &OwnedFd) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(format!("/proc/self/fd/{}", object.as_raw_fd()))?;
+    let mut hash = Sha256::new();
+    let mut block = vec![0_u8; 1 << 16];
+    loop {
+        let read = file.read(&mut block)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(block.get(..read).unwrap_or_default());
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,254 @@
+//! Opening, renaming and linking on behalf of a caller: judged on what is held, done on what was judged.
+//!
+//! Owns: the steps that leave a hostile caller nothing to exchange in between. Does not own: the judgement.
+//! Used for runs whose policy has a rule that no mount can hold (a Shape); other runs' opens are only seen.
+
+use crate::caller::{self, Memory};
+use crate::sys::notify::Notification;
+use crate::view::{Found, View, whereabouts};
+use ledger::Access;
+use policy::Reason;
+use rustix::fd::{AsRawFd as _, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An open as it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) path: PathBuf,
+    pub(crate) folder: i32,
+    pub(crate) flags: OFlags,
+    mode: u32,
+    resolve: u64,
+}
+
+/// What came of an open on behalf.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Yes { file: OwnedFd, path: PathBuf },
+    Denied { path: PathBuf, reasons: Vec<Reason> },
+}
+
+/// Judges a path of the inside; reasons mean no.
+pub(crate) type Judge<'a> = &'a mut dyn FnMut(&Path, Access) -> Option<Vec<Reason>>;
+
+impl Wanted {
+    /// Whether the open could change anything.
+    pub(crate) fn access(&self) -> Access {
+        let changes = OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND;
+        let temporary = self.flags.contains(OFlags::TMPFILE);
+        if !self.flags.contains(OFlags::PATH) && (self.flags.intersects(changes) || temporary) {
+            Access::Write
+        } else {
+            Access::Read
+        }
+    }
+
+    pub(crate) fn close_on_exec(&self) -> bool {
+        self.flags.contains(OFlags::CLOEXEC)
+    }
+}
+
+/// Reads the arguments of an open call, once.
+pub(crate) fn read(call: &Notification) -> io::Result<Wanted> {
+    let mut memory = Memory::of(call.pid);
+    let [a0, a1, a2, a3, ..] = call.args;
+    let (folder, path, flags, mode, resolve) = match call.number {
+        libc::SYS_open => (libc::AT_FDCWD, a0, a1, a2, 0),
+        libc::SYS_creat => {
+            (libc::AT_FDCWD, a0, (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64, a1, 0)
+        }
+        libc::SYS_openat => (a0 as i32, a1, a2, a3, 0),
+        _ => {
+            let (flags, mode, resolve) = memory.open_how(a2)?;
+            (a0 as i32, a1, flags, mode, resolve)
+        }
+    };
+    let path = memory.path(path)?;
+    if path.as_os_str().is_empty() {
+        return Err(io::Error::from_raw_os_error(libc::ENOENT));
+    }
+    Ok(Wanted {
+        path,
+        folder,
+        flags: OFlags::from_bits_retain(flags as u32),
+        mode: mode as u32 & 0o7777,
+        resolve,
+    })
+}
+
+/// Opens `target` (a path of the inside) as `wanted`, if `judge` has nothing against what it leads to.
+pub(crate) fn on_behalf(
+    view: &View,
+    target: &Path,
+    wanted: &Wanted,
+    thread: i32,
+    judge: Judge<'_>,
+) -> io::Result<Opened> {
+    if wanted.resolve != 0 {
+        // The caller's own resolution rules cannot be kept on another root; libraries fall back to openat.
+        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+    }
+    let access = wanted.access();
+    match view.find(target, !wanted.flags.contains(OFlags::NOFOLLOW)) {
+        Ok(found) => match judge(&found.path, access) {
+            Some(reasons) => Ok(Opened::Denied { path: found.path, reasons }),
+            None => open_found(found, wanted),
+        },
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) && wanted.flags.contains(OFlags::CREATE) => {
+            create(view, target, wanted, thread, judge)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens the very thing that was judged.
+fn open_found(found: Found, wanted: &Wanted) -> io::Result<Opened> {
+    if wanted.flags.contains(OFlags::CREATE | OFlags::EXCL) {
+        return Err(Errno::EXIST.into());
+    }
+    if wanted.flags.contains(OFlags::PATH) {
+        return Ok(Opened::Yes { file: found.object, path: found.path });
+    }
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&found.object)?.st_mode);
+    if kind.is_symlink() {
+        return Err(Errno::LOOP.into());
+    }
+    let mut flags = wanted.flags - OFlags::CREATE - OFlags::EXCL - OFlags::NOFOLLOW;
+    flags |= OFlags::CLOEXEC | OFlags::NOCTTY;
+    if kind.is_fifo() {
+        // The other end may never come, and this thread must not wait for it.
+        flags |= OFlags::NONBLOCK;
+    }
+    let by_descriptor = format!("/proc/self/fd/{}", found.object.as_raw_fd());
+    let file = rustix::fs::openat(CWD, by_descriptor, flags, Mode::from_raw_mode(wanted.mode))?;
+    if kind.is_fifo() && !wanted.flags.contains(OFlags::NONBLOCK) {
+        let now = rustix::fs::fcntl_getfl(&file)?;
+        rustix::fs::fcntl_setfl(&file, now - OFlags::NONBLOCK)?;
+    }
+    Ok(Opened::Yes { file, path: found.path })
+}
+
+fn create(view: &View, target: &Path, wanted: &Wanted, thread: i32, judge: Judge<'_>) -> io::Result<Opened> {
+    let place = Place::find(view, target)?;
+    let path = place.path();
+    if let Some(reasons) = judge(&path, wanted.access()) {
+        return Ok(Opened::Denied { path, reasons });
+    }
+    let flags = wanted.flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let mode = Mode::from_raw_mode(wanted.mode & !mask_of(thread));
+    let file = rustix::fs::openat2(&place.folder.object, &place.name, flags, mode, resolve)?;
+    Ok(Opened::Yes { file, path })
+}
+
+/// The caller's umask; ours is not less strict than 022 either way.
+fn mask_of(thread: i32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))
+        .and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
+        .unwrap_or(0o022)
+}
+
+/// A name in a folder that is held.
+struct Place {
+    folder: Found,
+    name: OsString,
+}
+
+impl Place {
+    fn find(view: &View, path: &Path) -> io::Result<Self> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Errno::INVAL.into());
+        };
+        Ok(Self { folder: view.find(parent, true)?, name: name.to_os_string() })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path.join(&self.name)
+    }
+}
+
+/// A rename or link, done on behalf: both names judged, and for a folder everything in it.
+pub(crate) fn rename_or_link(
+    view: &View,
+    call: &Notification,
+    judge: Judge<'_>,
+) -> io::Result<Option<(PathBuf, Vec<Reason>)>> {
+    let [a0, a1, a2, a3, a4, _] = call.args;
+    let here = libc::AT_FDCWD;
+    let (from, to, flags) = match call.number {
+        libc::SYS_rename | libc::SYS_link => ((here, a0), (here, a1), 0),
+        libc::SYS_renameat => ((a0 as i32, a1), (a2 as i32, a3), 0),
+        _ => ((a0 as i32, a1), (a2 as i32, a3), a4 as u32),
+    };
+    let is_link = matches!(call.number, libc::SYS_link | libc::SYS_linkat);
+    let mut memory = Memory::of(call.pid);
+    let mut place = |(folder, address): (i32, u64)| -> io::Result<Place> {
+        let path = memory.path(address)?;
+        let base = if path.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
+        if path.as_os_str().is_empty() || path.starts_with("/proc") || path.starts_with("/dev") {
+            // Linking a nameless file by its descriptor: not for runs whose names are judged.
+            return Err(Errno::PERM.into());
+        }
+        Place::find(view, &caller::named(&base, &path))
+    };
+    let (from, to) = (place(from)?, place(to)?);
+    for (place, access) in
+        [(&from, Access::Read), (&from, Access::Write), (&to, Access::Write), (&to, Access::Read)]
+    {
+        if let Some(reasons) = judge(&place.path(), access) {
+            return Ok(Some((place.path(), reasons)));
+        }
+    }
+    if let Some(denied) = judge_content(&from, judge)? {
+        return Ok(Some(denied));
+    }
+    if is_link {
+        rustix::fs::linkat(&from.folder.object, &from.name, &to.folder.object, &to.name, AtFlags::empty())?;
+    } else {
+        let flags = RenameFlags::from_bits_retain(flags);
+        rustix::fs::renameat_with(&from.folder.object, &from.name, &to.folder.object, &to.name, flags)?;
+    }
+    Ok(None)
+}
+
+/// Most entries of a folder that are looked at before its rename is refused.
+const ENTRIES_MAX: usize = 20_000;
+
+/// A folder must not carry a denied file to a name that no rule knows.
+fn judge_content(from: &Place, judge: Judge<'_>) -> io::Result<Option<(PathBuf, Vec<Reason>)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(top) = rustix::fs::openat(&from.folder.object, &from.name, flags, Mode::empty()) else {
+        return Ok(None);
+    };
+    let mut waiting = vec![top];
+    let mut seen = 0;
+    while let Some(folder) = waiting.pop() {
+        let path = whereabouts(&folder)?;
+        for entry in rustix::fs::Dir::read_from(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            seen += 1;
+            if seen > ENTRIES_MAX {
+                return Err(Errno::PERM.into());
+            }
+            let name = OsString::from(String::from_utf8_lossy(name.to_bytes()).into_owned());
+            if let Some(reasons) = judge(&path.join(&name), Access::Read) {
+                return Ok(Some((path.join(&name), reasons)));
+            }
+            if entry.file_type().is_dir() {
+                waiting.push(rustix::fs::openat(&folder, entry.file_name(), flags, Mode::empty())?);
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,397 @@
+//! From what the policy asks to what the jail does, step by step: pure, so that it can be read, snapshotted and tested.
+//!
+//! Owns: the order and content of mounts, links, writable places and the start of the program. Does not own: doing
+//! any of it (`jail.rs`), or what the policy means (`policy::Confinement`).
+
+use policy::Confinement;
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
+
+/// Bytes that the kernel gave or takes (a path, a word), as text that JSON can carry: one character a byte.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub struct Bytes(Vec<u8>);
+
+impl From<Bytes> for String {
+    fn from(bytes: Bytes) -> Self {
+        bytes.0.iter().map(|byte| char::from(*byte)).collect()
+    }
+}
+
+impl From<String> for Bytes {
+    fn from(text: String) -> Self {
+        Self(text.chars().map(|character| character as u32 as u8).collect())
+    }
+}
+
+impl<T: AsRef<OsStr> + ?Sized> From<&T> for Bytes {
+    fn from(text: &T) -> Self {
+        Self(text.as_ref().as_bytes().to_vec())
+    }
+}
+
+impl Bytes {
+    /// The bytes as a path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+
+    /// The bytes themselves.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{:?}", OsStr::from_bytes(&self.0))
+    }
+}
+
+/// One step of building the view. `at` is a path inside; every `from`, `lower`, `upper` a path of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// An empty, private place in memory.
+    Private { at: Bytes, mode: u32 },
+    /// A tree of the host, as it is; read-only unless `writable`.
+    Show { from: Bytes, at: Bytes, writable: bool },
+    /// A tree of the host under a layer that takes the writes.
+    Layer { lower: Bytes, upper: Bytes, work: Bytes, at: Bytes },
+    /// A symbolic link.
+    Link { at: Bytes, target: Bytes },
+    /// A private copy of a few bytes.
+    File { at: Bytes, content: Bytes, mode: u32 },
+    /// An unreadable, empty thing over something that must not be seen.
+    Mask { at: Bytes, directory: bool },
+    /// What is shown at `at` keeps its own mount, so that it stays writable when a parent is frozen.
+    Keep { at: Bytes },
+    /// The mount at `at` takes no writes any more; mounts beneath it are left alone.
+    Freeze { at: Bytes },
+}
+
+/// The whole work order for a jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Host name inside; the same for every run.
+    pub host_name: String,
+    /// The view, in order.
+    pub steps: Vec<Step>,
+    /// Places where the program may write; everything else is closed a second time by Landlock.
+    pub writable: Vec<Bytes>,
+    /// TCP ports on the inside's loopback whose listening sockets are handed out. The first is the proxy's.
+    pub ports: Vec<u16>,
+    /// Path of the program, as it is found inside.
+    pub program: Bytes,
+    /// Words of the program, the first included.
+    pub argv: Vec<Bytes>,
+    /// `NAME=value`, sorted.
+    pub env: Vec<Bytes>,
+    /// Where the program starts.
+    pub folder: Bytes,
+    /// Which of stdin, stdout, stderr are the run's terminal; the others are passed on as they are.
+    pub terminal: [bool; 3],
+    /// Renames and links are judged too, because a rule can only be held at the open.
+    pub judged_opens: bool,
+    /// Namespaces may be made inside; Landlock's file rules are off.
+    pub nested: bool,
+}
+
+/// How the workspace is put inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The folder under a layer.
+    Overlay { lower: PathBuf, upper: PathBuf, work: PathBuf },
+    /// A private copy of the folder.
+    Copy { from: PathBuf },
+}
+
+/// A writable place that outlives the run: a tool's cache, private to the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// Where the tool looks for it.
+    pub at: PathBuf,
+    /// The person's own cache, shown beneath; `None` starts empty.
+    pub lower: Option<PathBuf>,
+    /// What the runs of this workspace added.
+    pub upper: PathBuf,
+    /// The kernel's work folder beside `upper`.
+    pub work: PathBuf,
+}
+
+/// Everything beside the policy that a plan rests on.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub workspace: PathBuf,
+    pub stage: Stage,
+    pub home: PathBuf,
+    pub caches: Vec<Cache>,
+    /// Private copies beneath `home` (absolute paths).
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    pub ports: Vec<u16>,
+    pub program: PathBuf,
+    pub argv: Vec<OsString>,
+    pub env: Vec<(OsString, OsString)>,
+    pub folder: PathBuf,
+    pub terminal: [bool; 3],
+}
+
+/// What stands at a path of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    File,
+    Directory,
+    /// A link, with the canonical path of what it leads to (if anything).
+    Link {
+        text: PathBuf,
+        leads_to: Option<PathBuf>,
+    },
+}
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// A rule lets the agent write on the host, outside the staged workspace.
+    #[error("cannot stage writes to `{0}`: it lies outside the workspace")]
+    WritesOutside(PathBuf),
+    /// The folder where the program starts is not shown.
+    #[error("cannot start in `{0}`: the policy does not show it")]
+    FolderHidden(PathBuf),
+}
+
+/// Memory-backed places that every program expects and that never hold anything of the host.
+pub const PRIVATE: [(&str, u32); 4] =
+    [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/dev/shm", 0o1777), ("/run", 0o755)];
+
+impl Plan {
+    /// Makes the plan. `look` tells what stands at a path of the host.
+    pub fn new(
+        asked: &Confinement,
+        order: &Order,
+        look: &dyn Fn(&Path) -> Option<Standing>,
+    ) -> Result<Self, PlanError> {
+        let writes = workspace_writes(asked, order)?;
+        if !order.folder.starts_with(&order.workspace)
+            || !asked.read.iter().any(|tree| order.folder.starts_with(tree))
+        {
+            return Err(PlanError::FolderHidden(order.folder.clone()));
+        }
+        let mut placed = places(asked, order, look);
+        // ORDER: a place comes before what lies beneath it; equal paths keep their order (the later covers).
+        placed.sort_by_key(|(at, _)| at.components().count());
+        let mut steps: Vec<Step> = placed.into_iter().map(|(_, step)| step).collect();
+        steps.extend(closures(asked, order, &writes, look));
+        steps.extend(order.files.iter().map(|(at, content)| Step::File {
+            at: at.as_path().into(),
+            content: Bytes(content.clone()),
+            mode: 0o600,
+        }));
+        Ok(Self {
+            host_name: "provost".to_owned(),
+            steps,
+            writable: writable(&writes, order),
+            ports: order.ports.clone(),
+            program: order.program.as_path().into(),
+            argv: order.argv.iter().map(Bytes::from).collect(),
+            env: order.env.iter().map(|(name, value)| environment_entry(name, value)).collect(),
+            folder: order.folder.as_path().into(),
+            terminal: order.terminal,
+            judged_opens: asked.judged_opens,
+            nested: asked.nested,
+        })
+    }
+}
+
+fn environment_entry(name: &OsStr, value: &OsStr) -> Bytes {
+    let mut entry = name.to_os_string().into_vec();
+    entry.push(b'=');
+    entry.extend_from_slice(value.as_bytes());
+    Bytes(entry)
+}
+
+/// Whether a path lies in a place that is private anyway.
+#[must_use]
+pub fn is_private(path: &Path, home: &Path) -> bool {
+    path.starts_with(home)
+        || path.starts_with("/dev")
+        || PRIVATE.iter().any(|(place, _)| path.starts_with(place))
+}
+
+/// The writable trees beneath the workspace; anything else that is not private anyway cannot be staged.
+fn workspace_writes(asked: &Confinement, order: &Order) -> Result<Vec<PathBuf>, PlanError> {
+    let mut writes = Vec::new();
+    for tree in &asked.write {
+        if tree.starts_with(&order.workspace) || order.workspace.starts_with(tree) {
+            writes.push(if tree.starts_with(&order.workspace) {
+                tree.clone()
+            } else {
+                order.workspace.clone()
+            });
+        } else if !is_private(tree, &order.home) {
+            return Err(PlanError::WritesOutside(tree.clone()));
+        }
+    }
+    writes.sort();
+    writes.dedup();
+    Ok(writes)
+}
+
+/// Private places, shown trees, the workspace and the caches, each with its path.
+fn places(
+    asked: &Confinement,
+    order: &Order,
+    look: &dyn Fn(&Path) -> Option<Standing>,
+) -> Vec<(PathBuf, Step)> {
+    let mut placed: Vec<(PathBuf, Step)> = Vec::new();
+    for (at, mode) in PRIVATE {
+        placed.push((at.into(), Step::Private { at: at.into(), mode }));
+    }
+    placed.push((order.home.clone(), Step::Private { at: order.home.as_path().into(), mode: 0o700 }));
+    for tree in shown(asked, order) {
+        if let Some(step) = show(tree, asked, order, look) {
+            placed.push((tree.clone(), step));
+        }
+    }
+    if asked.read.iter().any(|tree| order.workspace.starts_with(tree) || tree.starts_with(&order.workspace)) {
+        placed.push((order.workspace.clone(), stage(order)));
+    }
+    for cache in &order.caches {
+        placed.push((cache.at.clone(), keep_cache(cache)));
+    }
+    placed
+}
+
+/// The readable trees that need a mount of their own: not those that another tree, the workspace or a private place
+/// of the kernel already covers.
+fn shown<'a>(asked: &'a Confinement, order: &Order) -> Vec<&'a PathBuf> {
+    let covered_by_kernel = |tree: &Path| {
+        [Path::new("/proc"), Path::new("/dev"), Path::new("/")]
+            .iter()
+            .any(|own| tree == *own || (own.parent().is_some() && tree.starts_with(own)))
+            || PRIVATE.iter().any(|(place, _)| tree == Path::new(place))
+            || tree == order.home
+    };
+    let mut trees: Vec<&PathBuf> = asked
+        .read
+        .iter()
+        .filter(|tree| !tree.starts_with(&order.workspace) && !covered_by_kernel(tree))
+        .filter(|tree| !order.caches.iter().any(|cache| tree.starts_with(&cache.at)))
+        .collect();
+    trees.sort();
+    trees.dedup();
+    let all = trees.clone();
+    trees.retain(|tree| !all.iter().any(|other| other != tree && tree.starts_with(other)));
+    trees
+}
+
+fn show(
+    tree: &Path,
+    asked: &Confinement,
+    order: &Order,
+    look: &dyn Fn(&Path) -> Option<Standing>,
+) -> Option<Step> {
+    match look(tree)? {
+        Standing::File | Standing::Directory => {
+            Some(Step::Show { from: tree.into(), at: tree.into(), writable: false })
+        }
+        Standing::Link { text, leads_to } => {
+            let target = leads_to?;
+            let seen = asked.read.iter().any(|other| other != tree && target.starts_with(other));
+            if seen || target.starts_with(&order.workspace) {
+                return Some(Step::Link { at: tree.into(), target: text.as_path().into() });
+            }
+            Some(Step::Show { from: target.as_path().into(), at: tree.into(), writable: false })
+        }
+    }
+}
+
+fn stage(order: &Order) -> Step {
+    let at = order.workspace.as_path().into();
+    match &order.stage {
+        Stage::Overlay { lower, upper, work } => Step::Layer {
+            lower: lower.as_path().into(),
+            upper: upper.as_path().into(),
+            work: work.as_path().into(),
+            at,
+        },
+        Stage::Copy { from } => Step::Show { from: from.as_path().into(), at, writable: true },
+    }
+}
+
+fn keep_cache(cache: &Cache) -> Step {
+    match &cache.lower {
+        Some(lower) => Step::Layer {
+            lower: lower.as_path().into(),
+            upper: cache.upper.as_path().into(),
+            work: cache.work.as_path().into(),
+            at: cache.at.as_path().into(),
+        },
+        None => {
+            Step::Show { from: cache.upper.as_path().into(), at: cache.at.as_path().into(), writable: true }
+        }
+    }
+}
+
+/// What closes again after the view stands: masks over hidden trees, frozen trees, a workspace that is only partly
+/// or not at all writable.
+fn closures(
+    asked: &Confinement,
+    order: &Order,
+    writes: &[PathBuf],
+    look: &dyn Fn(&Path) -> Option<Standing>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for tree in &asked.hidden {
+        let visible = asked.read.iter().any(|shown| tree.starts_with(shown));
+        if visible && let Some(standing) = look(tree) {
+            steps.push(Step::Mask { at: tree.as_path().into(), directory: standing == Standing::Directory });
+        }
+    }
+    if !writes.contains(&order.workspace) {
+        for tree in writes.iter().filter(|tree| look(tree).is_some()) {
+            steps.push(Step::Keep { at: tree.as_path().into() });
+        }
+        steps.push(Step::Freeze { at: order.workspace.as_path().into() });
+    }
+    for tree in &asked.frozen {
+        let within = writes.iter().any(|open| tree.starts_with(open));
+        if within
+            && !asked.hidden.contains(tree)
+            && matches!(look(tree), Some(Standing::File | Standing::Directory))
+        {
+            steps.push(Step::Keep { at: tree.as_path().into() });
+            steps.push(Step::Freeze { at: tree.as_path().into() });
+        }
+    }
+    steps
+}
+
+fn writable(writes: &[PathBuf], order: &Order) -> Vec<Bytes> {
+    let mut places: Vec<Bytes> = PRIVATE.iter().map(|(at, _)| Bytes::from(*at)).collect();
+    places.push(order.home.as_path().into());
+    places.push("/dev".into());
+    places.extend(order.caches.iter().map(|cache| Bytes::from(cache.at.as_path())));
+    places.extend(writes.iter().map(|tree| Bytes::from(tree.as_path())));
+    places
+}
+
+/// Reads what stands at a path of the host, without following a final link.
+#[must_use]
+pub fn look_at_host(path: &Path) -> Option<Standing> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    if found.is_symlink() {
+        let text = std::fs::read_link(path).ok()?;
+        return Some(Standing::Link { text, leads_to: std::fs::canonicalize(path).ok() });
+    }
+    Some(if found.is_dir() { Standing::Directory } else { Standing::File })
+}
+
+/// Whether every part of the path is plain: absolute, without `.` or `..`.
+#[must_use]
+pub fn is_plain(path: &Path) -> bool {
+    path.is_absolute()
+        && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+}
