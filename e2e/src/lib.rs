@@ -1,2 +1,23 @@
-//! Promises as tests: the real binary on the real kernel with real agents, and the doubles they need.
-#![forbid(unsafe_code)]
+//! What the promises are tested with: doubles of what lies outside, and a stage on which the real binary runs.
+//!
+//! * [`person`]: on whose behalf: root and an ordinary user where the tests run as root.
+//! * [`stage`]: a person's home, a repository in it, and the built `provost` as that person runs it.
+//! * [`ran`]: a command that ended: its status and what it printed.
+//! * [`tree`]: a folder byte for byte, to show that it is untouched.
+//! * [`built`]: what the build made and what `install-agents` installed, where a person can reach it.
+//! * [`doubles`] speak as the real ones do: a model server that follows a script.
+//!
+//! Owns no promise: those are in `tests/e2e`, one file each. Nothing depends on this crate.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is the tests' own library: what fails in it is a failed test, and says where"
+)]
+
+pub mod built;
+pub mod doubles;
+pub mod person;
+pub mod ran;
+pub mod stage;
+pub mod tree;

@@ -1,0 +1,3 @@
+//! Doubles of what lies outside Provost.
+
+pub mod model;

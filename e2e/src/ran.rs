@@ -1,0 +1,167 @@
+//! A command that ended, or was ended because it took too long.
+
+use serde_json::Value;
+use std::fmt;
+use std::io::{Read, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a command may take before it counts as stuck.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a command ended.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The command, for messages.
+    pub command: String,
+    /// Its status as a shell gives it: 128 and the signal's number if a signal ended it.
+    pub status: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Runs a command to its end, with nothing to read.
+pub fn run(command: &mut Command) -> Ran {
+    run_with(command, b"")
+}
+
+/// Runs a command to its end, with this to read.
+pub fn run_with(command: &mut Command, input: &[u8]) -> Ran {
+    let name = format!("{command:?}");
+    let began = Instant::now();
+    let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+    let stdout = drained(child.stdout.take());
+    let stderr = drained(child.stderr.take());
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that does not read is its own matter.
+        drop(stdin.write_all(input));
+    }
+    let in_time = wait_until(PATIENCE, || child.try_wait().expect("a child can be waited for").is_some());
+    if !in_time {
+        drop(child.kill());
+    }
+    let status = child.wait().expect("a child can be waited for");
+    let ran = Ran {
+        command: name,
+        status: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+        stdout: text(stdout),
+        stderr: text(stderr),
+        took: began.elapsed(),
+    };
+    assert!(in_time, "took longer than {PATIENCE:?}: {ran}");
+    ran
+}
+
+/// A command that runs beside the test; it is killed when dropped.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    /// Starts it, with nothing to read and its words thrown away.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Kills it, as the kernel would where memory runs out, and waits for its end.
+    pub fn kill(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits until something is so; whether it came to be in time.
+pub fn wait_until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_micros(200);
+    while !so() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    true
+}
+
+type Drained = Option<JoinHandle<Vec<u8>>>;
+
+fn drained(from: Option<impl Read + Send + 'static>) -> Drained {
+    let mut from = from?;
+    Some(std::thread::spawn(move || {
+        let mut all = Vec::new();
+        drop(from.read_to_end(&mut all));
+        all
+    }))
+}
+
+fn text(from: Drained) -> String {
+    let bytes = from.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Ran {
+    /// Holds it to a status.
+    #[track_caller]
+    pub fn ended(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "another status than promised: {self}");
+        self
+    }
+
+    /// Holds it to having printed this.
+    #[track_caller]
+    pub fn printed(self, words: &str) -> Self {
+        assert!(self.stdout.contains(words), "`{words}` was not printed: {self}");
+        self
+    }
+
+    /// Holds it to having complained with this.
+    #[track_caller]
+    pub fn complained(self, words: &str) -> Self {
+        assert!(self.stderr.contains(words), "`{words}` is not on standard error: {self}");
+        self
+    }
+
+    /// What it printed, as lines of JSON.
+    #[track_caller]
+    pub fn json(&self) -> Vec<Value> {
+        let read =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {self}"));
+        self.stdout.lines().map(read).collect()
+    }
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, status, stdout, stderr, took } = self;
+        write!(
+            to,
+            "\n{command}\nended with {status} after {took:?}\n-- stdout\n{stdout}\n-- stderr\n{stderr}"
+        )
+    }
+}
