@@ -5,9 +5,11 @@
 //! * [`ran`]: a command that ended: its status and what it printed.
 //! * [`tree`]: a folder byte for byte, to show that it is untouched.
 //! * [`built`]: what the build made and what `install-agents` installed, where a person can reach it.
+//! * [`mutation`]: a defence taken away, to show that its test notices.
 //! * [`doubles`] speak as the real ones do: a model server that follows a script.
 //!
 //! Owns no promise: those are in `tests/e2e`, one file each. Nothing depends on this crate.
+#![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -17,6 +19,7 @@
 
 pub mod built;
 pub mod doubles;
+pub mod mutation;
 pub mod person;
 pub mod ran;
 pub mod stage;
