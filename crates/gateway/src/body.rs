@@ -14,6 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::meter::{End, Passage};
+use crate::scrub::{Scrub, Stand};
 
 /// A body that comes from one side and goes to the other.
 pub(crate) struct Through {
@@ -22,12 +23,20 @@ pub(crate) struct Through {
     still: Pin<Box<Sleep>>,
     /// The flow that is over when this body is.
     passage: Option<Passage>,
+    scrub: Scrub,
     done: bool,
 }
 
 impl Through {
     pub(crate) fn new(body: Incoming, idle: Duration, passage: Option<Passage>) -> Through {
-        Through { body, idle, still: Box::pin(sleep(idle)), passage, done: false }
+        let (still, scrub) = (Box::pin(sleep(idle)), Scrub::default());
+        Through { body, idle, still, passage, scrub, done: false }
+    }
+
+    /// Takes these out on the way.
+    pub(crate) fn scrubbed(mut self, stands: Vec<Stand>) -> Through {
+        self.scrub = Scrub::new(stands);
+        self
     }
 
     fn ends(&mut self, end: End) {
@@ -48,13 +57,15 @@ impl Body for Through {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        loop {
+        while !self.done {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let next = Instant::now() + self.idle;
                     self.still.as_mut().reset(next);
-                    if frame.is_data() {
-                        return Poll::Ready(Some(Ok(frame)));
+                    let Ok(piece) = frame.into_data() else { continue };
+                    let piece = self.scrub.piece(piece);
+                    if !piece.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(piece))));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -62,8 +73,10 @@ impl Body for Through {
                     return Poll::Ready(Some(Err(io::Error::other(error))));
                 }
                 Poll::Ready(None) => {
+                    let rest = self.scrub.rest();
                     self.ends(End::Closed);
-                    return Poll::Ready(None);
+                    let last = (!rest.is_empty()).then(|| Ok(Frame::data(rest)));
+                    return Poll::Ready(last);
                 }
                 Poll::Pending => {
                     ready!(self.still.as_mut().poll(context));
@@ -73,14 +86,15 @@ impl Body for Through {
                 }
             }
         }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || self.body.is_end_stream()
+        self.done || (self.scrub.is_idle() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        if self.scrub.is_idle() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 

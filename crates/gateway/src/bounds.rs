@@ -6,39 +6,40 @@ use std::time::Duration;
 
 /// The limits of a gateway. Whatever the inside sends, no more than this is kept for it.
 #[derive(Debug, Clone)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// Connections from the inside at once; whoever comes then is told so and let go.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// Bytes of a request's or a response's head.
-    pub(crate) head_bytes: usize,
+    pub head_bytes: usize,
     /// Headers of a head.
-    pub(crate) headers: usize,
+    pub headers: usize,
     /// How long a head may take to come in, and a connection be idle between requests.
-    pub(crate) head: Duration,
+    pub head: Duration,
     /// How long a port waits for the first bytes before it takes them for something else than HTTP.
-    pub(crate) first_bytes: Duration,
+    pub first_bytes: Duration,
     /// How long the lookup of a name may take.
-    pub(crate) lookup: Duration,
+    pub lookup: Duration,
     /// How long one address may take to answer.
-    pub(crate) dial: Duration,
+    pub dial: Duration,
     /// How long nothing may move on a connection: a model may think for long, a WebSocket be silent for longer.
-    pub(crate) idle: Duration,
+    pub idle: Duration,
     /// How long a connection may last.
-    pub(crate) total: Duration,
+    pub total: Duration,
     /// How long connections may go on once the run is over.
-    pub(crate) grace: Duration,
+    pub grace: Duration,
     /// Bytes of a request to the one door of the inside.
-    pub(crate) inside_bytes: usize,
+    pub inside_bytes: usize,
     /// Requests to that door that are answered at once; the next wait.
-    pub(crate) inside_at_once: usize,
+    pub inside_at_once: usize,
     /// Destinations that are metered apart; what goes anywhere else is metered as one.
-    pub(crate) destinations: usize,
+    pub destinations: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
-            connections: 1024,
+            // Each takes up to three descriptors, and a process has 1024 where nobody raised that.
+            connections: 256,
             head_bytes: 64 * 1024,
             headers: 128,
             head: Duration::from_secs(30),

@@ -1,8 +1,8 @@
 //! Credentials on plain HTTP: the inside holds placeholders, the outside gets secrets, and neither sees the other's.
 //!
 //! Owns finding placeholders in the head of a request, the exchange where one is bound to the place it goes to, the alarm where
-//! it is not, and taking secrets out of the heads of answers. Does not own the secrets ([`Vault`]), nor whether one may leave
-//! (`admission`). Bodies, and what travels in TLS or a WebSocket, are not looked into.
+//! it is not, taking out other credentials beside it, and taking secrets out of answers. Does not own the secrets ([`Vault`]),
+//! nor whether one may leave (`admission`). Bodies of requests, and what travels in TLS or a WebSocket, are not looked into.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,16 +10,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use admission::{Permit, Release};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::request;
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use http::{Uri, request};
 use policy::{Endpoint, Host};
 
 use crate::flow::same_place;
+use crate::scrub::Stand;
 
 /// Bytes of the shortest placeholder: a shorter one could be met by chance.
 const SHORTEST: usize = 16;
 /// Bytes of the shortest secret that is looked for in answers: a shorter one would spoil them.
 const SHORTEST_SECRET: usize = 8;
+/// Headers in which a credential goes. Towards a place that has one of ours, no other goes beside it.
+const CARRIERS: [&str; 7] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-auth-token",
+    "cookie",
+];
+/// Parameters of a query in which a credential goes.
+const PARAMETERS: [&str; 5] = ["key", "api_key", "api-key", "apikey", "access_token"];
 
 /// What the inside holds in a credential's stead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +56,14 @@ impl Secret {
     }
 }
 
+impl Drop for Secret {
+    fn drop(&mut self) {
+        // As far as safe code can: the box keeps the compiler from leaving the writes out. Copies made before are not ours.
+        self.0.fill(0);
+        std::hint::black_box(&self.0);
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
@@ -61,9 +82,6 @@ pub struct VaultError {
 
 /// Who keeps the secrets.
 pub trait Vault: Send + Sync {
-    /// What the inside holds. Asked once, when the gateway begins.
-    fn placeholders(&self) -> Vec<Placeholder>;
-
     /// The secret that the permit is for. It is called on the gateway's thread: it must not wait long.
     ///
     /// # Errors
@@ -71,8 +89,13 @@ pub trait Vault: Send + Sync {
     fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError>;
 }
 
-/// The placeholders of a run, and the secrets it has used.
-pub(crate) struct Credentials {
+/// A placeholder that could be met by chance.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the placeholder of credential `{0}` is shorter than {SHORTEST} bytes")]
+pub struct TooShort(pub String);
+
+/// The placeholders of a run, who keeps the secrets, and those that were used.
+pub struct Credentials {
     vault: Arc<dyn Vault>,
     known: Vec<Placeholder>,
     /// What has gone out, and what stands for it inside.
@@ -97,11 +120,13 @@ pub(crate) struct Use {
 }
 
 impl Credentials {
-    /// Asks the vault what there is; an error names the credential whose placeholder is too short to be told apart.
-    pub(crate) fn new(vault: Arc<dyn Vault>) -> Result<Credentials, String> {
-        let known = vault.placeholders();
+    /// What the inside holds, and who has the secrets.
+    ///
+    /// # Errors
+    /// A placeholder is too short to be told from other text.
+    pub fn new(known: Vec<Placeholder>, vault: Arc<dyn Vault>) -> Result<Credentials, TooShort> {
         match known.iter().find(|placeholder| placeholder.text.len() < SHORTEST) {
-            Some(short) => Err(short.credential.clone()),
+            Some(short) => Err(TooShort(short.credential.clone())),
             None => Ok(Credentials { vault, known, used: Mutex::default() }),
         }
     }
@@ -144,10 +169,8 @@ impl Credentials {
         used: &Use,
         permit: Permit<Release>,
     ) -> Result<(), VaultError> {
-        let fault = |because: &str| VaultError {
-            name: used.release.name.clone(),
-            because: because.to_owned(),
-        };
+        let fault =
+            |because: &str| VaultError { name: used.release.name.clone(), because: because.to_owned() };
         let placeholder = self.known.get(used.known).ok_or_else(|| fault("it is not known"))?;
         let secret = self.vault.secret(permit)?;
         for value in headers.values_mut() {
@@ -162,12 +185,37 @@ impl Credentials {
         Ok(())
     }
 
+    /// Takes out what is not ours of the credentials in a head, and what would hide a secret in its answer. Only for a place
+    /// that a credential is bound to.
+    pub(crate) fn strip(&self, head: &mut request::Parts) {
+        let ours = |value: &HeaderValue| self.known.iter().any(|known| carries(value, &known.text));
+        for name in CARRIERS {
+            // Of two headers of one name, one may be ours.
+            let kept: Vec<_> =
+                head.headers.get_all(name).iter().filter(|value| ours(value)).cloned().collect();
+            head.headers.remove(name);
+            for value in kept {
+                head.headers.append(name, value);
+            }
+        }
+        head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(uri) = without_credentials(&head.uri) {
+            head.uri = uri;
+        }
+    }
+
+    /// The secrets that went out, each with what stands for it inside: what no answer may hold.
+    pub(crate) fn released(&self) -> Vec<Stand> {
+        let used = self.used();
+        let long = used.iter().filter(|(secret, _)| secret.0.len() >= SHORTEST_SECRET);
+        long.map(|(secret, placeholder)| (secret.0.clone(), placeholder.clone().into_bytes())).collect()
+    }
+
     /// Puts placeholders where an answer's head holds secrets.
     pub(crate) fn scrub(&self, headers: &mut HeaderMap) {
-        let used = self.used();
-        for (secret, placeholder) in used.iter().filter(|(secret, _)| secret.0.len() >= SHORTEST_SECRET) {
+        for (secret, placeholder) in self.released() {
             for value in headers.values_mut() {
-                if let Some(scrubbed) = replaced(value.as_bytes(), &secret.0, placeholder.as_bytes()) {
+                if let Some(scrubbed) = replaced(value.as_bytes(), &secret, &placeholder) {
                     *value =
                         HeaderValue::from_bytes(&scrubbed).unwrap_or_else(|_| HeaderValue::from_static(""));
                 }
@@ -177,6 +225,12 @@ impl Credentials {
 
     fn used(&self) -> MutexGuard<'_, Vec<(Secret, String)>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("known", &self.known).finish_non_exhaustive()
     }
 }
 
@@ -208,6 +262,23 @@ fn exchanged(value: &HeaderValue, placeholder: &str, secret: &[u8]) -> Option<Ve
     }
     let exchanged = replaced(&basic(value.as_bytes())?, placeholder.as_bytes(), secret)?;
     Some([b"Basic ", STANDARD.encode(exchanged).as_bytes()].concat())
+}
+
+/// The URL without the parameters in which a credential goes; none if it has none.
+fn without_credentials(uri: &Uri) -> Option<Uri> {
+    let query = uri.query()?;
+    let name =
+        |part: &str| unescaped(part.split_once('=').map_or(part, |(name, _)| name)).to_ascii_lowercase();
+    let is_credential = |part: &&str| PARAMETERS.iter().any(|known| known.as_bytes() == name(part));
+    let kept: Vec<&str> = query.split('&').filter(|part| !is_credential(part)).collect();
+    let kept = kept.join("&");
+    if kept == query {
+        return None;
+    }
+    let path = if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{kept}", uri.path()) };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// What `Basic` authorization says.
@@ -249,4 +320,3 @@ fn unescaped(text: &str) -> Vec<u8> {
     }
     plain
 }
-

@@ -50,6 +50,8 @@ pub(crate) fn same_place(one: &Endpoint, other: &Endpoint) -> bool {
 pub(crate) fn is_this_host(host: &Host) -> bool {
     match host {
         Host::Name(name) => name == "localhost",
-        Host::Ip(address) => address.is_loopback() && matches!(address.to_string().as_str(), "127.0.0.1" | "::1"),
+        Host::Ip(address) => {
+            address.is_loopback() && matches!(address.to_string().as_str(), "127.0.0.1" | "::1")
+        }
     }
 }

@@ -42,7 +42,12 @@ impl InsideDoor {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, path: String, body: Incoming, bounds: &Bounds) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(
+        &self,
+        path: String,
+        body: Incoming,
+        bounds: &Bounds,
+    ) -> Response<Full<Bytes>> {
         let whole = timeout(bounds.head, Limited::new(body, bounds.inside_bytes).collect()).await;
         let Ok(Ok(body)) = whole.map(|body| body.map(http_body_util::Collected::to_bytes)) else {
             let why = format!("the body is late, broken, or longer than {} bytes", bounds.inside_bytes);

@@ -8,16 +8,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admission::{Admission, Connect, Denial, Dial, Effect, Http, Outcome, Pending, Permit, Receipt, Verdict};
+use admission::{Admission, Connect, Denial, Effect, Http, Outcome, Pending, Permit, Receipt, Verdict};
+use http::{HeaderMap, Method, Uri};
 use ledger::Trust;
 use ledger::event::{self, Connection, Denied, OsText};
-use policy::{Action, Decision, Endpoint};
+use policy::{Action, Decision, Endpoint, HttpRequest, Scheme};
 use tokio::time::sleep;
 
 use crate::bounds::Bounds;
 use crate::credential::{Credentials, Leak, Use};
+use crate::dial::{Outside, dial};
 use crate::flow::Flow;
-use crate::meter::Meter;
+use crate::head;
+use crate::meter::{End, Meter, Passage};
 use crate::names::{self, Names};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
@@ -32,6 +35,24 @@ pub(crate) struct Judge {
     pub(crate) names: Arc<dyn Names>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) bounds: Bounds,
+}
+
+/// A request that rules spoke of, permitted.
+pub(crate) struct Looked {
+    request: HttpRequest,
+    receipt: Receipt,
+}
+
+impl Looked {
+    /// The path that was judged.
+    pub(crate) fn path(&self) -> &str {
+        &self.request.path
+    }
+
+    /// Records whether it was answered, or why not.
+    pub(crate) fn settle(self, failed: Option<&String>) {
+        self.receipt.settle(failed.map_or(Outcome::Done, Outcome::failed));
+    }
 }
 
 impl Judge {
@@ -57,23 +78,31 @@ impl Judge {
     }
 
     /// May this be asked there? `None` where no rule looks at requests: then the connection's permit is all there is.
-    pub(crate) async fn request(&self, flow: &Flow, wire: &Wire) -> Result<Option<Receipt>, Refusal> {
+    pub(crate) async fn request(
+        &self,
+        flow: &Flow,
+        headers: &HeaderMap,
+        wire: &Wire,
+    ) -> Result<Option<Looked>, Refusal> {
+        let looks = self.looks_inside(&flow.endpoint, Scheme::Http);
         let request = match flow.canonical() {
-            Some(Ok(request)) => request,
-            None => return Ok(None),
-            Some(Err(_)) if !self.looks_inside(&flow.endpoint) => return Ok(None),
-            Some(Err(why)) => {
+            Some(Ok(request)) if looks || self.speaks(&Action::Http(request.clone())) => request,
+            Some(Err(why)) if looks => {
                 let why = format!("a rule looks at requests there, and this one cannot be judged: {why}");
                 return Err(self.built_in(flow, "canonical", why));
             }
+            Some(_) | None => return Ok(None),
         };
-        if !self.speaks(&Action::Http(request.clone())) && !self.looks_inside(&flow.endpoint) {
-            return Ok(None);
+        if head::overrides_method(headers) {
+            let why =
+                "a rule looks at requests there, and this one tells the server another method".to_owned();
+            return Err(self.built_in(flow, "canonical", why));
         }
         let pending = self.admission.admit(Http(request));
         let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
         let permit = verdict.permit().map_err(|denial| self.denied(flow, denial))?;
-        Ok(Some(permit.begin().1))
+        let (Http(request), receipt) = permit.begin();
+        Ok(Some(Looked { request, receipt }))
     }
 
     /// May these credentials go there?
@@ -81,7 +110,7 @@ impl Judge {
         &self,
         flow: &Flow,
         uses: &[Use],
-        headers: &mut http::HeaderMap,
+        headers: &mut HeaderMap,
         wire: &Wire,
     ) -> Result<(), Refusal> {
         for used in uses {
@@ -94,23 +123,49 @@ impl Judge {
         Ok(())
     }
 
-    /// Where is it? And may that be dialled?
-    pub(crate) async fn locate(
+    /// May a tunnel be opened there? Not where rules look at what travels in TLS: it is not opened yet.
+    pub(crate) fn may_tunnel(&self, flow: &Flow) -> Result<(), Refusal> {
+        if self.looks_inside(&flow.endpoint, Scheme::Https) {
+            let why = "a rule looks at requests there, and TLS cannot be looked into yet".to_owned();
+            return Err(self.built_in(flow, "tls", why));
+        }
+        Ok(())
+    }
+
+    /// Where is it? May that be dialled? Then it is.
+    pub(crate) async fn reach(
         &self,
         flow: &Flow,
         permit: Permit<Connect>,
-    ) -> Result<Permit<Dial>, Refusal> {
-        match names::addresses(&*self.names, &permit, self.bounds.lookup).await {
-            Ok(found) => permit.at(&found).map_err(|denial| self.denied(flow, denial)),
+    ) -> Result<(Outside, Passage), Refusal> {
+        let seq = permit.seq();
+        let permit = match names::addresses(&*self.names, &permit, self.bounds.lookup).await {
+            Ok(found) => permit.at(&found).map_err(|denial| self.denied(flow, denial))?,
             Err(because) => {
                 permit.begin().1.settle(Outcome::failed(because.clone()));
-                Err(Refusal::unreachable(&flow.endpoint, &because))
+                return Err(Refusal::unreachable(&flow.endpoint, &because));
+            }
+        };
+        let mut passage = Passage::begin(&self.meter, &self.admission, flow.clone(), Some(seq));
+        match dial(permit, self.bounds.dial).await {
+            Ok(outside) => {
+                passage.counts(&outside.count());
+                Ok((outside, passage))
+            }
+            Err(unreachable) => {
+                passage.ends(End::Unreachable);
+                Err(Refusal::unreachable(&flow.endpoint, &unreachable.0))
             }
         }
     }
 
-    /// Whether requests to this place must be seen one by one, because rules speak of them.
-    pub(crate) fn looks_inside(&self, _endpoint: &Endpoint) -> bool {
+    /// Whether requests to this place must be seen one by one: rules speak of them, or a credential is exchanged in them.
+    pub(crate) fn must_see(&self, endpoint: &Endpoint) -> bool {
+        self.credentials.any_for(endpoint) || self.looks_inside(endpoint, Scheme::Http)
+    }
+
+    /// Whether rules speak of requests to this place.
+    fn looks_inside(&self, _endpoint: &Endpoint, _scheme: Scheme) -> bool {
         false
     }
 
@@ -137,7 +192,7 @@ impl Judge {
 
     /// Records a placeholder where it must not be, and refuses.
     pub(crate) fn alarm(&self, flow: &Flow, leak: &Leak) -> Refusal {
-        let why = format!("placeholder seen leaving: `{}` in {}", leak.credential, leak.place);
+        let why = format!("the placeholder of `{}` was about to leave in {}", leak.credential, leak.place);
         self.built_in(flow, "placeholder", why)
     }
 
@@ -146,6 +201,7 @@ impl Judge {
         let hint = match rule {
             "placeholder" => "a placeholder is only good for the place its credential is bound to",
             "vault" => "look at the credential with `provost credential list`",
+            "tls" => "allow the connection as a whole with a `connect` rule alone, or leave it",
             "ledger" => "nothing happens that is not recorded; end this run and look at the disk",
             _ => "ask for it plainly",
         };
@@ -157,9 +213,16 @@ impl Judge {
     }
 
     /// Records a request that is none.
-    pub(crate) fn malformed(&self, head: &http::request::Parts, refusal: &Refusal) {
+    pub(crate) fn malformed(&self, method: &Method, uri: &Uri, refusal: &Refusal) {
         self.meter.malformed();
-        self.record("http", OsText::from(format!("{} {}", head.method, head.uri)), refusal);
+        self.record("http", OsText::from(format!("{method} {uri}")), refusal);
+    }
+
+    /// Records bytes that were no request at all; hyper has answered them.
+    pub(crate) fn unreadable(&self, error: &hyper::Error) {
+        self.meter.malformed();
+        let refusal = Refusal::malformed(error.to_string(), "speak HTTP/1.1");
+        self.record("http", OsText::default(), &refusal);
     }
 
     fn record(&self, what: &str, target: OsText, refusal: &Refusal) {
@@ -176,7 +239,7 @@ impl Judge {
 
     fn denied(&self, flow: &Flow, denial: Denial) -> Refusal {
         self.meter.denied(&flow.endpoint.to_string());
-        denial.into()
+        Refusal::denied(denial, &flow.endpoint)
     }
 
     /// Nobody is there to be told.

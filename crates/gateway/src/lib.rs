@@ -1,2 +1,48 @@
 //! The one way out: ingress, judge, dial, carry.
+//!
+//! A run's jail has no network but sockets that listen in it and are answered here. Whatever comes in becomes a [`flow`], is
+//! judged by admission, and only then looked up, dialled and carried:
+//!
+//! ```text
+//! bytes -> target -> Flow -> Permit<Connect> [-> Permit<Http> -> Permit<Release>] -> names -> Permit<Dial> -> bytes
+//! ```
+//!
+//! * [`gateway`]: the listening sockets, their thread, the end of it
+//! * [`connection`]: one connection from the inside, its requests, and what it may turn into
+//! * [`target`], [`head`]: what a request asks for, and what makes it none
+//! * [`judge`], [`refusal`]: the questions to admission, and how a no is put
+//! * [`names`], [`dial`]: the only lookup, the only connect
+//! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`]: carrying, and counting what is carried
+//! * [`credential`]: placeholders inside, secrets outside
+//! * [`inside`]: the one door for the inside
+//!
+//! Owns: whatever leaves the run by a network. Does not own: the rules, the asking, the secrets, or the sockets' making. TLS is
+//! tunnelled and not opened in this form: where a rule looks at requests that travel in TLS, the tunnel is refused.
 #![forbid(unsafe_code)]
+
+mod body;
+mod bounds;
+mod connection;
+mod credential;
+mod dial;
+mod flow;
+mod forward;
+mod gateway;
+mod head;
+mod inside;
+mod judge;
+mod meter;
+mod names;
+mod refusal;
+mod scrub;
+mod target;
+mod tunnel;
+mod wire;
+
+pub use bounds::Bounds;
+pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
+pub use gateway::{Gateway, GatewayError, Seat, serve, serve_with};
+pub use inside::{Inside, InsideAnswer};
+pub use meter::{Flows, OTHERS, Tally};
+pub use names::{Lookup, Names, System};
+pub use target::INSIDE_HOST;

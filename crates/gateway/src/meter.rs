@@ -278,8 +278,7 @@ impl Drop for Passage {
         let outcome = self.end.word().to_owned();
         let ms = millis(self.began);
         let status = self.status;
-        let flow =
-            ledger::event::Flow { endpoint, bytes_up, bytes_down, ms, status, method, path, outcome };
+        let flow = ledger::event::Flow { endpoint, bytes_up, bytes_down, ms, status, method, path, outcome };
         // A ledger that takes nothing more is noticed by whoever wants a permit next, and by the gateway's watch.
         let _ = self.admission.note(flow.into(), Trust::Observed, self.cause);
     }

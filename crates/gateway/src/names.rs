@@ -17,17 +17,17 @@ use tokio::time::timeout;
 const ADDRESSES: usize = 16;
 
 /// A lookup under way.
-pub(crate) type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// Who knows addresses.
-pub(crate) trait Names: Send + Sync {
+pub trait Names: Send + Sync {
     /// The addresses of a name.
     fn lookup(&self, name: &str) -> Lookup;
 }
 
 /// The host's own resolver.
 #[derive(Debug)]
-pub(crate) struct System;
+pub struct System;
 
 impl Names for System {
     fn lookup(&self, name: &str) -> Lookup {

@@ -21,37 +21,41 @@ const PHRASE: usize = 240;
 
 /// A no, before it is put into words for a protocol.
 #[derive(Debug, Clone)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal(Box<Said>);
+
+/// What it says.
+#[derive(Debug, Clone)]
+struct Said {
     status: StatusCode,
     code: &'static str,
     action: Option<String>,
     reason: Option<Reason>,
     why: Option<String>,
     hint: String,
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Refusal {
-        let reason = denial.reasons.into_iter().next();
-        let why = reason.as_ref().and_then(|reason| reason.why.clone());
-        Refusal {
-            status: StatusCode::FORBIDDEN,
-            code: "denied",
-            action: Some(denial.action),
-            reason,
-            why,
-            hint: denial.hint,
-        }
-    }
+    /// The command that asks for it.
+    ask: Option<String>,
 }
 
 impl Refusal {
+    /// Admission forbids something on the way to this place.
+    pub(crate) fn denied(denial: Denial, endpoint: &Endpoint) -> Refusal {
+        let reason = denial.reasons.into_iter().next();
+        let why = reason.as_ref().and_then(|reason| reason.why.clone());
+        // What the gateway's own rules forbid nobody can grant, and who was asked has answered.
+        let final_word = |reason: &Reason| matches!(reason.layer.as_str(), "built-in" | "answer");
+        let can_ask = !reason.as_ref().is_some_and(final_word);
+        let ask = can_ask.then(|| format!("provost request --why \"...\" connect {endpoint}"));
+        let (status, action, hint) = (StatusCode::FORBIDDEN, Some(denial.action), denial.hint);
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask }))
+    }
+
     /// The gateway itself forbids it, whatever policy says.
     pub(crate) fn built_in(action: String, rule: &str, why: impl Into<String>, hint: &str) -> Refusal {
         let why = why.into();
         let reason = Reason { layer: "built-in".into(), rule: rule.into(), why: Some(why.clone()) };
         let (status, hint) = (StatusCode::FORBIDDEN, hint.to_owned());
-        Refusal { status, code: "denied", action: Some(action), reason: Some(reason), why: Some(why), hint }
+        let (action, reason, why) = (Some(action), Some(reason), Some(why));
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None }))
     }
 
     /// It is no request that can be judged.
@@ -62,7 +66,13 @@ impl Refusal {
     /// It may be reached, and is not there.
     pub(crate) fn unreachable(endpoint: &Endpoint, because: &str) -> Refusal {
         let (status, what) = (StatusCode::BAD_GATEWAY, Some(format!("connect {endpoint}")));
-        Refusal::failure(status, "unreachable", what, because.to_owned(), "it is allowed, but it did not answer")
+        Refusal::failure(
+            status,
+            "unreachable",
+            what,
+            because.to_owned(),
+            "it is allowed, but it did not answer",
+        )
     }
 
     /// It was reached, and did not answer as HTTP has it.
@@ -89,22 +99,23 @@ impl Refusal {
         why: String,
         hint: &str,
     ) -> Refusal {
-        Refusal { status, code, action, reason: None, why: Some(why), hint: hint.to_owned() }
+        let (why, hint) = (Some(why), hint.to_owned());
+        Refusal(Box::new(Said { status, code, action, reason: None, why, hint, ask: None }))
     }
 
     /// The reason, where policy or the gateway itself forbids it.
     pub(crate) fn reason(&self) -> Option<&Reason> {
-        self.reason.as_ref()
+        self.0.reason.as_ref()
     }
 
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
-        let mut line = format!("provost: {}", self.code);
-        if let Some(action) = &self.action {
+        let mut line = format!("provost: {}", self.0.code);
+        if let Some(action) = &self.0.action {
             let _ = write!(line, " {action}");
         }
-        let rule = self.reason.as_ref().map(|reason| reason.rule.as_str());
-        let _ = match (rule, &self.why) {
+        let rule = self.0.reason.as_ref().map(|reason| reason.rule.as_str());
+        let _ = match (rule, &self.0.why) {
             (Some("default"), None) => write!(line, " (no rule allows it)"),
             (Some(rule), Some(why)) => write!(line, " (rule {rule}: {why})"),
             (Some(rule), None) => write!(line, " (rule {rule})"),
@@ -118,10 +129,10 @@ impl Refusal {
     pub(crate) fn response(&self) -> Response<Full<Bytes>> {
         let body = Bytes::from(self.json());
         let mut response = Response::new(Full::new(body));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let rule = self.reason.as_ref().map(|reason| plain(&reason.rule));
+        let rule = self.0.reason.as_ref().map(|reason| plain(&reason.rule));
         if let Some(rule) = rule.and_then(|rule| HeaderValue::from_str(&rule).ok()) {
             headers.insert(DENIED, rule);
         }
@@ -136,7 +147,7 @@ impl Refusal {
         let body = self.json();
         let mut bytes = format!(
             "HTTP/1.1 {} {}\r\n{CONTENT_TYPE}: application/json\r\n{CONTENT_LENGTH}: {}\r\nconnection: close\r\n\r\n",
-            self.status.as_str(),
+            self.0.status.as_str(),
             self.phrase(),
             body.len(),
         )
@@ -160,12 +171,13 @@ impl Refusal {
             }
         };
         say("message", Some(&self.line()));
-        say("code", Some(self.code));
-        say("action", self.action.as_deref());
-        say("rule", self.reason.as_ref().map(|reason| reason.rule.as_str()));
-        say("layer", self.reason.as_ref().map(|reason| reason.layer.as_str()));
-        say("why", self.why.as_deref());
-        say("hint", Some(&self.hint));
+        say("code", Some(self.0.code));
+        say("action", self.0.action.as_deref());
+        say("rule", self.0.reason.as_ref().map(|reason| reason.rule.as_str()));
+        say("layer", self.0.reason.as_ref().map(|reason| reason.layer.as_str()));
+        say("why", self.0.why.as_deref());
+        say("hint", Some(&self.0.hint));
+        say("ask", self.0.ask.as_deref());
         let whole = Map::from_iter([("error".to_owned(), Value::Object(error))]);
         let mut json = serde_json::to_vec_pretty(&Value::Object(whole)).unwrap_or_default();
         json.push(b'\n');
@@ -186,12 +198,13 @@ mod tests {
 
     fn denial(rule: &str, why: Option<&str>) -> Refusal {
         let reason = Reason { layer: "team".into(), rule: rule.into(), why: why.map(str::to_owned) };
-        Refusal::from(Denial {
+        let denial = Denial {
             action: "connect evil.example:443".into(),
             reasons: vec![reason],
-            hint: "ask".into(),
+            hint: "look".into(),
             seq: Some(7),
-        })
+        };
+        Refusal::denied(denial, &Endpoint::parse("evil.example:443").unwrap())
     }
 
     fn body(refusal: &Refusal) -> Value {
@@ -217,7 +230,8 @@ mod tests {
         assert_eq!(error["code"], "denied");
         assert_eq!(error["action"], "connect evil.example:443");
         assert_eq!((&error["rule"], &error["layer"]), (&"no-evil".into(), &"team".into()));
-        assert_eq!((&error["why"], &error["hint"]), (&"It is evil.".into(), &"ask".into()));
+        assert_eq!((&error["why"], &error["hint"]), (&"It is evil.".into(), &"look".into()));
+        assert_eq!(error["ask"], "provost request --why \"...\" connect evil.example:443");
         let response = refusal.response();
         assert_eq!(response.status(), 403);
         assert_eq!(response.headers()[DENIED], "no-evil");

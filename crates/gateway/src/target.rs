@@ -4,7 +4,7 @@
 //! must say the same. Anything else is no request. Does not own hosts' canonical form (`policy`).
 
 use http::header::HOST;
-use http::{Method, Uri, Version, request};
+use http::{Method, Request, Uri, Version};
 use ledger::event::Ingress;
 use policy::{Endpoint, Host, Scheme};
 
@@ -37,12 +37,12 @@ pub(crate) enum Target {
 }
 
 /// Reads what is asked for.
-pub(crate) fn read(head: &request::Parts, door: &Door) -> Result<Target, Refusal> {
+pub(crate) fn read<B>(head: &Request<B>, door: &Door) -> Result<Target, Refusal> {
     let host = said_host(head)?;
     match door {
         Door::Fixed(endpoint, ingress) => fixed(head, host, endpoint, *ingress),
-        Door::Proxy if head.method == Method::CONNECT => tunnel(&head.uri, host),
-        Door::Proxy if head.uri.scheme().is_some() => absolute(head, host),
+        Door::Proxy if *head.method() == Method::CONNECT => tunnel(head.uri(), host),
+        Door::Proxy if head.uri().scheme().is_some() => absolute(head, host),
         Door::Proxy => origin(head, host),
     }
 }
@@ -60,9 +60,9 @@ impl Said {
     }
 }
 
-fn said_host(head: &request::Parts) -> Result<Option<Said>, Refusal> {
-    let Some(value) = head.headers.get(HOST) else {
-        return match head.version {
+fn said_host<B>(head: &Request<B>) -> Result<Option<Said>, Refusal> {
+    let Some(value) = head.headers().get(HOST) else {
+        return match head.version() {
             Version::HTTP_10 => Ok(None),
             _ => Err(Refusal::malformed("it has no `host` header", "send one, as HTTP/1.1 demands")),
         };
@@ -91,7 +91,10 @@ fn tunnel(uri: &Uri, host: Option<Said>) -> Result<Target, Refusal> {
     let only_authority = uri.scheme().is_none() && uri.path_and_query().is_none();
     let text = uri.authority().filter(|_| only_authority).map(http::uri::Authority::as_str);
     let endpoint = text.map(Endpoint::parse).and_then(Result::ok).ok_or_else(|| {
-        Refusal::malformed("it does not say `host:port`", "CONNECT takes a host and a port, as in example.com:443")
+        Refusal::malformed(
+            "it does not say `host:port`",
+            "CONNECT takes a host and a port, as in example.com:443",
+        )
     })?;
     if is_inside(&endpoint.host) {
         let why = format!("`{INSIDE_HOST}` is no host that can be connected to");
@@ -103,12 +106,12 @@ fn tunnel(uri: &Uri, host: Option<Said>) -> Result<Target, Refusal> {
     Ok(Target::Tunnel(Flow::opaque(endpoint, Ingress::Connect)))
 }
 
-fn absolute(head: &request::Parts, host: Option<Said>) -> Result<Target, Refusal> {
-    if head.uri.scheme() != Some(&http::uri::Scheme::HTTP) {
-        let why = format!("a proxy does not take `{}` URLs", head.uri.scheme_str().unwrap_or_default());
+fn absolute<B>(head: &Request<B>, host: Option<Said>) -> Result<Target, Refusal> {
+    if head.uri().scheme() != Some(&http::uri::Scheme::HTTP) {
+        let why = format!("a proxy does not take `{}` URLs", head.uri().scheme_str().unwrap_or_default());
         return Err(Refusal::malformed(why, "for https open a tunnel with CONNECT host:443"));
     }
-    let named = head.uri.authority().and_then(|text| authority(text.as_str())).ok_or_else(|| {
+    let named = head.uri().authority().and_then(|text| authority(text.as_str())).ok_or_else(|| {
         Refusal::malformed("the URL has no canonical host", "write the host plainly, without a user name")
     })?;
     let endpoint = Endpoint { host: named.host, port: named.port.unwrap_or(HTTP_PORT) };
@@ -121,7 +124,7 @@ fn absolute(head: &request::Parts, host: Option<Said>) -> Result<Target, Refusal
     Ok(Target::Request(request(head, endpoint, Ingress::Http)))
 }
 
-fn origin(head: &request::Parts, host: Option<Said>) -> Result<Target, Refusal> {
+fn origin<B>(head: &Request<B>, host: Option<Said>) -> Result<Target, Refusal> {
     match host {
         Some(said) if is_inside(&said.host) => inside(head, &said.host),
         _ => Err(Refusal::malformed(
@@ -131,26 +134,29 @@ fn origin(head: &request::Parts, host: Option<Said>) -> Result<Target, Refusal> 
     }
 }
 
-fn inside(head: &request::Parts, host: &Host) -> Result<Target, Refusal> {
+fn inside<B>(head: &Request<B>, host: &Host) -> Result<Target, Refusal> {
     let exactly = matches!(host, Host::Name(name) if name == INSIDE_HOST);
-    if !exactly || !head.uri.path().starts_with('/') {
-        return Err(Refusal::malformed(format!("nothing answers there but `{INSIDE_HOST}`"), "drop what is before it"));
+    if !exactly || !head.uri().path().starts_with('/') {
+        return Err(Refusal::malformed(
+            format!("nothing answers there but `{INSIDE_HOST}`"),
+            "drop what is before it",
+        ));
     }
-    Ok(Target::Inside(head.uri.path().to_owned()))
+    Ok(Target::Inside(head.uri().path().to_owned()))
 }
 
-fn fixed(
-    head: &request::Parts,
+fn fixed<B>(
+    head: &Request<B>,
     host: Option<Said>,
     endpoint: &Endpoint,
     ingress: Ingress,
 ) -> Result<Target, Refusal> {
-    let origin = head.uri.scheme().is_none() && head.uri.authority().is_none();
-    if head.method == Method::CONNECT || !origin {
+    let origin = head.uri().scheme().is_none() && head.uri().authority().is_none();
+    if *head.method() == Method::CONNECT || !origin {
         let hint = "send the path alone; the whole URL and CONNECT are for the proxy";
         return Err(Refusal::malformed("there is no proxy here", hint));
     }
-    if !head.uri.path().starts_with('/') {
+    if !head.uri().path().starts_with('/') {
         return Err(Refusal::malformed("its path does not begin with `/`", "name one resource"));
     }
     let elsewhere = |said: Said| {
@@ -163,8 +169,8 @@ fn fixed(
     Ok(Target::Request(request(head, endpoint.clone(), ingress)))
 }
 
-fn request(head: &request::Parts, endpoint: Endpoint, ingress: Ingress) -> Flow {
-    let (method, path) = (head.method.as_str().to_owned(), head.uri.path().to_owned());
+fn request<B>(head: &Request<B>, endpoint: Endpoint, ingress: Ingress) -> Flow {
+    let (method, path) = (head.method().as_str().to_owned(), head.uri().path().to_owned());
     Flow { endpoint, ingress, request: Some(Asked { scheme: Scheme::Http, method, path }) }
 }
 
@@ -181,7 +187,7 @@ mod tests {
         if !host.is_empty() {
             builder = builder.header(HOST, host);
         }
-        let head = builder.body(()).expect(uri).into_parts().0;
+        let head = builder.body(()).expect(uri);
         read(&head, door).map(|target| match target {
             Target::Tunnel(flow) => format!("tunnel {}", flow.endpoint),
             Target::Request(flow) => format!("request {} {}", flow.endpoint, flow.request.unwrap().path),
@@ -263,7 +269,7 @@ mod tests {
     #[test]
     fn the_old_version_needs_no_host_header() {
         let head = http::Request::builder().version(Version::HTTP_10).uri("http://example.com/");
-        let head = head.body(()).unwrap().into_parts().0;
+        let head = head.body(()).unwrap();
         assert!(matches!(read(&head, &Door::Proxy), Ok(Target::Request(_))));
     }
 }

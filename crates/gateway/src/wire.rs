@@ -88,11 +88,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
@@ -135,9 +131,9 @@ impl<S> Prefixed<S> {
         Prefixed { first, rest }
     }
 
-    /// What was read already.
-    pub(crate) fn first(&self) -> &Bytes {
-        &self.first
+    /// What was read already and not taken yet, and the stream.
+    pub(crate) fn into_parts(self) -> (Bytes, S) {
+        (self.first, self.rest)
     }
 }
 

@@ -1,0 +1,219 @@
+//! One connection from the inside: its requests, one after the other, and what it may turn into.
+//!
+//! Owns the server's side of HTTP, and the step from a connection of requests to a tunnel, to a WebSocket, or to requests to the
+//! one place that a tunnel leads to. Does not own what is asked of admission (`judge`) or how a request is passed on (`forward`).
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ledger::event::Ingress;
+use policy::Endpoint;
+use tokio::time::timeout;
+
+use crate::body::Answer;
+use crate::dial::Outside;
+use crate::flow::Flow;
+use crate::inside::InsideDoor;
+use crate::judge::Judge;
+use crate::meter::{Count, End, Passage};
+use crate::refusal::Refusal;
+use crate::target::{self, Door, Target};
+use crate::tunnel::carry;
+use crate::wire::{Prefixed, Wire};
+use crate::{forward, head};
+
+/// An accepted socket as it is read from.
+type Stream = Prefixed<Wire>;
+
+/// What every connection needs.
+pub(crate) struct Carrier {
+    pub(crate) judge: Judge,
+    pub(crate) inside: InsideDoor,
+}
+
+/// What a connection turns into after its last request.
+pub(crate) enum Next {
+    /// Bytes, to the place that was connected to.
+    Tunnel { inside: OnUpgrade, outside: Box<Outside>, passage: Passage },
+    /// Requests to one place, which rules or credentials make us look at.
+    Requests { inside: OnUpgrade, to: Endpoint },
+    /// Messages of a WebSocket.
+    WebSocket { inside: OnUpgrade, outside: OnUpgrade, count: Arc<Count>, passage: Passage },
+}
+
+/// Serves a connection to the proxy.
+pub(crate) async fn proxy(carrier: Arc<Carrier>, wire: Wire) {
+    serve(&carrier, wire, Door::Proxy).await;
+}
+
+/// Serves a connection to a port that stands for one of the host's.
+pub(crate) async fn port(carrier: Arc<Carrier>, wire: Wire, endpoint: Endpoint) {
+    let judge = &carrier.judge;
+    if judge.must_see(&endpoint) || speaks_http(&wire, judge.bounds.first_bytes).await {
+        return serve(&carrier, wire, Door::Fixed(endpoint, Ingress::Port)).await;
+    }
+    // A protocol of its own, in which no can only be said by hanging up; admission and the meter have it.
+    let flow = Flow::opaque(endpoint, Ingress::Port);
+    let Ok(permit) = judge.connect(&flow, &wire).await else { return };
+    let Ok((mut outside, mut passage)) = judge.reach(&flow, permit).await else { return };
+    let (mut inside, count) = (wire, outside.count());
+    passage.ends(carry(&mut inside, &mut outside, &count, &judge.bounds).await);
+}
+
+/// Whether the first bytes are the beginning of a request of HTTP/1, left where they are.
+async fn speaks_http(wire: &Wire, patience: Duration) -> bool {
+    let mut first = [0; 24];
+    let Ok(Ok(count)) = timeout(patience, wire.peek(&mut first)).await else { return false };
+    let first = first.get(..count).unwrap_or_default();
+    let method = first.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    match first.get(method..) {
+        Some([]) => method > 0,
+        Some([b' ']) | Some([b' ', b'/', ..]) => method > 0,
+        _ => false,
+    }
+}
+
+async fn serve(carrier: &Arc<Carrier>, wire: Wire, mut door: Door) {
+    let mut stream = Prefixed::new(Bytes::new(), wire.clone());
+    loop {
+        let next = requests(carrier, stream, &wire, door).await;
+        match next {
+            None => return,
+            Some(Next::Requests { inside, to }) => {
+                let Some(continued) = continued(inside).await else { return };
+                stream = continued;
+                door = Door::Fixed(to, Ingress::Connect);
+            }
+            Some(Next::Tunnel { inside, mut outside, mut passage }) => {
+                let Some(mut inside) = continued(inside).await else { return };
+                let count = outside.count();
+                passage.ends(carry(&mut inside, &mut *outside, &count, &carrier.judge.bounds).await);
+                return;
+            }
+            Some(Next::WebSocket { inside, outside, count, mut passage }) => {
+                let Some(mut inside) = continued(inside).await else { return };
+                let Ok(outside) = outside.await else { return passage.ends(End::Reset) };
+                let mut outside = TokioIo::new(outside);
+                passage.ends(carry(&mut inside, &mut outside, &count, &carrier.judge.bounds).await);
+                return;
+            }
+        }
+    }
+}
+
+/// The socket, after the last of its requests; with what was read of it already.
+async fn continued(inside: OnUpgrade) -> Option<Stream> {
+    let parts = Upgraded::downcast::<TokioIo<Stream>>(inside.await.ok()?).ok()?;
+    let (unread, wire) = parts.io.into_inner().into_parts();
+    let mut first = BytesMut::from(parts.read_buf);
+    first.extend_from_slice(&unread);
+    Some(Prefixed::new(first.freeze(), wire))
+}
+
+/// Answers requests until the connection ends or turns into something else.
+async fn requests(carrier: &Arc<Carrier>, stream: Stream, wire: &Wire, door: Door) -> Option<Next> {
+    let bounds = &carrier.judge.bounds;
+    let next = Arc::new(Mutex::new(None));
+    let exchange =
+        Exchange { carrier: Arc::clone(carrier), wire: wire.clone(), door, next: Arc::clone(&next) };
+    let exchange = Arc::new(exchange);
+    let service = service_fn(|request| {
+        let exchange = Arc::clone(&exchange);
+        async move { Ok::<_, Infallible>(exchange.answer(request).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(bounds.head)
+        .max_buf_size(bounds.head_bytes)
+        .max_headers(bounds.headers)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    match served {
+        Ok(()) => next.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        Err(error) => {
+            if error.is_parse() {
+                carrier.judge.unreadable(&error);
+            }
+            None
+        }
+    }
+}
+
+/// Where the requests of a connection are answered.
+pub(crate) struct Exchange {
+    pub(crate) carrier: Arc<Carrier>,
+    pub(crate) wire: Wire,
+    door: Door,
+    next: Arc<Mutex<Option<Next>>>,
+}
+
+impl Exchange {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        let answer = match self.target(&request) {
+            Ok(Target::Tunnel(flow)) => self.tunnel(flow, request).await,
+            Ok(Target::Request(flow)) => forward::request(self, flow, request).await,
+            Ok(Target::Inside(path)) => {
+                let answer =
+                    self.carrier.inside.answer(path, request.into_body(), &self.carrier.judge.bounds);
+                return answer.await.map(Answer::Own);
+            }
+            Err(refusal) => {
+                // Where one message was misread, the next may begin anywhere.
+                let mut response = refusal.response();
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                return response.map(Answer::Own);
+            }
+        };
+        answer.unwrap_or_else(|refusal| refusal.response().map(Answer::Own))
+    }
+
+    fn target(&self, request: &Request<Incoming>) -> Result<Target, Refusal> {
+        let odd = head::ambiguous(request.method(), request.headers());
+        let read = match odd {
+            Some(why) => Err(Refusal::malformed(why, "send a request that can be read in one way only")),
+            None => target::read(request, &self.door),
+        };
+        read.inspect_err(|refusal| self.carrier.judge.malformed(request.method(), request.uri(), refusal))
+    }
+
+    /// CONNECT: the connection is there before its asker hears of it.
+    async fn tunnel(&self, flow: Flow, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let judge = &self.carrier.judge;
+        let permit = judge.connect(&flow, &self.wire).await?;
+        judge.may_tunnel(&flow)?;
+        let inside = hyper::upgrade::on(request);
+        if judge.must_see(&flow.endpoint) {
+            // Each request will have a permit of its own; this one is not used.
+            drop(permit);
+            self.turn_into(Next::Requests { inside, to: flow.endpoint });
+        } else {
+            let (outside, passage) = judge.reach(&flow, permit).await?;
+            self.turn_into(Next::Tunnel { inside, outside: Box::new(outside), passage });
+        }
+        Ok(Response::new(Answer::Own(Full::default())))
+    }
+
+    /// Says what the connection turns into once this request is answered.
+    pub(crate) fn turn_into(&self, next: Next) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+}
+
+/// Tells whoever cannot be served, as far as that needs no waiting.
+pub(crate) fn turn_away(wire: &Wire, limit: usize) -> io::Result<()> {
+    wire.write_now(&Refusal::busy(limit).bytes())?;
+    wire.finish()
+}

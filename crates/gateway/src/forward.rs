@@ -1,0 +1,161 @@
+//! A request on plain HTTP, passed on.
+//!
+//! Owns the order of it: what must not be in it, what is asked of admission, what is exchanged, and the answer's way back. Each
+//! request has a connection of its own on the outer side, as it has a permit of its own: no two share what one of them broke.
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version, request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use policy::Endpoint;
+use tokio::time::timeout;
+
+use crate::body::{Answer, Through};
+use crate::bounds::Bounds;
+use crate::connection::{Exchange, Next};
+use crate::dial::Outside;
+use crate::flow::Flow;
+use crate::judge::Looked;
+use crate::meter::{Count, End};
+use crate::refusal::{DENIED, Refusal};
+use crate::{head, scrub};
+
+/// The port of `http` where none is said.
+const HTTP_PORT: u16 = 80;
+
+/// Passes a request on, and its answer back.
+pub(crate) async fn request(
+    exchange: &Exchange,
+    flow: Flow,
+    mut request: Request<Incoming>,
+) -> Result<Response<Answer>, Refusal> {
+    let judge = &exchange.carrier.judge;
+    let credentials = &judge.credentials;
+    let websocket = head::wants_websocket(request.method(), request.headers());
+    let inside = websocket.then(|| hyper::upgrade::on(&mut request));
+    let (mut head, body) = request.into_parts();
+
+    let uses = credentials.used_by(&head, &flow.endpoint).map_err(|leak| judge.alarm(&flow, &leak))?;
+    let permit = judge.connect(&flow, &exchange.wire).await?;
+    let looked = judge.request(&flow, &head.headers, &exchange.wire).await?;
+    head::strip(&mut head.headers, websocket);
+    let bound = credentials.any_for(&flow.endpoint);
+    if bound {
+        credentials.strip(&mut head);
+    }
+    judge.release(&flow, &uses, &mut head.headers, &exchange.wire).await?;
+    let (outside, mut passage) = judge.reach(&flow, permit).await?;
+
+    let way = Way { flow: &flow, bounds: &judge.bounds, count: outside.count() };
+    let method = head.method.clone();
+    let outgoing = outgoing(head, body, &flow.endpoint, looked.as_ref(), &judge.bounds)?;
+    let answered = way.send(outside, outgoing).await;
+    if let Some(looked) = looked {
+        looked.settle(answered.as_ref().err());
+    }
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(because) => {
+            passage.ends(End::Reset);
+            return Err(Refusal::unanswered(&flow.endpoint, &because));
+        }
+    };
+    passage.answered(response.status().as_u16());
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let outside = switches.then(|| hyper::upgrade::on(&mut response));
+    let (mut head, body) = response.into_parts();
+    let begins = head::begins_websocket(&head);
+    head::strip(&mut head.headers, switches && begins);
+    head.headers.remove(DENIED);
+    if bound {
+        credentials.scrub(&mut head.headers);
+    }
+    match (inside, outside) {
+        (Some(inside), Some(outside)) if begins => {
+            exchange.turn_into(Next::WebSocket { inside, outside, count: way.count, passage });
+            Ok(Response::from_parts(head, Answer::Own(Full::default())))
+        }
+        (_, Some(_)) => {
+            passage.ends(End::Reset);
+            Err(Refusal::unanswered(&flow.endpoint, "it began to speak another protocol, unasked"))
+        }
+        (_, None) => {
+            let secrets = if bound { credentials.released() } else { Vec::new() };
+            if !secrets.is_empty() && scrub::is_encoded(&head.headers) {
+                passage.ends(End::Reset);
+                let because =
+                    "it sent a compressed answer, though asked not to: it cannot be searched for secrets";
+                return Err(Refusal::unanswered(&flow.endpoint, because));
+            }
+            own_length(&mut head.headers, &method, head.status);
+            let through = Through::new(body, judge.bounds.idle, Some(passage)).scrubbed(secrets);
+            Ok(Response::from_parts(head, Answer::Theirs(Box::new(through))))
+        }
+    }
+}
+
+/// The way to one place, for one request.
+struct Way<'a> {
+    flow: &'a Flow,
+    bounds: &'a Bounds,
+    count: Arc<Count>,
+}
+
+impl Way<'_> {
+    async fn send(&self, outside: Outside, request: Request<Through>) -> Result<Response<Incoming>, String> {
+        let mut client = http1::Builder::new();
+        client.max_buf_size(self.bounds.head_bytes).max_headers(self.bounds.headers);
+        let shaken = client.handshake(TokioIo::new(outside)).await;
+        let (mut sender, connection) = shaken.map_err(|error| because(&error))?;
+        // It ends with the request: the sender and the answer's body are its only handles.
+        tokio::spawn(connection.with_upgrades());
+        match timeout(self.bounds.idle, sender.send_request(request)).await {
+            Ok(answered) => answered.map_err(|error| because(&error)),
+            Err(_) => Err(format!("{} did not answer in time", self.flow.endpoint)),
+        }
+    }
+}
+
+/// The request as it leaves: in origin form, to the host that was judged, on the path that was judged.
+fn outgoing(
+    mut head: request::Parts,
+    body: Incoming,
+    to: &Endpoint,
+    looked: Option<&Looked>,
+    bounds: &Bounds,
+) -> Result<Request<Through>, Refusal> {
+    let path = match (looked, head.uri.query()) {
+        (Some(looked), Some(query)) => format!("{}?{query}", looked.path()),
+        (Some(looked), None) => looked.path().to_owned(),
+        (None, _) => head.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
+    };
+    let odd = |_| Refusal::malformed("its path cannot be sent on", "send one that needs no repair");
+    head.uri = Uri::from(path.parse::<PathAndQuery>().map_err(odd)?);
+    head.version = Version::HTTP_11;
+    let host = if to.port == HTTP_PORT { to.host.to_string() } else { to.to_string() };
+    if let Ok(host) = HeaderValue::from_str(&host) {
+        head.headers.insert(HOST, host);
+    }
+    Ok(Request::from_parts(head, Through::new(body, bounds.idle, None)))
+}
+
+/// Leaves it to the server's side to say how long the body is that it really sends; where there is none, the length is a fact
+/// about another answer and stays.
+fn own_length(headers: &mut HeaderMap, method: &Method, status: StatusCode) {
+    if *method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
+        headers.remove(CONTENT_LENGTH);
+    }
+}
+
+/// An error and what caused it.
+fn because(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

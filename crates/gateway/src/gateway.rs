@@ -1,0 +1,268 @@
+//! The gateway of a run: its listening sockets, the thread that serves them, and its end.
+//!
+//! Owns how long it lives: until it is drained, or until something without which it must not go on is gone; then whoever watches
+//! is told. Does not own the making of the sockets, which happens in the jail, or what a connection is about (`connection`).
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use admission::Admission;
+use policy::{Endpoint, Host};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::bounds::Bounds;
+use crate::connection::{self, Carrier};
+use crate::credential::Credentials;
+use crate::inside::{Inside, InsideDoor};
+use crate::judge::Judge;
+use crate::meter::{Flows, Meter};
+use crate::names::{Names, System};
+use crate::wire::Wire;
+
+/// How often the gateway looks whether the ledger still takes what it sees.
+const LEDGER_LOOK: Duration = Duration::from_secs(1);
+/// How long a door rests that found no descriptor left for a connection.
+const REST: Duration = Duration::from_millis(50);
+
+/// The sockets that listen in the jail.
+#[derive(Debug)]
+pub struct Seat {
+    /// Where the proxy is reached.
+    pub proxy: std::net::TcpListener,
+    /// Each stands for this port of the host's loopback, whether or not a rule allows to go there.
+    pub loopback: Vec<(u16, std::net::TcpListener)>,
+}
+
+/// The gateway could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The system gives no event queue, pipe or thread.
+    #[error("the gateway cannot start")]
+    Start(#[source] io::Error),
+    /// A listening socket cannot be used.
+    #[error("the gateway cannot use a listening socket")]
+    Listener(#[source] io::Error),
+}
+
+/// A gateway at work.
+pub struct Gateway {
+    thread: Option<JoinHandle<()>>,
+    over: Option<oneshot::Sender<Duration>>,
+    alive: io::PipeReader,
+    meter: Arc<Meter>,
+}
+
+/// Starts the gateway of a run, on a thread of its own.
+///
+/// # Errors
+/// The system has no thread for it, or a socket is none.
+pub fn serve(
+    seat: Seat,
+    admission: Admission,
+    credentials: Credentials,
+    inside: Arc<dyn Inside>,
+) -> Result<Gateway, GatewayError> {
+    serve_with(seat, admission, credentials, inside, Arc::new(System), Bounds::default())
+}
+
+/// Starts a gateway with its own way to look up names, and its own limits.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_with(
+    seat: Seat,
+    admission: Admission,
+    credentials: Credentials,
+    inside: Arc<dyn Inside>,
+    names: Arc<dyn Names>,
+    bounds: Bounds,
+) -> Result<Gateway, GatewayError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("provost-gateway")
+        .build()
+        .map_err(GatewayError::Start)?;
+    let doors = doors(&runtime, seat).map_err(GatewayError::Listener)?;
+    let (alive, living) = io::pipe().map_err(GatewayError::Start)?;
+    let (over, ending) = oneshot::channel();
+    let meter = Arc::new(Meter::new(bounds.destinations));
+    let inside = InsideDoor::new(inside, &bounds);
+    let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), bounds };
+    let carrier = Arc::new(Carrier { judge, inside });
+    let thread = thread::Builder::new().name("provost-gateway".to_owned()).spawn(move || {
+        // Closed when this thread ends, however it ends: that is what a watcher sees.
+        let _living = living;
+        runtime.block_on(work(carrier, doors, ending));
+        // Whoever answers at the door inside may still be at it; nobody is there to hear it.
+        runtime.shutdown_background();
+    });
+    let thread = Some(thread.map_err(GatewayError::Start)?);
+    Ok(Gateway { thread, over: Some(over), alive, meter })
+}
+
+impl Gateway {
+    /// A descriptor that becomes readable, at its end, when the gateway no longer works. If nobody drained it, the run has to be
+    /// stopped: nothing of it can leave any more.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn watch(&self) -> io::Result<OwnedFd> {
+        self.alive.try_clone().map(OwnedFd::from)
+    }
+
+    /// The sums so far.
+    pub fn flows(&self) -> Flows {
+        self.meter.report()
+    }
+
+    /// Takes no more connections, gives those that are open `patience` to end, ends them, and gives the sums.
+    pub fn drain(mut self, patience: Duration) -> Flows {
+        self.end(patience);
+        self.meter.report()
+    }
+
+    fn end(&mut self, patience: Duration) {
+        if let Some(over) = self.over.take() {
+            // Where it is over already, there is nobody to tell.
+            let _ = over.send(patience);
+        }
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended all the same; its watchers know.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end(Duration::ZERO);
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").finish_non_exhaustive()
+    }
+}
+
+/// A listening socket, and where its connections lead: a port of the host, or wherever they say.
+type Door = (TcpListener, Option<Endpoint>);
+
+fn doors(runtime: &Runtime, seat: Seat) -> io::Result<Vec<Door>> {
+    let _runtime = runtime.enter();
+    let door = |listener: std::net::TcpListener, to| {
+        listener.set_nonblocking(true)?;
+        Ok((TcpListener::from_std(listener)?, to))
+    };
+    let port = |(port, listener)| {
+        let host = Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        door(listener, Some(Endpoint { host, port }))
+    };
+    std::iter::once(door(seat.proxy, None)).chain(seat.loopback.into_iter().map(port)).collect()
+}
+
+/// Serves until it is told to end, or cannot go on.
+async fn work(carrier: Arc<Carrier>, doors: Vec<Door>, ending: oneshot::Receiver<Duration>) {
+    let (tell, told) = watch::channel(Duration::ZERO);
+    let room = Arc::new(Semaphore::new(carrier.judge.bounds.connections));
+    let mut open = JoinSet::new();
+    for (listener, to) in doors {
+        open.spawn(attend(Arc::clone(&carrier), listener, to, Arc::clone(&room), told.clone()));
+    }
+    drop(told);
+    let patience = tokio::select! {
+        patience = ending => patience.unwrap_or_default(),
+        _ = open.join_next() => Duration::ZERO,
+        () = ledger_gone(&carrier.judge.admission) => Duration::ZERO,
+    };
+    // Nobody listens only where no door is left.
+    let _ = tell.send(patience);
+    while open.join_next().await.is_some() {}
+}
+
+/// Ends when the ledger takes nothing more. Then what is open must end too: nothing can be said about it.
+async fn ledger_gone(admission: &Admission) {
+    loop {
+        sleep(LEDGER_LOOK).await;
+        let admission = admission.clone();
+        match tokio::task::spawn_blocking(move || admission.barrier()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// Takes connections at one door until it is told to end; then ends them.
+async fn attend(
+    carrier: Arc<Carrier>,
+    listener: TcpListener,
+    to: Option<Endpoint>,
+    room: Arc<Semaphore>,
+    mut told: watch::Receiver<Duration>,
+) {
+    let mut open = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            biased;
+            _ = told.changed() => break,
+            Some(ended) = open.join_next() => {
+                count_fault(&carrier, ended);
+                continue;
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) if is_of_one(&error) => continue,
+                Err(_) => {
+                    sleep(REST).await;
+                    continue;
+                }
+            },
+        };
+        let wire = Wire::new(stream);
+        let Ok(seat) = Arc::clone(&room).try_acquire_owned() else {
+            carrier.judge.meter.turned_away();
+            // Whoever does not hear it sees the end of the connection.
+            let _ = connection::turn_away(&wire, carrier.judge.bounds.connections);
+            continue;
+        };
+        let (carrier, to) = (Arc::clone(&carrier), to.clone());
+        open.spawn(async move {
+            let _seat = seat;
+            match to {
+                None => connection::proxy(carrier, wire).await,
+                Some(endpoint) => connection::port(carrier, wire, endpoint).await,
+            }
+        });
+    }
+    drop(listener);
+    let patience = *told.borrow();
+    let ended = async {
+        while let Some(ended) = open.join_next().await {
+            count_fault(&carrier, ended);
+        }
+    };
+    if timeout(patience, ended).await.is_err() {
+        open.shutdown().await;
+    }
+}
+
+fn count_fault(carrier: &Carrier, ended: Result<(), JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        carrier.judge.meter.fault();
+    }
+}
+
+/// Whether an error is about the one connection that was being taken.
+fn is_of_one(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
