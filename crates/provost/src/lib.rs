@@ -4,3 +4,4 @@
 pub mod agents;
 pub mod secrets;
 pub mod toolchains;
+pub mod workspace;

@@ -1,0 +1,241 @@
+//! The folder an agent works on: staged for a run, compared with what was there, landed or thrown away.
+//!
+//! Read it in this order. [`place`] says which folder may be a workspace. `stage` gives the agent an overlay over it, or a
+//! copy; `base` remembers what was there.
+//!
+//! The repository is touched by `land` alone. Everything the agent left behind is hostile: it is reached by descriptor
+//! beneath its root (`beneath`), links are never followed, and no program of the host runs over it.
+//!
+//! Does not own: mounting (sandbox), whether a change may land (policy, by admission), rendering.
+
+#[allow(dead_code, reason = "what compares with it comes next")]
+mod base;
+#[allow(dead_code, reason = "what compares with it comes next")]
+mod beneath;
+mod copy;
+#[allow(dead_code, reason = "what compares with it comes next")]
+mod name;
+pub mod place;
+mod stage;
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use ledger::event::OsText;
+use sandbox::plan::Stage;
+use serde::{Deserialize, Serialize};
+
+use base::Base;
+use beneath::{Moment, Root};
+pub use place::{NotAWorkspace, Surroundings};
+
+/// A workspace of one run.
+#[derive(Debug)]
+pub struct Workspace {
+    root: PathBuf,
+    run_dir: PathBuf,
+    staged: Stage,
+    why_copy: Option<String>,
+    base: Mutex<Past>,
+}
+
+/// What was there, or who is still looking.
+#[derive(Debug)]
+enum Past {
+    Looking(JoinHandle<io::Result<Base>>),
+    Taken(Arc<Base>),
+    NotYet,
+}
+
+/// What a run's folder remembers of its workspace, as `base/workspace.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// Version: 1.
+    v: u8,
+    /// The workspace's canonical path.
+    root: OsText,
+    /// Why it is a copy, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copy: Option<String>,
+}
+
+/// A workspace could not be staged, or taken up again.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The folder may not be one.
+    #[error(transparent)]
+    Refused(#[from] NotAWorkspace),
+    /// The disk refused.
+    #[error("cannot {what} `{}`", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        because: io::Error,
+    },
+    /// The run's folder holds no workspace, or none that this version reads.
+    #[error("nothing is staged in `{}`", .0.display())]
+    NothingStaged(PathBuf),
+}
+
+impl StageError {
+    /// What to do about it, where there is something to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refused) => Some(refused.hint()),
+            Self::Io { because, .. } if because.kind() == io::ErrorKind::StorageFull => {
+                Some("make room on the disk that holds the state folder")
+            }
+            Self::Io { .. } => None,
+            Self::NothingStaged(_) => Some("it was discarded, or the run ended before anything was staged"),
+        }
+    }
+}
+
+/// Turns what the disk said into what was being done.
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StageError {
+    let path = path.to_owned();
+    move |because| StageError::Io { what, path, because }
+}
+
+impl Workspace {
+    /// Stages a folder for a run whose own folder is `run_dir`. Nothing of the workspace is changed, now or by the run.
+    ///
+    /// A large tree may still be looked at by a thread when this returns; whoever needs to know what was there waits.
+    ///
+    /// # Errors
+    /// The folder may not be a workspace, or the disk refused.
+    pub fn stage(folder: &Path, run_dir: &Path, around: &Surroundings<'_>) -> Result<Workspace, StageError> {
+        let began = now();
+        let root = place::root(folder, around)?;
+        let held = Root::open(&root).map_err(io_error("open", &root))?;
+        let (staged, kept) = (run_dir.join("staged"), run_dir.join("base"));
+        for folder in [&staged, &kept] {
+            DirBuilder::new().mode(0o700).create(folder).map_err(io_error("make", folder))?;
+        }
+        let unfit = stage::unfit(&root, &staged).map_err(io_error("use", &staged))?;
+        if unfit.is_none() && rustix::process::geteuid().is_root() {
+            let stage = stage::overlay(&root, &held, &staged).map_err(io_error("lay out", &staged))?;
+            let looking = look(held, began, kept.clone()).map_err(io_error("look at", &root))?;
+            return Workspace::staged_as(root, run_dir, stage, None, Past::Looking(looking));
+        }
+        let mut base = Base::take(&held, began).map_err(io_error("look at", &root))?;
+        let why_copy = unfit.or_else(|| stage::foreign(&base));
+        let stage = match why_copy {
+            None => stage::overlay(&root, &held, &staged),
+            Some(_) => stage::private_copy(&held, &mut base, &staged),
+        };
+        let stage = stage.map_err(io_error("lay out", &staged))?;
+        base.save(&kept).map_err(io_error("write to", &kept))?;
+        Workspace::staged_as(root, run_dir, stage, why_copy, Past::Taken(Arc::new(base)))
+    }
+
+    fn staged_as(
+        root: PathBuf,
+        run_dir: &Path,
+        staged: Stage,
+        why_copy: Option<String>,
+        base: Past,
+    ) -> Result<Workspace, StageError> {
+        let record = Record { v: 1, root: root.as_path().into(), copy: why_copy.clone() };
+        let place = run_dir.join("base/workspace.json");
+        let text =
+            serde_json::to_vec(&record).map_err(|because| io_error("write", &place)(because.into()))?;
+        std::fs::write(&place, text).map_err(io_error("write", &place))?;
+        Ok(Workspace { root, run_dir: run_dir.to_owned(), staged, why_copy, base: Mutex::new(base) })
+    }
+
+    /// Takes up what a run staged, in a later process.
+    ///
+    /// # Errors
+    /// Nothing is staged there, or it cannot be read.
+    pub fn reopen(run_dir: &Path) -> Result<Workspace, StageError> {
+        let place = run_dir.join("base/workspace.json");
+        let nothing = || StageError::NothingStaged(run_dir.to_owned());
+        let text = std::fs::read(&place).map_err(|because| match because.kind() {
+            io::ErrorKind::NotFound => nothing(),
+            _ => io_error("read", &place)(because),
+        })?;
+        let record: Record = serde_json::from_slice(&text).map_err(|_| nothing())?;
+        let staged = run_dir.join("staged");
+        if record.v != 1 || !record.root.is_whole() || !staged.is_dir() {
+            return Err(nothing());
+        }
+        let root = record.root.to_path();
+        let stage = match record.copy {
+            Some(_) => Stage::Copy { from: staged.join("copy") },
+            None => {
+                Stage::Overlay { lower: root.clone(), upper: staged.join("upper"), work: staged.join("work") }
+            }
+        };
+        let (run_dir, base) = (run_dir.to_owned(), Mutex::new(Past::NotYet));
+        Ok(Workspace { root, run_dir, staged: stage, why_copy: record.copy, base })
+    }
+
+    /// The workspace's canonical path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// How it is put inside.
+    #[must_use]
+    pub fn staged(&self) -> &Stage {
+        &self.staged
+    }
+
+    /// Why the agent works on a copy, if it does.
+    #[must_use]
+    pub fn why_copy(&self) -> Option<&str> {
+        self.why_copy.as_deref()
+    }
+
+    /// What belongs to this workspace across runs: a folder of the state folder `state`. It is not made.
+    #[must_use]
+    pub fn folder(&self, state: &Path) -> PathBuf {
+        state.join("workspaces").join(place::id(&self.root))
+    }
+
+    /// What was there when the run began.
+    #[allow(dead_code, reason = "what compares with it comes next")]
+    fn base(&self) -> Result<Arc<Base>, StageError> {
+        let mut known = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.run_dir.join("base");
+        let base = match std::mem::replace(&mut *known, Past::NotYet) {
+            Past::Taken(base) => base,
+            Past::Looking(looking) => match looking.join() {
+                Ok(looked) => Arc::new(looked.map_err(io_error("look at", &self.root))?),
+                Err(_) => return Err(io_error("look at", &self.root)(io::Error::other("the thread died"))),
+            },
+            Past::NotYet => Arc::new(Base::load(&kept).map_err(io_error("read what was there from", &kept))?),
+        };
+        *known = Past::Taken(Arc::clone(&base));
+        Ok(base)
+    }
+}
+
+/// Looks at a workspace while the agent starts: the run does not change it.
+fn look(root: Root, began: Moment, kept: PathBuf) -> io::Result<JoinHandle<io::Result<Base>>> {
+    std::thread::Builder::new().name("base".into()).spawn(move || {
+        let base = Base::take(&root, began)?;
+        base.save(&kept)?;
+        Ok(base)
+    })
+}
+
+/// This moment, by the clock that file systems use.
+fn now() -> Moment {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    (now.tv_sec, now.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests;

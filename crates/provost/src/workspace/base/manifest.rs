@@ -1,0 +1,182 @@
+//! The manifest on disk: written once, whole or not at all, and read back exactly.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Base, Entry};
+use crate::workspace::beneath::{Found, Kind, Moment, Stamp};
+
+const MAGIC: &[u8] = b"provost base 1\n";
+
+impl Base {
+    /// Writes it to a folder, in one step.
+    pub(crate) fn save(&self, folder: &Path) -> io::Result<()> {
+        let (fresh, place) = (folder.join("manifest.new"), folder.join("manifest"));
+        let mut file = File::create(&fresh)?;
+        file.write_all(&self.encode())?;
+        file.sync_data()?;
+        std::fs::rename(fresh, place)
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// It is not there, or is not what was written.
+    pub(crate) fn load(folder: &Path) -> io::Result<Base> {
+        let bytes = std::fs::read(folder.join("manifest"))?;
+        Base::decode(&bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut to = MAGIC.to_vec();
+        put_moment(&mut to, self.began);
+        put(&mut to, self.entries.len() as u64);
+        for entry in &self.entries {
+            put_bytes(&mut to, entry.path.as_os_str().as_bytes());
+            to.push(match entry.found.kind {
+                Kind::File => 0,
+                Kind::Folder => 1,
+                Kind::Link => 2,
+                Kind::Special { whiteout: false } => 3,
+                Kind::Special { whiteout: true } => 4,
+            });
+            for number in [entry.found.mode, entry.found.uid, entry.found.gid] {
+                put(&mut to, number.into());
+            }
+            put_stamp(&mut to, &entry.found.stamp);
+            put_option(&mut to, entry.target.as_ref(), |to, target| {
+                put_bytes(to, target.as_os_str().as_bytes());
+            });
+            put_option(&mut to, entry.copied.as_ref(), put_stamp);
+        }
+        to
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Base> {
+        let mut from = bytes.strip_prefix(MAGIC)?;
+        let from = &mut from;
+        let began = moment(from)?;
+        let count = number(from)?;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            entries.push(entry(from)?);
+        }
+        from.is_empty().then_some(Base { began, entries })
+    }
+}
+
+fn put(to: &mut Vec<u8>, number: u64) {
+    to.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
+    put(to, bytes.len() as u64);
+    to.extend_from_slice(bytes);
+}
+
+fn put_moment(to: &mut Vec<u8>, (seconds, nanoseconds): Moment) {
+    put(to, seconds as u64);
+    put(to, nanoseconds.into());
+}
+
+fn put_stamp(to: &mut Vec<u8>, stamp: &Stamp) {
+    put(to, stamp.ino);
+    put(to, stamp.size);
+    put_moment(to, stamp.mtime);
+    put_moment(to, stamp.ctime);
+}
+
+fn put_option<T>(to: &mut Vec<u8>, value: Option<&T>, put: impl FnOnce(&mut Vec<u8>, &T)) {
+    to.push(value.is_some().into());
+    if let Some(value) = value {
+        put(to, value);
+    }
+}
+
+fn take<'a>(from: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = from.split_at_checked(length)?;
+    *from = rest;
+    Some(taken)
+}
+
+fn byte(from: &mut &[u8]) -> Option<u8> {
+    take(from, 1)?.first().copied()
+}
+
+fn number(from: &mut &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(take(from, 8)?.try_into().ok()?))
+}
+
+fn small(from: &mut &[u8]) -> Option<u32> {
+    number(from)?.try_into().ok()
+}
+
+fn path(from: &mut &[u8]) -> Option<PathBuf> {
+    let length = usize::try_from(number(from)?).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(take(from, length)?)))
+}
+
+fn moment(from: &mut &[u8]) -> Option<Moment> {
+    Some((number(from)? as i64, small(from)?))
+}
+
+fn stamp(from: &mut &[u8]) -> Option<Stamp> {
+    Some(Stamp { ino: number(from)?, size: number(from)?, mtime: moment(from)?, ctime: moment(from)? })
+}
+
+fn option<T>(from: &mut &[u8], read: impl FnOnce(&mut &[u8]) -> Option<T>) -> Option<Option<T>> {
+    match byte(from)? {
+        0 => Some(None),
+        1 => Some(Some(read(from)?)),
+        _ => None,
+    }
+}
+
+fn entry(from: &mut &[u8]) -> Option<Entry> {
+    let place = path(from)?;
+    let kind = match byte(from)? {
+        0 => Kind::File,
+        1 => Kind::Folder,
+        2 => Kind::Link,
+        3 => Kind::Special { whiteout: false },
+        4 => Kind::Special { whiteout: true },
+        _ => return None,
+    };
+    let (mode, uid, gid) = (small(from)?, small(from)?, small(from)?);
+    let found = Found { kind, mode, uid, gid, stamp: stamp(from)? };
+    Some(Entry { path: place, found, target: option(from, path)?, copied: option(from, stamp)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Base {
+        let stamp = Stamp { ino: u64::MAX, size: 7, mtime: (-1, 999_999_999), ctime: (1, 2) };
+        let found = Found { kind: Kind::Link, mode: 0o7777, uid: 1000, gid: u32::MAX, stamp };
+        let path = PathBuf::from(OsStr::from_bytes(b"a\n\xff"));
+        let link = Entry { path, found, target: Some("../x".into()), copied: Some(stamp) };
+        let file = Found { kind: Kind::File, ..found };
+        let file = Entry { path: "b".into(), found: file, target: None, copied: None };
+        Base { began: (1_700_000_000, 5), entries: vec![link, file] }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        base().save(dir.path()).unwrap();
+        assert_eq!(Base::load(dir.path()).unwrap(), base());
+    }
+
+    #[test]
+    fn a_manifest_that_was_cut_or_grew_is_refused() {
+        let whole = base().encode();
+        for length in 0..whole.len() {
+            assert_eq!(Base::decode(&whole[..length]), None, "{length}");
+        }
+        assert_eq!(Base::decode(&[&whole[..], b"x"].concat()), None);
+    }
+}
