@@ -1,6 +1,6 @@
-//! Crates: who may lean on whom, how many come from outside, and that every bench is run.
+//! Crates: who may lean on whom, how many come from outside, and that every bench and source file is used.
 
-use super::repository::{Member, files, members, page};
+use super::repository::{Member, files, members, page, root, sources, text};
 use std::collections::BTreeSet;
 
 /// The arrows of the house. A crate may also lean on nothing here; the tests' own crate, `e2e`, may lean on any.
@@ -88,4 +88,36 @@ fn no_bench_is_forgotten() {
         );
     }
     assert!(page("check").contains("cargo bench"), "./check --long runs the benches");
+}
+
+/// Where `file` can be named as a module: the files that may say `mod NAME;`.
+fn parents(file: &str) -> Option<(Vec<String>, &str)> {
+    let (folder, name) = file.rsplit_once('/')?;
+    let roots = ["lib.rs", "main.rs"].map(|root| format!("{folder}/{root}"));
+    Some(([&roots[..], &[format!("{folder}.rs")]].concat(), name.trim_end_matches(".rs")))
+}
+
+/// True for files that cargo finds by itself: roots of crates, binaries, tests, benches, examples, build scripts.
+fn is_root(file: &str) -> bool {
+    let alone = |part: &str| file.split_once(part).is_some_and(|(_, rest)| !rest.contains('/'));
+    let folders = ["/tests/", "/benches/", "/examples/", "/src/bin/"];
+    file.ends_with("/lib.rs")
+        || file.ends_with("/main.rs")
+        || file.ends_with("/build.rs")
+        || folders.iter().any(|part| alone(part))
+}
+
+#[test]
+fn no_source_file_is_forgotten() {
+    for file in sources().iter().filter(|file| !is_root(file)) {
+        let (parents, name) = parents(file).unwrap();
+        let named = parents.iter().filter(|parent| root().join(parent).is_file()).any(|parent| {
+            let text = text(parent).unwrap_or_default();
+            text.lines().any(|line| {
+                let line = line.trim();
+                line.ends_with(&format!("mod {name};")) && !line.starts_with("//")
+            })
+        });
+        assert!(named, "{file} is part of no crate: `mod {name};` is in none of {parents:?}");
+    }
 }
