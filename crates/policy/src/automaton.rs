@@ -31,6 +31,8 @@ pub(crate) struct Scratch {
     cache: Cache,
     /// For whoever spells actions.
     pub(crate) buffer: Vec<u8>,
+    /// For whoever gathers what matches.
+    pub(crate) found: Vec<usize>,
 }
 
 type Create = Box<dyn Fn() -> Scratch + Send + Sync + UnwindSafe + RefUnwindSafe>;
@@ -76,7 +78,8 @@ impl Automaton {
             .build_from_nfa(nfa)
             .map_err(|error| TooLarge(error.to_string()))?;
         let of = dfa.clone();
-        let create: Create = Box::new(move || Scratch { cache: of.create_cache(), buffer: Vec::new() });
+        let create: Create =
+            Box::new(move || Scratch { cache: of.create_cache(), buffer: Vec::new(), found: Vec::new() });
         Ok(Automaton { dfa, nfa, pool: Pool::new(create) })
     }
 

@@ -1,9 +1,15 @@
 //! What the kernel is asked to hold (Confinement), what it gave (Enforcement), and the difference.
+//!
+//! Owns the words and the comparison. `trees` owns how rules become what is asked. Does not own how the kernel is told.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+mod trees;
+
+pub(crate) use trees::of;
 
 /// What of a policy is asked of the kernel. Paths of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -84,7 +90,50 @@ impl fmt::Display for Shortfall {
 
 impl std::error::Error for Shortfall {}
 
+/// The least version of Landlock that holds files: from 2 on, links and renames between folders are held too.
+const LEAST_LANDLOCK: u32 = 2;
+
 /// Compares what is asked with what is given.
-pub fn shortfall(_asked: &Confinement, _given: &Enforcement) -> Result<(), Shortfall> {
-    Ok(())
+///
+/// # Errors
+/// All that is asked and not given.
+pub fn shortfall(asked: &Confinement, given: &Enforcement) -> Result<(), Shortfall> {
+    const NAMESPACES: &str =
+        "`provost doctor` names the setting that forbids it, and the line that changes it";
+    const KERNEL: &str =
+        "a kernel from 6.1 on with this switched on is needed; `provost doctor` shows what is there";
+    let namespace = |name: &str| format!("a namespace of its own for {name}");
+    let landlock = asked.nested || given.landlock_abi >= LEAST_LANDLOCK;
+    let held = [
+        (given.user_namespace, namespace("users"), NAMESPACES),
+        (given.mount_namespace, namespace("files"), NAMESPACES),
+        (given.pid_namespace, namespace("processes"), NAMESPACES),
+        (given.network_namespace, namespace("the network"), NAMESPACES),
+        (given.ipc_namespace, namespace("shared memory"), NAMESPACES),
+        (given.uts_namespace, namespace("the host name"), NAMESPACES),
+        (
+            given.no_new_privs,
+            "that no program gains rights by being started (no_new_privs)".to_owned(),
+            KERNEL,
+        ),
+        (given.no_capabilities, "that no capability is left".to_owned(), NAMESPACES),
+        (landlock, format!("Landlock version {LEAST_LANDLOCK} (here: {})", given.landlock_abi), KERNEL),
+        (given.seccomp, "a filter for system calls (seccomp)".to_owned(), KERNEL),
+        (given.supervisor, supervised(asked), KERNEL),
+    ];
+    let missing = held.into_iter().filter(|(held, _, _)| !held);
+    let missing: Vec<Missing> =
+        missing.map(|(_, what, hint)| Missing { what, hint: hint.to_owned() }).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Shortfall { missing }) }
+}
+
+/// Why somebody must look at calls one by one.
+fn supervised(asked: &Confinement) -> String {
+    let why = match (asked.judged_opens, asked.judged_execs) {
+        (true, true) => "rules on files that are no trees, and rules on commands",
+        (true, false) => "rules on files that are no trees",
+        (false, true) => "rules on commands",
+        (false, false) => "the record of what was started and opened",
+    };
+    format!("a supervisor of system calls, for {why}")
 }

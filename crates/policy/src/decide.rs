@@ -1,8 +1,17 @@
 //! The only judge.
+//!
+//! Owns how the rules that speak come to one need: the strictest of the working policy or, where none speaks, its default;
+//! then the strictest of that and of every rule that only narrows. Does not own which rules speak: `policy` does.
 
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::policy::{Counted, Standard};
+use crate::{Action, Grant, HttpRequest, Need, NotCanonical, Policy};
+
+/// The most rules that a decision names; an explanation names all.
+const MOST_REASONS: usize = 16;
 
 /// A rule, or what stood in for one, that led to a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -44,4 +53,163 @@ pub enum Decision {
         /// The rules that deny it.
         reasons: Vec<Reason>,
     },
+}
+
+impl Decision {
+    /// The rules that led to it.
+    pub fn reasons(&self) -> &[Reason] {
+        match self {
+            Decision::Allow { reasons } | Decision::Ask { reasons, .. } | Decision::Deny { reasons } => {
+                reasons
+            }
+        }
+    }
+
+    /// Its first word, for people and scripts: allow, ask or deny.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Decision::Allow { .. } => "allow",
+            Decision::Ask { .. } => "ask",
+            Decision::Deny { .. } => "deny",
+        }
+    }
+
+    fn of(need: Need, reasons: Vec<Reason>) -> Decision {
+        match need {
+            Need::None => Decision::Allow { reasons },
+            Need::Never => Decision::Deny { reasons },
+            need => Decision::Ask { need, reasons },
+        }
+    }
+}
+
+/// What the rules that speak come to, before it is put in words.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    /// The strictest of the working policy.
+    working: Option<Need>,
+    /// The strictest of what can only restrict.
+    narrowing: Option<Need>,
+}
+
+impl Sum {
+    fn add(&mut self, counted: Counted, by_alias: bool) {
+        // A name that a command gives itself proves nothing: it can only restrict.
+        let place = if counted.narrows || by_alias { &mut self.narrowing } else { &mut self.working };
+        *place = (*place).max(Some(counted.need));
+    }
+
+    fn need(self, standard: Standard) -> Need {
+        self.working.unwrap_or(standard.need).max(self.narrowing.unwrap_or(Need::None))
+    }
+}
+
+/// Judges. Requests that no rule looks at are judged as the connection that they travel on.
+pub(crate) fn decide(policy: &Policy, action: &Action, grants: &[Grant]) -> Decision {
+    if let Action::Http(request) = action
+        && !policy.looks_inside(&request.endpoint)
+    {
+        return as_connection(policy, request, grants);
+    }
+    let judged =
+        judge(policy, action).unwrap_or_else(|error| Decision::Deny { reasons: vec![unreadable(&error)] });
+    match judged {
+        Decision::Ask { mut reasons, need } => match grants.iter().find(|grant| grant.action == *action) {
+            Some(grant) => {
+                reasons.push(Reason { layer: "grant".to_owned(), rule: grant.id.clone(), why: None });
+                Decision::Allow { reasons }
+            }
+            None => Decision::Ask { need, reasons },
+        },
+        decided => decided,
+    }
+}
+
+/// No rule speaks of the request itself, so its reason is a default; an explanation names the rules about the connection.
+fn as_connection(policy: &Policy, request: &HttpRequest, grants: &[Grant]) -> Decision {
+    let travels = Action::Connect(request.endpoint.clone());
+    let why = format!("no rule looks at requests there, so it is judged as `{travels}`");
+    let reasons = vec![Reason { layer: "built-in".to_owned(), rule: "default".to_owned(), why: Some(why) }];
+    match decide(policy, &travels, grants) {
+        Decision::Allow { .. } => Decision::Allow { reasons },
+        Decision::Ask { need, .. } => Decision::Ask { need, reasons },
+        Decision::Deny { .. } => Decision::Deny { reasons },
+    }
+}
+
+fn judge(policy: &Policy, action: &Action) -> Result<Decision, NotCanonical> {
+    let (table, standard) = (policy.table(action.kind()), policy.standard(action.kind()));
+    let mut sum = Sum::default();
+    let mut spoke = Spoken::default();
+    table.speak(action, |rule, by_alias| {
+        if let Some(counted) = policy.rules.get(rule) {
+            sum.add(*counted, by_alias);
+            spoke.add(*counted);
+        }
+    })?;
+    let need = sum.need(standard);
+    let mut reasons = Vec::with_capacity(1);
+    let spoken_for = spoke.need == Some(need);
+    if spoken_for {
+        spoke.name(policy, &mut reasons);
+    }
+    if sum.working.is_none() && standard.need == need {
+        reasons.push(by_standard(policy, standard));
+    }
+    if !spoken_for {
+        // The default is stricter than what a floor or an alias says; that they speak of this is named all the same.
+        spoke.name(policy, &mut reasons);
+    }
+    Ok(Decision::of(need, reasons))
+}
+
+/// The strictest rules that spoke, as many as are named.
+#[derive(Debug, Default)]
+struct Spoken {
+    need: Option<Need>,
+    rules: [Option<Counted>; MOST_REASONS],
+    count: usize,
+}
+
+impl Spoken {
+    fn add(&mut self, counted: Counted) {
+        if Some(counted.need) > self.need {
+            self.need = Some(counted.need);
+            self.count = 0;
+        }
+        if Some(counted.need) == self.need
+            && let Some(place) = self.rules.get_mut(self.count)
+        {
+            *place = Some(counted);
+            self.count += 1;
+        }
+    }
+
+    fn name(&self, policy: &Policy, reasons: &mut Vec<Reason>) {
+        let named = self.rules.iter().take(self.count).flatten();
+        reasons.extend(named.map(|counted| reason(policy, *counted)));
+    }
+}
+
+/// A rule, as a reason.
+pub(crate) fn reason(policy: &Policy, counted: Counted) -> Reason {
+    let layer = policy.layers().get(counted.layer).map(|layer| layer.name.clone()).unwrap_or_default();
+    let rule = policy.rule(counted);
+    Reason { layer, rule: rule.id.clone(), why: rule.why.clone() }
+}
+
+/// A default, as a reason.
+pub(crate) fn by_standard(policy: &Policy, standard: Standard) -> Reason {
+    let layer = standard.layer.and_then(|at| policy.layers().get(at));
+    let layer = layer.map_or_else(|| "built-in".to_owned(), |layer| layer.name.clone());
+    Reason { layer, rule: "default".to_owned(), why: None }
+}
+
+/// What cannot be judged, as a reason.
+pub(crate) fn unreadable(error: &NotCanonical) -> Reason {
+    Reason {
+        layer: "built-in".to_owned(),
+        rule: "canonical".to_owned(),
+        why: Some(format!("it cannot be judged: {error}")),
+    }
 }

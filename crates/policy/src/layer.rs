@@ -1,7 +1,18 @@
 //! One policy file.
+//!
+//! Owns what a layer is and that a bad one is refused whole. `read` owns the TOML, `rule` what a rule holds, `example`
+//! how its examples are judged. Does not own what layers come to together: `policy` does.
 
+use crate::text;
 use crate::{Kind, Need};
+use std::ops::Range;
 use std::path::PathBuf;
+
+mod example;
+mod read;
+pub(crate) mod rule;
+
+use rule::{Content, Rule};
 
 /// Where a layer stands. The order is that of defaults: the last one given holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -34,6 +45,9 @@ pub struct Layer {
     pub kind: LayerKind,
     /// Whether a repository's layer may also allow.
     pub trusted: bool,
+    pub(crate) content: Content,
+    /// What it was read from, for its digest.
+    source: Vec<u8>,
 }
 
 /// A rule made by the program.
@@ -113,29 +127,77 @@ pub struct PolicyError {
     pub hint: Option<String>,
 }
 
+impl PolicyError {
+    /// Something that no single line is at fault for.
+    pub(crate) fn whole(name: &str, because: impl Into<String>) -> PolicyError {
+        PolicyError {
+            name: name.to_owned(),
+            line: 0,
+            column: 0,
+            text: String::new(),
+            because: because.into(),
+            hint: None,
+        }
+    }
+
+    /// Something that stands at these bytes of a file.
+    pub(crate) fn at(name: &str, file: &str, span: &Range<usize>, because: impl Into<String>) -> PolicyError {
+        let before = file.get(..span.start).unwrap_or(file);
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = file.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        PolicyError {
+            name: name.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(start..).unwrap_or_default().chars().count() + 1,
+            text: text::printable(line, 200),
+            because: because.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> PolicyError {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
 impl Layer {
     /// Reads a file; refused whole if anything in it is wrong.
-    pub fn parse(name: &str, kind: LayerKind, _text: &str) -> Result<Layer, PolicyError> {
-        Ok(Layer { name: name.to_owned(), kind, trusted: false })
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where.
+    pub fn parse(name: &str, kind: LayerKind, text: &str) -> Result<Layer, PolicyError> {
+        let content = read::content(name, kind, text)?;
+        let layer =
+            Layer { name: name.to_owned(), kind, trusted: false, content, source: text.as_bytes().to_vec() };
+        example::check(&layer, text)?;
+        Ok(layer)
     }
 
     /// A layer of rules made by the program.
-    pub fn from_rules(name: &str, kind: LayerKind, _rules: Vec<RuleSpec>) -> Result<Layer, PolicyError> {
-        Ok(Layer { name: name.to_owned(), kind, trusted: false })
+    ///
+    /// # Errors
+    /// A rule that could not stand in a file either.
+    pub fn from_rules(name: &str, kind: LayerKind, rules: Vec<RuleSpec>) -> Result<Layer, PolicyError> {
+        let source = format!("{rules:?}").into_bytes();
+        let rules = rules.into_iter().map(|spec| Rule::of(name, spec)).collect::<Result<Vec<_>, _>>()?;
+        rule::distinct(name, &rules)?;
+        let content = Content { rules, ..Content::default() };
+        Ok(Layer { name: name.to_owned(), kind, trusted: false, content, source })
     }
 
     /// The bytes whose digest names this layer.
     pub fn digest_input(&self) -> Vec<u8> {
-        self.name.clone().into_bytes()
+        let head = format!("{:?} {} {}\n{}\n", self.kind, self.trusted, self.name.len(), self.name);
+        [head.as_bytes(), &self.source].concat()
     }
-}
 
-/// The shipped profiles: name, text, and what each is for in one line.
-pub fn profiles() -> &'static [(&'static str, &'static str, &'static str)] {
-    &[]
-}
-
-/// The shipped layer that always comes first.
-pub fn system_layer() -> &'static str {
-    ""
+    /// Whether it can only restrict: a floor, and what a repository says of itself.
+    pub fn only_narrows(&self) -> bool {
+        match self.kind {
+            LayerKind::Floor => true,
+            LayerKind::Repo => !self.trusted,
+            _ => false,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Read it in this order. [`canonical`] gives every resource one spelling; [`action`] is what can be asked for, built
 //! from such spellings only. `pattern` turns what a rule says into a regular language, `layer` reads one TOML file,
 //! [`policy`] puts layers together, [`decide`] is the only judge. [`explain`] says why and calls the same judge.
-//! [`confinement`] is what of a policy the kernel is asked to hold, and whether it does.
+//! [`profile`] is what is shipped. [`confinement`] is what of a policy the kernel is asked to hold, and whether it does.
 //!
 //! Owns what an action is, which spelling is canonical, and what a policy says about it. Does not own asking people,
 //! recording, or any effect.
@@ -19,6 +19,7 @@ pub mod layer;
 pub mod need;
 mod pattern;
 pub mod policy;
+pub mod profile;
 mod text;
 
 pub use action::{AbsPath, Action, Command, Endpoint, Host, HttpRequest, Kind, Scheme};
@@ -26,6 +27,8 @@ pub use canonical::NotCanonical;
 pub use confinement::{Confinement, Enforcement, Missing, Shortfall, shortfall};
 pub use decide::{Decision, Reason};
 pub use explain::Explanation;
-pub use layer::{Layer, LayerKind, PolicyError, RuleSpec, profiles, system_layer};
+pub use layer::{Layer, LayerKind, PatternSpec, PolicyError, RuleSpec};
 pub use need::{Grant, Need};
+pub use policy::listed::Listed;
 pub use policy::{Anchors, Context, Policy};
+pub use profile::{profiles, system_layer};

@@ -1,8 +1,22 @@
 //! All layers, put together.
+//!
+//! Owns which rules count in this run, the defaults, and the floors. `table` finds the rules that speak of an action;
+//! `decide` is what they come to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Action, Confinement, Decision, Explanation, Grant, Layer, PolicyError, Shortfall};
+use crate::layer::rule::Rule;
+use crate::pattern::{Pattern, Places};
+use crate::{
+    Action, Confinement, Decision, Endpoint, Explanation, Grant, Kind, Layer, LayerKind, Need, PolicyError,
+    RuleSpec, Shortfall, canonical, confinement, decide, explain,
+};
+
+pub(crate) mod listed;
+pub(crate) mod table;
+
+use listed::Listed;
+use table::{Requests, Table};
 
 /// The places that patterns start from and that no policy opens. All absolute, links resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,49 +44,225 @@ pub struct Context {
     pub attended: bool,
 }
 
+/// Where the policy of an organisation lies: as little the agent's business as the person's own.
+const ORGANISATION: &str = "/etc/provost";
+
 /// All layers, compiled.
 #[derive(Debug)]
 pub struct Policy {
+    /// The built-in floor first.
     layers: Vec<Layer>,
+    anchors: Anchors,
+    context: Context,
+    pub(crate) places: Places,
+    pub(crate) rules: Vec<Counted>,
+    tables: Vec<Table>,
+    requests: Requests,
+    pub(crate) defaults: Vec<Standard>,
+    pub(crate) nested: bool,
+}
+
+/// A rule that counts in this run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) layer: usize,
+    pub(crate) rule: usize,
+    pub(crate) need: Need,
+    /// It can only restrict.
+    pub(crate) narrows: bool,
+}
+
+/// What is needed where no rule speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standard {
+    pub(crate) need: Need,
+    /// Who says so; nobody if no layer names this kind.
+    pub(crate) layer: Option<usize>,
 }
 
 impl Policy {
     /// Puts layers together.
-    pub fn compile(
-        layers: Vec<Layer>,
-        _anchors: &Anchors,
-        _context: &Context,
-    ) -> Result<Policy, PolicyError> {
-        Ok(Policy { layers })
+    ///
+    /// # Errors
+    /// A place that no policy can protect, or rules too large to be judged by.
+    pub fn compile(layers: Vec<Layer>, anchors: &Anchors, context: &Context) -> Result<Policy, PolicyError> {
+        let anchors = &checked(anchors)?;
+        let layers: Vec<Layer> = std::iter::once(built_in(anchors)?).chain(layers).collect();
+        let places = Places { workspace: anchors.workspace.clone(), home: anchors.home.clone() };
+        let rules = counted(&layers, context);
+        let tables = Kind::ALL.iter().map(|kind| Table::new(*kind, &layers, &rules, &places));
+        let policy = Policy {
+            tables: tables.collect::<Result<_, _>>()?,
+            requests: Requests::new(&layers, &rules)?,
+            defaults: Kind::ALL.iter().map(|kind| standard(*kind, &layers, context)).collect(),
+            nested: nested(&layers, context),
+            layers,
+            anchors: anchors.clone(),
+            context: context.clone(),
+            places,
+            rules,
+        };
+        Ok(policy)
     }
 
     /// Judges an action. Total: what cannot be judged is denied.
-    pub fn decide(&self, _action: &Action, _grants: &[Grant]) -> Decision {
-        Decision::Deny { reasons: Vec::new() }
+    pub fn decide(&self, action: &Action, grants: &[Grant]) -> Decision {
+        decide::decide(self, action, grants)
     }
 
     /// Why an action is judged as it is.
     pub fn explain(&self, action: &Action) -> Explanation {
-        Explanation { decision: self.decide(action, &[]) }
+        explain::explain(self, action)
     }
 
-    /// Canonical bytes whose digest names this policy.
+    /// Canonical bytes whose digest names this policy: its layers, and what they were put together for.
     pub fn digest_input(&self) -> Vec<u8> {
-        self.layers.iter().flat_map(Layer::digest_input).collect()
+        let around = format!("{:?}\n{:?}\n", self.anchors, self.context).into_bytes();
+        let layers = self.layers.iter().map(Layer::digest_input);
+        let sized = layers.flat_map(|layer| [format!("{}\n", layer.len()).into_bytes(), layer].concat());
+        around.into_iter().chain(sized).collect()
     }
 
-    /// The layers, in order.
+    /// The layers, in order; the built-in floor first.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
     /// What the kernel is asked to hold.
+    ///
+    /// # Errors
+    /// What no kernel can hold: files that are open because no rule speaks of them.
     pub fn confinement(&self) -> Result<Confinement, Shortfall> {
-        Ok(Confinement::default())
+        confinement::of(self)
     }
 
     /// Ports of this host's loopback that a rule names literally, in order.
     pub fn loopback_ports(&self) -> Vec<u16> {
-        Vec::new()
+        let open = self.rules.iter().filter(|counted| counted.need != Need::Never && !counted.narrows);
+        let mut ports: Vec<u16> = open
+            .flat_map(|counted| self.rule(*counted).patterns(Kind::Connect))
+            .filter_map(|pattern| match pattern {
+                Pattern::Connect(endpoint) if endpoint.is_loopback() => endpoint.port,
+                _ => None,
+            })
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
+
+    /// Whether some rule speaks of requests to this place, so that each must be seen. Elsewhere the connection is judged.
+    pub fn looks_inside(&self, endpoint: &Endpoint) -> bool {
+        self.requests.speak_of(endpoint)
+    }
+
+    /// Every rule of every layer, pattern by pattern: what `policy show` prints.
+    pub fn listed(&self) -> Vec<Listed> {
+        listed::of(&self.layers, &self.context)
+    }
+
+    pub(crate) fn rule(&self, counted: Counted) -> &Rule {
+        // INVARIANT: `counted` made these numbers from these very layers.
+        &self.layers[counted.layer].content.rules[counted.rule]
+    }
+
+    pub(crate) fn table(&self, kind: Kind) -> &Table {
+        &self.tables[kind as usize]
+    }
+
+    pub(crate) fn standard(&self, kind: Kind) -> Standard {
+        self.defaults[kind as usize]
+    }
+}
+
+/// The places, spelled canonically. A place from which nothing could be protected is refused.
+fn checked(anchors: &Anchors) -> Result<Anchors, PolicyError> {
+    let wrong = |because: String| PolicyError::whole("built-in", because);
+    let canonical = |what: &str, path: &Path| {
+        canonical::path(path)
+            .map_err(|error| wrong(format!("the {what} `{}` is no path: {error}", path.display())))
+    };
+    let anchors = Anchors {
+        workspace: canonical("workspace", &anchors.workspace)?,
+        home: canonical("home", &anchors.home)?,
+        state: canonical("state", &anchors.state)?,
+        config: canonical("configuration", &anchors.config)?,
+    };
+    let Anchors { workspace, home, state, config } = &anchors;
+    let refused = |because: &str| {
+        wrong(format!("the workspace `{}` {because}", workspace.display()))
+            .hint("run in the folder of one project")
+    };
+    if workspace == Path::new("/") {
+        return Err(refused("is the root of the file system"));
+    }
+    if workspace == home {
+        return Err(refused("is your home"));
+    }
+    if state.starts_with(workspace) {
+        return Err(refused("holds Provost's own state"));
+    }
+    if workspace.starts_with(state) || workspace.starts_with(config) {
+        return Err(refused("lies within Provost's own files"));
+    }
+    Ok(anchors)
+}
+
+/// The floor that precedes every file.
+fn built_in(anchors: &Anchors) -> Result<Layer, PolicyError> {
+    let mut rule = RuleSpec::new("provost", Need::Never).why("Provost's own files stay out of reach.");
+    for kind in [Kind::Read, Kind::Write, Kind::Land] {
+        for place in [anchors.state.as_path(), &anchors.config, Path::new(ORGANISATION)] {
+            rule = rule.tree(kind, place);
+        }
+    }
+    Layer::from_rules("built-in", LayerKind::Floor, vec![rule])
+}
+
+fn counted(layers: &[Layer], context: &Context) -> Vec<Counted> {
+    let mut counted = Vec::new();
+    for (at, layer) in layers.iter().enumerate() {
+        if layer.content.when.fails(context).is_some() {
+            continue;
+        }
+        let holding = |(_, rule): &(usize, &Rule)| rule.when.fails(context).is_none();
+        let narrows = layer.only_narrows();
+        let one = |(rule, said): (usize, &Rule)| Counted { layer: at, rule, need: said.need, narrows };
+        counted.extend(layer.content.rules.iter().enumerate().filter(holding).map(one));
+    }
+    counted
+}
+
+/// The default given last by who may allow; what only narrows can make it stricter.
+fn standard(kind: Kind, layers: &[Layer], context: &Context) -> Standard {
+    let mut ordered: Vec<(usize, &Layer)> = layers.iter().enumerate().collect();
+    ordered.sort_by_key(|(_, layer)| layer.kind);
+    let given = |narrows: bool| {
+        let all = ordered.iter().filter(move |(_, layer)| layer.only_narrows() == narrows);
+        all.filter(|(_, layer)| layer.content.when.fails(context).is_none())
+            .filter_map(move |(at, layer)| Some((*at, layer.content.default_of(kind)?)))
+    };
+    let working = given(false).next_back().map(|(at, need)| Standard { need, layer: Some(at) });
+    let mut standard = working.unwrap_or(Standard { need: Need::Never, layer: None });
+    for (at, need) in given(true) {
+        if need > standard.need {
+            standard = Standard { need, layer: Some(at) };
+        }
+    }
+    standard
+}
+
+/// The last one who may allow says so, and no floor says no.
+fn nested(layers: &[Layer], context: &Context) -> bool {
+    let mut ordered: Vec<&Layer> = layers.iter().collect();
+    ordered.sort_by_key(|layer| layer.kind);
+    let holding = |layer: &&&Layer| layer.content.when.fails(context).is_none();
+    let said = |narrows: bool| {
+        ordered
+            .iter()
+            .filter(holding)
+            .filter(move |layer| layer.only_narrows() == narrows)
+            .filter_map(|layer| layer.content.nested)
+    };
+    said(false).next_back().unwrap_or(false) && !said(true).any(|allowed| !allowed)
 }

@@ -23,6 +23,18 @@ pub(crate) fn write_escaped(to: &mut impl Write, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
+/// A text made readable in this way, cut after so many characters.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    let cut: String = text.chars().take(most).collect();
+    let mut shown = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_escaped(&mut shown, cut.as_bytes());
+    if text.chars().nth(most).is_some() {
+        shown.push_str("..");
+    }
+    shown
+}
+
 /// Characters that show nothing, something else, or somewhere else.
 fn is_misleading(character: char) -> bool {
     character.is_control()

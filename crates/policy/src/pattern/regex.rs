@@ -54,3 +54,16 @@ impl Regex {
         format!("(?:{})\\z", self.text)
     }
 }
+
+/// One expression for all of these, each made by [`Regex::finish`].
+pub(crate) fn either(expressions: &[String]) -> String {
+    expressions.join("|")
+}
+
+/// Whether one of the expressions matches all of the input. For what is asked once.
+pub(crate) fn is_match(expressions: &[String], input: &[u8]) -> bool {
+    let Ok(automaton) = crate::automaton::Automaton::new(expressions) else { return false };
+    let mut found = false;
+    automaton.matches(&mut automaton.scratch(), input, |_| found = true);
+    found
+}

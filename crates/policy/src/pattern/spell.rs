@@ -68,7 +68,7 @@ fn write_command(buffer: &mut Vec<u8>, command: &Command, program: &[u8]) -> Res
     Ok(())
 }
 
-fn endpoint(buffer: &mut Vec<u8>, endpoint: &Endpoint) -> Result<(), NotCanonical> {
+pub(crate) fn endpoint(buffer: &mut Vec<u8>, endpoint: &Endpoint) -> Result<(), NotCanonical> {
     let mut digits = String::with_capacity(40);
     match &endpoint.host {
         Host::Name(name) => {

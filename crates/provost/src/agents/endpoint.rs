@@ -70,7 +70,7 @@ fn printable(text: &str) -> String {
     text.chars().take(200).collect::<String>().escape_debug().to_string()
 }
 
-/// The layer of an agent: its model may be reached, nothing else.
+/// The layer of an agent: its model may be reached, and what the person has for it may be shown there; nothing else.
 pub(super) fn layer(agent: &str, endpoints: &[Endpoint]) -> String {
     let mut places: Vec<String> = endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect();
     places.sort();
@@ -78,8 +78,10 @@ pub(super) fn layer(agent: &str, endpoints: &[Endpoint]) -> String {
     if places.is_empty() {
         return String::new();
     }
+    let credentials: Vec<String> = places.iter().map(|place| place.replacen('"', "\"* ", 1)).collect();
     format!(
-        "version = 1\n\n[[rule]]\nid = \"{agent}-model\"\nconnect = [{}]\nneed = \"none\"\nwhy = \"The model that {agent} is set to use.\"\n",
-        places.join(", ")
+        "version = 1\n\n[[rule]]\nid = \"{agent}-model\"\nconnect = [{}]\ncredential = [{}]\nneed = \"none\"\nwhy = \"The model that {agent} is set to use.\"\n",
+        places.join(", "),
+        credentials.join(", ")
     )
 }

@@ -378,6 +378,34 @@ fn codex_reaches_its_model_and_nothing_else() {
 }
 
 #[test]
+fn the_layer_of_an_agent_is_a_policy_that_opens_its_model_and_takes_its_key_there() {
+    use policy::{Action, Anchors, Context, Decision, Layer, LayerKind, Policy};
+    let mut ann = Person::new();
+    ann.set("OPENAI_API_KEY", "sk-real").codex().claude();
+    for (command, model) in [
+        ("codex", "api.openai.com:443"),
+        ("codex --oss exec x", "localhost:11434"),
+        ("codex -c openai_base_url=http://[::1]:9/v1 exec x", "[::1]:9"),
+        ("claude", "api.anthropic.com:443"),
+    ] {
+        let text = ann.outfit(command).unwrap().0.layer;
+        let layer = Layer::parse("agent", LayerKind::Agent, &text).unwrap();
+        let anchors = Anchors {
+            workspace: ann.home().join("work"),
+            home: ann.home(),
+            state: ann.home().join(".local/state/provost"),
+            config: ann.home().join(".config/provost"),
+        };
+        let policy = Policy::compile(vec![layer], &anchors, &Context::default()).unwrap();
+        let allowed = |action: Action| matches!(policy.decide(&action, &[]), Decision::Allow { .. });
+        let endpoint = |text: &str| policy::Endpoint::parse(text).unwrap();
+        let key = |to: &str| Action::Credential { name: "OPENAI_API_KEY".to_owned(), to: endpoint(to) };
+        assert!(allowed(Action::Connect(endpoint(model))) && allowed(key(model)), "{text}");
+        assert!(!allowed(Action::Connect(endpoint("evil.example:443"))) && !allowed(key("evil.example:443")));
+    }
+}
+
+#[test]
 fn codex_gets_the_key_that_people_have_under_the_name_that_it_reads() {
     let mut ann = Person::new();
     ann.codex();
@@ -555,10 +583,12 @@ proptest! {
     #[test]
     fn no_address_writes_another_rule(address in "(https?://)?[a-z0-9.\\-:\\[\\]\"\n\\\\@#/ =]{0,40}") {
         if let Ok(endpoint) = endpoint::Endpoint::of(&address) {
-            let layer: toml::Table = endpoint::layer("codex", &[endpoint]).parse().unwrap();
+            let text = endpoint::layer("codex", &[endpoint]);
+            let layer: toml::Table = text.parse().unwrap();
             let rules = layer["rule"].as_array().unwrap();
-            prop_assert_eq!((layer.len(), rules.len(), rules[0].as_table().unwrap().len()), (2, 1, 4));
+            prop_assert_eq!((layer.len(), rules.len(), rules[0].as_table().unwrap().len()), (2, 1, 5));
             prop_assert_eq!(rules[0]["connect"].as_array().unwrap().len(), 1);
+            prop_assert_eq!(rules[0]["credential"].as_array().unwrap().len(), 1);
         }
     }
 }

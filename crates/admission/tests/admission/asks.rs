@@ -1,0 +1,199 @@
+//! Promise: what needs a person waits for one, and without a yes in time it does not happen.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use admission::{Answer, AskView, Denial, Permit, Refused};
+use ledger::event::{Answered, RunEnded, Verdict};
+use ledger::{Body, Event, Trust, verify};
+
+use crate::common::{Line, connect};
+
+fn yes(by: &str) -> Answer {
+    Answer { allow: true, by: by.into(), how: "terminal".into(), why: None }
+}
+
+fn no(by: &str, why: &str) -> Answer {
+    Answer { allow: false, why: Some(why.into()), ..yes(by) }
+}
+
+/// Asks for `endpoint` on a thread of its own while `answer` answers what is shown.
+fn asked(
+    line: &Line,
+    endpoint: &'static str,
+    answer: impl FnOnce(&AskView),
+) -> Result<Permit<admission::Connect>, Denial> {
+    let shown = line.admission.asks();
+    let admission = line.admission.clone();
+    let waiting = thread::spawn(move || admission.admit(connect(endpoint)).wait().permit());
+    let view = shown.recv_timeout(Duration::from_secs(5)).unwrap();
+    answer(&view);
+    waiting.join().unwrap()
+}
+
+fn answers(events: &[Event]) -> Vec<(Answered, String, String, Trust)> {
+    let answered = events.iter().filter_map(|event| match &event.body {
+        Body::AskAnswered(said) => Some((said.answer, said.by.clone(), said.how.clone(), event.trust)),
+        _ => None,
+    });
+    answered.collect()
+}
+
+#[test]
+fn a_yes_is_durable_before_the_permit() {
+    let line = Line::start(true);
+    let permit = asked(&line, "ask.example:443", |view| {
+        assert_eq!((view.need.as_str(), view.reasons[0].rule.as_str()), ("human", "asks"));
+        assert!(view.text.contains("ask.example:443"));
+        assert_eq!(line.admission.open_asks(), std::slice::from_ref(view));
+        line.admission.answer(&view.ask, yes("ann")).unwrap();
+        let there = verify(&line.ledger()).unwrap();
+        assert_eq!((there.size, there.unsigned), (4, 0));
+    })
+    .unwrap();
+    let events = line.events();
+    assert_eq!(answers(&events), [(Answered::Allow, "ann".into(), "terminal".into(), Trust::Attested)]);
+    let Body::Decision(decision) = &events[1].body else { panic!("{:?}", events[1]) };
+    assert_eq!((decision.verdict, decision.need.as_deref()), (Verdict::Ask, Some("human")));
+    let Body::AskOpened(opened) = &events[2].body else { panic!("{:?}", events[2]) };
+    assert_eq!((opened.decision, permit.seq()), (1, 1));
+    assert!(line.admission.open_asks().is_empty());
+}
+
+#[test]
+fn a_no_is_a_denial_in_the_persons_words() {
+    let line = Line::start(true);
+    let denial = asked(&line, "ask.example:443", |view| {
+        line.admission.answer(&view.ask, no("ann", "use the mirror")).unwrap();
+        assert_eq!(line.admission.answer(&view.ask, yes("bob")), Err(Refused::NoSuchAsk(view.ask.clone())));
+    })
+    .unwrap_err();
+    assert_eq!(denial.to_string(), "denied connect ask.example:443 (rule asks: use the mirror)");
+    assert!(!denial.hint.is_empty());
+}
+
+#[test]
+fn the_first_valid_answer_wins_whoever_is_faster() {
+    for _ in 0..20 {
+        let line = Line::start(true);
+        let verdict = asked(&line, "ask.example:443", |view| {
+            let race = |answer: Answer| {
+                let (admission, ask) = (line.admission.clone(), view.ask.clone());
+                thread::spawn(move || admission.answer(&ask, answer).is_ok())
+            };
+            let (one, other) = (race(yes("ann")), race(no("bob", "no")));
+            assert!(one.join().unwrap() ^ other.join().unwrap());
+        });
+        line.admission.barrier().unwrap();
+        let said = answers(&line.events());
+        assert_eq!(said.len(), 1);
+        assert_eq!(verdict.is_ok(), said[0].0 == Answered::Allow);
+    }
+}
+
+#[test]
+fn two_people_are_two() {
+    let line = Line::start(true);
+    let both = asked(&line, "two.example:443", |view| {
+        line.admission.answer(&view.ask, yes("ann")).unwrap();
+        assert_eq!(line.admission.answer(&view.ask, yes("ann")), Err(Refused::Again("ann".into())));
+        let model = Answer { how: "model".into(), ..yes("reviewer") };
+        assert_eq!(line.admission.answer(&view.ask, model), Err(Refused::NotAPerson));
+        assert_eq!(line.admission.open_asks().len(), 1);
+        line.admission.answer(&view.ask, yes("bob")).unwrap();
+    });
+    assert!(both.is_ok());
+    assert_eq!(answers(&line.events())[0].1, "ann, bob");
+}
+
+#[test]
+fn silence_is_a_no() {
+    let line = Line::start_with(true, Duration::from_millis(60));
+    let begun = Instant::now();
+    let denial = asked(&line, "ask.example:443", |view| {
+        thread::sleep(Duration::from_millis(120));
+        assert!(line.admission.answer(&view.ask, yes("ann")).is_err());
+    })
+    .unwrap_err();
+    assert!(begun.elapsed() >= Duration::from_millis(60));
+    assert!(denial.to_string().contains("nobody answered in time"), "{denial}");
+    line.admission.barrier().unwrap();
+    let said = answers(&line.events());
+    assert_eq!(said, [(Answered::Expired, "clock".into(), "timeout".into(), Trust::Observed)]);
+}
+
+#[test]
+fn where_nobody_attends_nobody_is_asked() {
+    let line = Line::start(false);
+    assert!(line.admission.asks().recv().is_err());
+    let denial = line.admission.admit(connect("ask.example:443")).wait().permit().unwrap_err();
+    assert!(denial.hint.contains("nobody attends") && denial.hint.contains("`asks`"), "{}", denial.hint);
+    line.admission.barrier().unwrap();
+    let events = line.events();
+    let Body::Decision(decision) = &events[1].body else { panic!("{:?}", events[1]) };
+    assert_eq!((decision.verdict, decision.need.as_deref()), (Verdict::Deny, Some("human")));
+    assert_eq!(denial.seq, Some(1));
+    assert_eq!(events.len(), 2);
+}
+
+#[test]
+fn a_question_nobody_waits_for_is_withdrawn() {
+    let line = Line::start(true);
+    let shown = line.admission.asks();
+    let pending = line.admission.admit(connect("ask.example:443"));
+    let view = shown.recv().unwrap();
+    drop(pending);
+    assert!(matches!(line.admission.answer(&view.ask, yes("ann")), Err(Refused::NoSuchAsk(_))));
+    line.admission.barrier().unwrap();
+    assert_eq!(answers(&line.events())[0].2, "withdrawn");
+}
+
+#[test]
+fn whoever_listens_late_is_told_what_is_open() {
+    let line = Line::start(true);
+    let pending = line.admission.admit(connect("ask.example:443"));
+    let late = line.admission.asks();
+    let view = late.recv().unwrap();
+    line.admission.answer(&view.ask, yes("ann")).unwrap();
+    assert!(pending.wait().permit().is_ok());
+}
+
+#[test]
+fn the_end_of_the_run_ends_its_asks() {
+    let line = Line::start(true);
+    let shown = line.admission.asks();
+    let admission = line.admission.clone();
+    let waiting = thread::spawn(move || admission.admit(connect("ask.example:443")).wait().permit());
+    shown.recv().unwrap();
+    let (host, run) = line.close(RunEnded::default());
+    assert!(waiting.join().unwrap().is_err());
+    assert!(shown.recv().is_err());
+    assert!(host.verify(&run).unwrap().ended);
+    let events: Vec<_> = ledger::Reader::open(&host.ledger_dir(&run)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(answers(&events), [(Answered::Expired, "run".into(), "ended".into(), Trust::Observed)]);
+}
+
+#[test]
+fn many_ask_at_once_and_each_gets_its_own_answer() {
+    let line = Arc::new(Line::start(true));
+    let shown = line.admission.asks();
+    let waiting: Vec<_> = (0..12)
+        .map(|_| {
+            let admission = line.admission.clone();
+            thread::spawn(move || admission.admit(connect("ask.example:443")).wait().permit())
+        })
+        .collect();
+    let views: Vec<AskView> = (0..12).map(|_| shown.recv().unwrap()).collect();
+    let mut allowed = Vec::new();
+    for (at, view) in views.iter().enumerate() {
+        let answer = if at % 2 == 0 { yes("ann") } else { no("ann", "odd") };
+        line.admission.answer(&view.ask, answer).unwrap();
+        allowed.extend((at % 2 == 0).then_some(view.decision));
+    }
+    let mut passed: Vec<u64> =
+        waiting.into_iter().filter_map(|one| one.join().unwrap().ok()).map(|permit| permit.seq()).collect();
+    passed.sort_unstable();
+    allowed.sort_unstable();
+    assert_eq!(passed, allowed);
+}

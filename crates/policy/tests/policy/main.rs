@@ -1,0 +1,9 @@
+//! What a policy promises, from outside the crate.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers too")]
+
+mod common;
+mod confinement;
+mod decide;
+mod hosts;
+mod layers;
+mod profiles;
