@@ -8,14 +8,17 @@
 //!
 //! Does not own: mounting (sandbox), whether a change may land (policy, by admission), rendering.
 
-#[allow(dead_code, reason = "what compares with it comes next")]
 mod base;
-#[allow(dead_code, reason = "what compares with it comes next")]
 mod beneath;
+mod change;
 mod copy;
-#[allow(dead_code, reason = "what compares with it comes next")]
+mod handoff;
+mod hunk;
+mod ignored;
+mod index;
 mod name;
 pub mod place;
+mod sides;
 mod stage;
 
 use std::fs::DirBuilder;
@@ -25,13 +28,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use ledger::event::OsText;
+use admission::{Admission, LedgerClosed};
+use ledger::Trust;
+use ledger::event::{Change as Became, OsText};
 use sandbox::plan::Stage;
 use serde::{Deserialize, Serialize};
 
 use base::Base;
 use beneath::{Moment, Root};
+pub use change::{Change, Content, FileChange, Side, What};
+pub use handoff::Handoff;
+pub use hunk::{Hunk, Line, Mark};
 pub use place::{NotAWorkspace, Surroundings};
+use sides::Sides;
 
 /// A workspace of one run.
 #[derive(Debug)]
@@ -98,6 +107,17 @@ impl StageError {
             Self::NothingStaged(_) => Some("it was discarded, or the run ended before anything was staged"),
         }
     }
+}
+
+/// What a run left could not be told, or not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// It could not be told.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Ledger(#[from] LedgerClosed),
 }
 
 /// Turns what the disk said into what was being done.
@@ -204,8 +224,40 @@ impl Workspace {
         state.join("workspaces").join(place::id(&self.root))
     }
 
+    /// What the run changed and has not landed, as the repository stands now.
+    ///
+    /// # Errors
+    /// Either side cannot be read.
+    pub fn change(&self) -> Result<Change, StageError> {
+        self.compared(&self.sides()?)
+    }
+
+    /// Looks at what the run left, when it is over: records it, and keeps what was there in its stead, so that it can still
+    /// be compared when the repository moves.
+    ///
+    /// # Errors
+    /// Either side cannot be read, or the ledger takes nothing more.
+    pub fn settle(&self, admission: &Admission) -> Result<Change, SettleError> {
+        let mut sides = self.sides()?;
+        let change = self.compared(&sides)?;
+        let replaced = change.files.iter().filter(|file| file.never.is_none() && file.kind != Became::Mode);
+        let kept = replaced.filter(|file| matches!(file.pre, Some(Side { what: What::File(_), .. })));
+        let base_dir = self.run_dir.join("base");
+        sides.keep(kept.map(|file| file.path.as_path())).map_err(io_error("keep contents in", &base_dir))?;
+        admission.note(change.event().into(), Trust::Observed, None)?;
+        Ok(change)
+    }
+
+    fn compared(&self, sides: &Sides) -> Result<Change, StageError> {
+        change::compare(sides, &self.root).map_err(io_error("compare what the run left of", &self.root))
+    }
+
+    fn sides(&self) -> Result<Sides, StageError> {
+        let (base, base_dir) = (self.base()?, self.run_dir.join("base"));
+        Sides::open(&self.root, &self.staged, base, &base_dir).map_err(io_error("open", &self.root))
+    }
+
     /// What was there when the run began.
-    #[allow(dead_code, reason = "what compares with it comes next")]
     fn base(&self) -> Result<Arc<Base>, StageError> {
         let mut known = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.run_dir.join("base");

@@ -35,7 +35,12 @@ pub(crate) struct Base {
 impl Base {
     /// Looks at everything beneath a root. What goes away meanwhile, or cannot be listed, is not in it.
     pub(crate) fn take(root: &Root, began: Moment) -> io::Result<Base> {
-        let mut base = Base { began, entries: Vec::new() };
+        Base::look(root, began).map(|(base, _)| base)
+    }
+
+    /// As [`Base::take`], with the folders that could not be listed.
+    pub(crate) fn look(root: &Root, began: Moment) -> io::Result<(Base, Vec<PathBuf>)> {
+        let (mut base, mut shut) = (Base { began, entries: Vec::new() }, Vec::new());
         // The names still to look at, folder by folder; the last folder is the innermost.
         let mut open = vec![(PathBuf::new(), listed(root, Path::new(""))?)];
         while let Some((folder, names)) = open.last_mut() {
@@ -45,11 +50,15 @@ impl Base {
             };
             let path = folder.join(entry.path);
             if entry.found.is_folder() {
-                open.push((path.clone(), listed(root, &path).unwrap_or_default()));
+                let names = listed(root, &path).unwrap_or_else(|_| {
+                    shut.push(path.clone());
+                    Vec::new()
+                });
+                open.push((path.clone(), names));
             }
             base.entries.push(Entry { path, ..entry });
         }
-        Ok(base)
+        Ok((base, shut))
     }
 
     /// What was at a path.
@@ -79,6 +88,7 @@ impl Base {
     }
 
     /// Puts another thing, or nothing, in the place of what was at a path.
+    #[allow(dead_code, reason = "landing, which comes next, calls it")]
     pub(crate) fn set(&mut self, path: &Path, entry: Option<Entry>) {
         match (self.entries.binary_search_by(|known| known.path.as_path().cmp(path)), entry) {
             (Ok(at), Some(entry)) => {
@@ -113,6 +123,11 @@ fn listed(root: &Root, folder: &Path) -> io::Result<Vec<Entry>> {
 /// Whether a path is git's own: it, or a folder it lies in, is named `.git` in any spelling that a file system takes for it.
 pub(crate) fn is_git(path: &Path) -> bool {
     path.iter().any(|name| super::name::folded(name.as_bytes()) == ".git")
+}
+
+/// Whether a path is the topmost folder of git's own.
+pub(crate) fn is_repository(path: &Path) -> bool {
+    is_git(path) && path.parent().is_none_or(|parent| !is_git(parent))
 }
 
 #[cfg(test)]

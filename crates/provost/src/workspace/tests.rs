@@ -4,38 +4,10 @@ use super::*;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
-/// A person's home with a project, and a run's folder.
-struct Desk {
-    dir: tempfile::TempDir,
-}
+mod changes;
+mod desk;
 
-impl Desk {
-    fn new() -> Desk {
-        let desk = Desk { dir: tempfile::tempdir().unwrap() };
-        fs::create_dir_all(desk.root().join("src")).unwrap();
-        fs::create_dir_all(desk.run_dir()).unwrap();
-        fs::write(desk.root().join("src/main.rs"), "fn main() {}\n").unwrap();
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        fs::canonicalize(self.dir.path()).unwrap().join(name)
-    }
-
-    fn root(&self) -> PathBuf {
-        self.path("home/app")
-    }
-
-    fn run_dir(&self) -> PathBuf {
-        self.path("state/runs/r1")
-    }
-
-    fn stage(&self) -> Workspace {
-        let (home, state, config) = (self.path("home"), self.path("state"), self.path("config"));
-        let around = Surroundings { home: &home, state: &state, config: &config };
-        Workspace::stage(&self.root(), &self.run_dir(), &around).unwrap()
-    }
-}
+use desk::Desk;
 
 #[test]
 fn a_staged_workspace_is_an_overlay_that_looks_like_the_folder() {
