@@ -97,6 +97,20 @@ impl Automaton {
         }
     }
 
+    /// How many bytes of an input some pattern can still follow: all of them does not mean that one matches.
+    pub(crate) fn reach(&self, scratch: &mut Scratch, input: &[u8]) -> usize {
+        let cache = &mut scratch.cache;
+        let start = Input::new(input).anchored(Anchored::Yes);
+        let Ok(mut state) = self.dfa.start_state_forward(cache, &start) else { return 0 };
+        for (at, byte) in input.iter().enumerate() {
+            match self.dfa.next_state(cache, state, *byte) {
+                Ok(next) if !next.is_dead() && !next.is_quit() => state = next,
+                _ => return at,
+            }
+        }
+        input.len()
+    }
+
     /// `None` when the cache gives up; then `each` was not called.
     fn by_states(&self, cache: &mut Cache, input: &[u8], each: &mut impl FnMut(usize)) -> Option<()> {
         let start = Input::new(input).anchored(Anchored::Yes);

@@ -12,6 +12,7 @@ mod example;
 mod read;
 pub(crate) mod rule;
 
+pub use example::Tested;
 use rule::{Content, Rule};
 
 /// Where a layer stands. The order is that of defaults: the last one given holds.
@@ -170,17 +171,49 @@ impl Layer {
         let content = read::content(name, kind, text)?;
         let layer =
             Layer { name: name.to_owned(), kind, trusted: false, content, source: text.as_bytes().to_vec() };
-        example::check(&layer, text)?;
+        example::check(name, &layer.content.rules, text)?;
         Ok(layer)
     }
 
-    /// A layer of rules made by the program.
+    /// Judges every example of a file, whatever comes of it; [`Layer::parse`] stops at the first that is wrong.
+    ///
+    /// # Errors
+    /// Anything else that is wrong with the file.
+    pub fn test(name: &str, kind: LayerKind, text: &str) -> Result<Vec<Tested>, PolicyError> {
+        let content = read::content(name, kind, text)?;
+        Ok(example::test(name, &content.rules, text))
+    }
+
+    /// Refuses a floor with a rule that rests on commands alone: whoever may run an interpreter can do the same without
+    /// the command that the rule names.
+    ///
+    /// # Errors
+    /// The first such rule.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let on_commands = |kind: &Kind| matches!(kind, Kind::Exec | Kind::Launch);
+        let alone = |rule: &&Rule| rule.kinds().iter().all(on_commands);
+        match self.content.rules.iter().find(alone) {
+            Some(rule) if self.kind == LayerKind::Floor => {
+                let because = format!("rule `{}` of a floor rests on commands alone", rule.id);
+                let text = String::from_utf8_lossy(&self.source).into_owned();
+                let error = PolicyError::at(&self.name, &text, &rule.span, because);
+                Err(error.hint(
+                    "an allowed interpreter does the same without that command: name in this rule what it protects (connect, \
+                     http, write, land, credential), or keep it as a guard rail in a file that is no floor",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A layer of rules made by the program; one that found nothing to speak of is left out.
     ///
     /// # Errors
     /// A rule that could not stand in a file either.
     pub fn from_rules(name: &str, kind: LayerKind, rules: Vec<RuleSpec>) -> Result<Layer, PolicyError> {
         let source = format!("{rules:?}").into_bytes();
-        let rules = rules.into_iter().map(|spec| Rule::of(name, spec)).collect::<Result<Vec<_>, _>>()?;
+        let speaking = rules.into_iter().filter(|spec| !spec.patterns.is_empty());
+        let rules = speaking.map(|spec| Rule::of(name, spec)).collect::<Result<Vec<_>, _>>()?;
         rule::distinct(name, &rules)?;
         let content = Content { rules, ..Content::default() };
         Ok(Layer { name: name.to_owned(), kind, trusted: false, content, source })

@@ -21,14 +21,16 @@ mod pattern;
 pub mod policy;
 pub mod profile;
 mod text;
+pub mod words;
 
 pub use action::{AbsPath, Action, Command, Endpoint, Host, HttpRequest, Kind, Scheme};
 pub use canonical::NotCanonical;
 pub use confinement::{Confinement, Enforcement, Missing, Shortfall, shortfall};
 pub use decide::{Decision, Reason};
-pub use explain::Explanation;
-pub use layer::{Layer, LayerKind, PatternSpec, PolicyError, RuleSpec};
+pub use explain::{Explanation, Nearest, Spoke};
+pub use layer::{Layer, LayerKind, PatternSpec, PolicyError, RuleSpec, Tested};
 pub use need::{Grant, Need};
 pub use policy::listed::Listed;
 pub use policy::{Anchors, Context, Policy};
 pub use profile::{profiles, system_layer};
+pub use words::{Here, NotAnAction};

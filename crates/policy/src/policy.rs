@@ -170,6 +170,10 @@ impl Policy {
         &self.tables[kind as usize]
     }
 
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     pub(crate) fn standard(&self, kind: Kind) -> Standard {
         self.defaults[kind as usize]
     }

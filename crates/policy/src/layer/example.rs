@@ -1,62 +1,82 @@
-//! The examples of a rule: what must match it, and what must not.
+//! The examples of rules: what must match it, and what must not.
 //!
 //! Owns how an example is read. It is judged by its rule alone, at places that no pattern can name literally, so that what
 //! holds of it on one machine holds on every other.
 
 use std::path::{Path, PathBuf};
 
-use crate::layer::rule::{Example, Rule};
-use crate::layer::{Layer, PolicyError};
-use crate::pattern::{Family, Places, family, glob, regex, spell};
-use crate::{AbsPath, Action, Endpoint, HttpRequest, Kind, Scheme};
+use serde::Serialize;
 
-/// Checks every example of a layer.
-pub(crate) fn check(layer: &Layer, text: &str) -> Result<(), PolicyError> {
-    for outcome in layer.content.rules.iter().flat_map(judge) {
-        if let Some(because) = outcome.fault {
-            let error = PolicyError::at(&layer.name, text, &outcome.example.span, because);
-            return Err(error.hint("mend the rule, or the example"));
+use crate::layer::PolicyError;
+use crate::layer::rule::{Example, Rule};
+use crate::pattern::{Family, Pattern, Places, family, glob, regex, spell};
+use crate::{AbsPath, Action, Kind, words};
+
+/// What came of one example.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tested {
+    /// The rule.
+    pub rule: String,
+    /// The example as it is written.
+    pub example: String,
+    /// Whether it must match.
+    pub must_match: bool,
+    /// Where it stands.
+    pub line: usize,
+    /// What is wrong; none if it is as it must be.
+    pub fault: Option<String>,
+}
+
+/// Checks every example of a layer; the first that is wrong refuses it.
+pub(crate) fn check(name: &str, rules: &[Rule], text: &str) -> Result<(), PolicyError> {
+    for rule in rules {
+        for (example, _, fault) in judge(rule) {
+            if let Some(because) = fault {
+                let error = PolicyError::at(name, text, &example.span, because);
+                return Err(error.hint("mend the rule, or the example"));
+            }
         }
     }
     Ok(())
 }
 
-/// What came of an example.
-pub(crate) struct Outcome<'a> {
-    pub(crate) example: &'a Example,
-    /// Why it is not as it must be.
-    pub(crate) fault: Option<String>,
+/// Judges every example of a file.
+pub(crate) fn test(name: &str, rules: &[Rule], text: &str) -> Vec<Tested> {
+    let tested = |rule: &Rule| {
+        let outcomes = judge(rule).into_iter().map(|(example, must_match, fault)| Tested {
+            rule: rule.id.clone(),
+            example: example.text.clone(),
+            must_match,
+            line: PolicyError::at(name, text, &example.span, "").line,
+            fault,
+        });
+        outcomes.collect::<Vec<_>>()
+    };
+    rules.iter().flat_map(tested).collect()
 }
 
-/// Judges the examples of a rule.
-pub(crate) fn judge(rule: &Rule) -> Vec<Outcome<'_>> {
+/// Each example of a rule, whether it must match, and what is wrong.
+fn judge(rule: &Rule) -> Vec<(&Example, bool, Option<String>)> {
     let (Some(first), false) = (rule.kinds().first().copied(), rule.yes.is_empty() && rule.no.is_empty())
     else {
         return Vec::new();
     };
     let places = nowhere();
-    let all = |patterns: &dyn Fn(Kind) -> Vec<String>| -> Vec<String> {
-        rule.kinds().into_iter().flat_map(patterns).collect()
-    };
-    let says = all(&|kind| rule.patterns(kind).map(|pattern| pattern.regex(&places)).collect());
-    let holes = all(&|kind| rule.holes(kind).map(|pattern| pattern.regex(&places)).collect());
-    let must = rule.yes.iter().map(|example| (example, true));
-    let must_not = rule.no.iter().map(|example| (example, false));
-    let outcome = |(example, expected): (&'_ Example, bool)| -> Option<String> {
-        let input = match spelled(first, &example.text, &places) {
-            Ok(input) => input,
-            Err(because) => return Some(format!("the example cannot be read: {because}")),
-        };
-        let matches = regex::is_match(&says, &input) && !regex::is_match(&holes, &input);
-        match (expected, matches) {
+    let kinds = rule.kinds();
+    let written = |pattern: &Pattern| pattern.regex(&places);
+    let says: Vec<String> = kinds.iter().flat_map(|kind| rule.patterns(*kind)).map(written).collect();
+    let holes: Vec<String> = kinds.iter().flat_map(|kind| rule.holes(*kind)).map(written).collect();
+    let fault = |example: &Example, must_match: bool| match spelled(first, &example.text, &places) {
+        Err(because) => Some(format!("the example cannot be read: {because}")),
+        Ok(input) => match (must_match, regex::is_match(&says, &input) && !regex::is_match(&holes, &input)) {
             (true, false) => Some(format!("the example does not match rule `{}`, and must", rule.id)),
             (false, true) => Some(format!("the example matches rule `{}`, and must not", rule.id)),
             _ => None,
-        }
+        },
     };
-    must.chain(must_not)
-        .map(|(example, expected)| Outcome { example, fault: outcome((example, expected)) })
-        .collect()
+    let yes = rule.yes.iter().map(|example| (example, true));
+    let all = yes.chain(rule.no.iter().map(|example| (example, false)));
+    all.map(|(example, must_match)| (example, must_match, fault(example, must_match))).collect()
 }
 
 /// A control character stands in no pattern, so no pattern names these.
@@ -70,12 +90,15 @@ fn spelled(kind: Kind, text: &str, places: &Places) -> Result<Vec<u8>, String> {
     let action = match family(kind) {
         Family::Command => return command(text, places),
         Family::Path => Action::Read(AbsPath::new(&path(text, places)?).map_err(|error| error.to_string())?),
-        Family::Connect => Action::Connect(endpoint(text)?),
-        Family::Http => Action::Http(request(text)?),
+        Family::Connect => Action::Connect(words::endpoint(text)?),
+        Family::Http => {
+            let (method, address) = text.split_once(' ').ok_or("write `GET https://host/path`")?;
+            Action::Http(words::request(method, address)?)
+        }
         Family::Tool => Action::Tool { name: text.to_owned() },
         Family::Credential => {
             let (name, to) = text.split_once(' ').ok_or("write `name host:port`")?;
-            Action::Credential { name: name.to_owned(), to: endpoint(to.trim())? }
+            Action::Credential { name: name.to_owned(), to: words::endpoint(to.trim())? }
         }
         Family::Spend => {
             let (amount, unit) = text.split_once(' ').ok_or("write `200000 tokens`")?;
@@ -101,49 +124,14 @@ fn path(text: &str, places: &Places) -> Result<PathBuf, String> {
 
 /// `NAME=value program word word`: a program without a folder is known by its name alone.
 fn command(text: &str, places: &Places) -> Result<Vec<u8>, String> {
-    let mut words = glob::words(text).map_err(|error| error.because)?.into_iter().peekable();
-    let mut bytes = Vec::new();
-    let is_variable = |word: &Vec<u8>| {
-        word.split(|byte| *byte == b'=')
-            .next()
-            .is_some_and(|name| name.len() < word.len() && crate::action::is_steering(name))
-    };
-    while let Some(variable) = words.next_if(is_variable) {
-        bytes.extend(variable);
-        bytes.push(0);
-    }
-    bytes.push(0);
-    let program = words.next().ok_or("a command has no program")?;
-    let program = match std::str::from_utf8(&program) {
+    let (env, argv) = words::variables(glob::words(text).map_err(|error| error.because)?);
+    let program = argv.first().ok_or("a command has no program")?;
+    let program = match std::str::from_utf8(program) {
         Ok(text) if text.contains('/') => path(text, places)?.into_os_string().into_encoded_bytes(),
-        _ => program,
+        _ => program.clone(),
     };
-    for word in std::iter::once(program).chain(words) {
-        bytes.extend(word);
-        bytes.push(0);
-    }
+    let mut bytes = Vec::new();
+    spell::command(&mut bytes, &env, &program, argv.get(1..).unwrap_or_default())
+        .map_err(|error| error.to_string())?;
     Ok(bytes)
-}
-
-fn endpoint(text: &str) -> Result<Endpoint, String> {
-    let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-    let text = if has_port { text.to_owned() } else { format!("{text}:443") };
-    Endpoint::parse(&text).map_err(|error| error.to_string())
-}
-
-/// `GET https://host/path`
-pub(crate) fn request(text: &str) -> Result<HttpRequest, String> {
-    let (method, address) = text.split_once(' ').ok_or("write `GET https://host/path`")?;
-    let (scheme, rest, port) = match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
-        (Some(rest), _) => (Scheme::Https, rest, 443),
-        (_, Some(rest)) => (Scheme::Http, rest, 80),
-        _ => return Err("an address begins with `https://` or `http://`".to_owned()),
-    };
-    let at = rest.find('/').unwrap_or(rest.len());
-    let (host, path) = rest.split_at(at);
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-    let host = if has_port { host.to_owned() } else { format!("{host}:{port}") };
-    let endpoint = Endpoint::parse(&host).map_err(|error| error.to_string())?;
-    let path = if path.is_empty() { "/" } else { path };
-    HttpRequest::new(scheme, endpoint, method, path).map_err(|error| error.to_string())
 }

@@ -195,7 +195,7 @@ impl Page<'_> {
             None => Ok(Vec::new()),
         };
         let (yes, no) = (examples("yes")?, examples("no")?);
-        Ok(Rule { id: id.to_owned(), need, why, when, says, except, yes, no })
+        Ok(Rule { id: id.to_owned(), need, why, when, says, except, yes, no, span: span.clone() })
     }
 
     fn why(&self, key: &Key<'_>, value: &Value<'_>) -> Result<String, PolicyError> {

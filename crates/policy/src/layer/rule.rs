@@ -42,6 +42,8 @@ pub(crate) struct Rule {
     pub(crate) except: Vec<Said>,
     pub(crate) yes: Vec<Example>,
     pub(crate) no: Vec<Example>,
+    /// Where it stands in its file.
+    pub(crate) span: Range<usize>,
 }
 
 /// One text of a rule, and what it stands for.
@@ -72,9 +74,6 @@ impl Rule {
                 read_spec(*kind, pattern, spec.need).map_err(|error| wrong(error.because))?;
             says.push(Said { kind: *kind, text, patterns });
         }
-        if says.is_empty() {
-            return Err(wrong("it speaks of nothing".to_owned()));
-        }
         Ok(Rule {
             id: spec.id.clone(),
             need: spec.need,
@@ -84,6 +83,7 @@ impl Rule {
             except: Vec::new(),
             yes: Vec::new(),
             no: Vec::new(),
+            span: 0..0,
         })
     }
 

@@ -46,10 +46,19 @@ pub(crate) fn alias<'a>(action: &Action, buffer: &'a mut Vec<u8>) -> Result<Opti
     Ok(Some(buffer))
 }
 
+fn write_command(buffer: &mut Vec<u8>, of: &Command, program: &[u8]) -> Result<(), NotCanonical> {
+    command(buffer, &of.env, program, of.argv.get(1..).unwrap_or_default())
+}
+
 /// Variables, then the program, then its words. An empty word parts the variables from the program.
-fn write_command(buffer: &mut Vec<u8>, command: &Command, program: &[u8]) -> Result<(), NotCanonical> {
-    canonical::argv(&command.argv)?;
-    for (name, value) in &command.env {
+pub(crate) fn command(
+    buffer: &mut Vec<u8>,
+    env: &[(Vec<u8>, Vec<u8>)],
+    program: &[u8],
+    words: &[Vec<u8>],
+) -> Result<(), NotCanonical> {
+    canonical::argv(words)?;
+    for (name, value) in env {
         if name.is_empty() || name.contains(&0) || value.contains(&0) {
             return Err(NotCanonical::Nul);
         }
@@ -61,7 +70,7 @@ fn write_command(buffer: &mut Vec<u8>, command: &Command, program: &[u8]) -> Res
     buffer.push(0);
     buffer.extend_from_slice(program);
     buffer.push(0);
-    for word in command.argv.iter().skip(1) {
+    for word in words {
         buffer.extend_from_slice(word);
         buffer.push(0);
     }

@@ -319,9 +319,11 @@ fn rules_of_the_program_take_any_path() {
     assert_eq!(said(&policy, &read("/home/ann/a b")), "deny: default");
     assert_eq!(said(&policy, &connect("a.example:443")), "allow: odd");
     assert_eq!(policy.confinement().unwrap().read, [std::path::PathBuf::from(odd)]);
+    let nothing =
+        Layer::from_rules("made", LayerKind::Toolchains, vec![RuleSpec::new("x", Need::None)]).unwrap();
+    assert_eq!(said(&compile(vec![nothing]), &read("/x")), "deny: default");
     for rule in [
         RuleSpec::new("", Need::None).tree(Kind::Read, "/x"),
-        RuleSpec::new("x", Need::None),
         RuleSpec::new("x", Need::None).tree(Kind::Read, "x"),
         RuleSpec::new("x", Need::None).tree(Kind::Connect, "/x"),
         RuleSpec::new("x", Need::None).pattern(Kind::Connect, "**"),

@@ -122,3 +122,52 @@ fn the_whole_language_is_taken() {
     "#;
     Layer::parse("p", LayerKind::File, text).unwrap_or_else(|error| panic!("{error} {:?}", error.hint));
 }
+
+#[test]
+fn every_example_of_a_file_is_reported() {
+    let text = "version = 1\n[[rule]]\nid = \"x\"\nneed = \"never\"\nexec = [\"git push -f\"]\nyes = [\"git push -f\", \"git push\"]\nno = [\"git pull\", \"git push -f\", \"'\"]\n";
+    let tested = Layer::test("p", LayerKind::File, text).unwrap();
+    let wrong: Vec<_> = tested
+        .iter()
+        .map(|one| (one.line, one.must_match, one.example.as_str(), one.fault.is_some()))
+        .collect();
+    assert_eq!(
+        wrong,
+        [
+            (6, true, "git push -f", false),
+            (6, true, "git push", true),
+            (7, false, "git pull", false),
+            (7, false, "git push -f", true),
+            (7, false, "'", true)
+        ]
+    );
+    assert!(tested[1].fault.as_deref().unwrap().contains("does not match rule `x`"));
+    assert!(Layer::test("p", LayerKind::File, "version = 3").is_err());
+    assert_eq!(refused(text).line, 6);
+}
+
+#[test]
+fn a_floor_that_rests_on_commands_alone_is_refused_when_checked() {
+    let text = "version = 1\n[[rule]]\nid = \"both\"\nneed = \"never\"\nexec = [\"curl **\"]\nconnect = [\"**\"]\n[[rule]]\nid = \"alone\"\nneed = \"never\"\nexec = [\"curl **\"]\n";
+    let check = |kind| Layer::parse("p", kind, text).unwrap().check();
+    let error = check(LayerKind::Floor).unwrap_err();
+    assert_eq!((error.line, error.text.as_str()), (7, "[[rule]]"));
+    assert!(error.because.contains("`alone`") && error.hint.is_some());
+    assert_eq!(check(LayerKind::User), Ok(()));
+}
+
+#[test]
+fn every_rule_is_listed_with_why_it_does_not_count() {
+    use crate::common::{compile, layer};
+    let text = "default = { connect = \"ask\" }\n[[rule]]\nid = \"x\"\nneed = \"none\"\nread = [\"./a/**\", \"./b\"]\nexcept = [\"./a/c\"]\nwhen = { agent = \"claude\" }\n";
+    let listed = compile(vec![layer(LayerKind::User, text)]).listed();
+    let user: Vec<_> = listed.iter().filter(|one| one.layer == "user").collect();
+    assert_eq!(user.len(), 3);
+    assert_eq!(
+        (user[0].rule.as_str(), user[0].pattern.as_deref(), user[0].idle.as_deref()),
+        ("default", None, None)
+    );
+    assert_eq!((user[1].pattern.as_deref(), user[1].except.join(" ")), (Some("./a/**"), "./a/c".to_owned()));
+    assert_eq!(user[2].idle.as_deref(), Some("agent is codex, not claude"));
+    assert!(listed.iter().any(|one| one.layer == "built-in" && one.narrows));
+}

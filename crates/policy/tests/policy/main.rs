@@ -4,6 +4,8 @@
 mod common;
 mod confinement;
 mod decide;
+mod explain;
 mod hosts;
 mod layers;
 mod profiles;
+mod words;
