@@ -3,6 +3,7 @@
 
 mod common;
 mod events_doc;
+mod forged;
 mod full_disk;
 mod killed;
 mod register;
