@@ -4,10 +4,12 @@
 //! can change at any moment. Does not own: what follows from it.
 
 use crate::sys::notify;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Longest path the kernel takes, with its end.
 const PATH_MAX: usize = 4096;
@@ -174,6 +176,36 @@ pub(crate) fn identity(thread: i32) -> Identity {
         pid: number("Tgid:", false).unwrap_or(thread),
         parent: number("PPid:", false).unwrap_or(0),
         inside: number("NStgid:", true).unwrap_or(0),
+    }
+}
+
+/// The identities of threads, remembered for a moment: numbers are given out again.
+#[derive(Debug)]
+pub(crate) struct Identities {
+    known: HashMap<i32, Identity>,
+    since: Instant,
+}
+
+/// No machine goes through all its process numbers in this time.
+const MOMENT: Duration = Duration::from_millis(500);
+
+impl Default for Identities {
+    fn default() -> Self {
+        Self { known: HashMap::new(), since: Instant::now() }
+    }
+}
+
+impl Identities {
+    pub(crate) fn of(&mut self, thread: i32) -> Identity {
+        if self.since.elapsed() > MOMENT {
+            self.known.clear();
+            self.since = Instant::now();
+        }
+        *self.known.entry(thread).or_insert_with(|| identity(thread))
+    }
+
+    pub(crate) fn forget(&mut self, thread: i32) {
+        self.known.remove(&thread);
     }
 }
 

@@ -40,8 +40,8 @@ impl<T, E: std::fmt::Display> At<T> for Result<T, E> {
 }
 
 /// PID 1 of the cell, from its first instruction to its last. Never returns.
-pub(crate) fn live(wire: &UnixStream) -> i32 {
-    match prepare_and_run(wire) {
+pub(crate) fn live(wire: &UnixStream, ear: &UnixStream) -> i32 {
+    match prepare_and_run(wire, ear) {
         Ok(()) => 0,
         Err(failed) => {
             // Where nobody listens any more there is nobody to tell, and the cell ends either way.
@@ -51,21 +51,21 @@ pub(crate) fn live(wire: &UnixStream) -> i32 {
     }
 }
 
-fn prepare_and_run(wire: &UnixStream) -> Result<(), Failed> {
+fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     // ORDER: nothing may survive the supervisor, so this comes before everything else.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .at("tie the cell to its supervisor")?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("close PID 1 to the inside")?;
+    // Whatever the host's process held open at the clone is none of the cell's business.
+    namespace::close_all_but([wire.as_fd(), ear.as_fd()]).at("close what the host holds")?;
     namespace::wipe_environment();
     let mut mapped = [0_u8; 1];
     (&mut &*wire).read_exact(&mut mapped).at("wait for the user mapping")?;
+    // ORDER: only now. Nobody but root may write the mapping of a process that is closed to others.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("close PID 1 to the inside")?;
     namespace::raise_loopback().at("raise the loopback link")?;
     mounts::detach_from_host().at("detach the mounts from the host's")?;
     let plan = match channel::receive(wire) {
         Ok(Order::Prepare(plan)) => plan,
-        Ok(Order::Speak { .. }) => {
-            return Err(Failed { step: "prepare".into(), because: "there is nobody yet".into() });
-        }
         Err(error) => return Err(error).at("receive the plan"),
     };
     namespace::set_host_name(&plan.host_name).at("set the host name")?;
@@ -82,7 +82,7 @@ fn prepare_and_run(wire: &UnixStream) -> Result<(), Failed> {
     let root = mounts::root().at("open the view")?;
     channel::send_descriptor(wire, root.as_fd()).at("hand out the view")?;
     drop((sockets, root));
-    start(wire, &plan, terminal.map(|terminal| terminal.slave))
+    start((wire, ear), &plan, terminal.map(|terminal| terminal.slave))
 }
 
 fn listen(port: u16) -> Result<TcpListener, Failed> {
@@ -90,7 +90,11 @@ fn listen(port: u16) -> Result<TcpListener, Failed> {
 }
 
 /// Forks the agent's process and stays as its PID 1.
-fn start(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<(), Failed> {
+fn start(
+    (wire, ear): (&UnixStream, &UnixStream),
+    plan: &Plan,
+    terminal: Option<OwnedFd>,
+) -> Result<(), Failed> {
     let children = namespace::child_signal().at("watch the agent")?;
     let (told, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at("make a pipe")?;
     let Some(agent) = namespace::fork().at("fork the agent")? else {
@@ -110,7 +114,9 @@ fn start(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<()
         Err(_) => Report::Started { pid: agent },
     };
     channel::send(wire, &report).at("report the start")?;
-    speak::attend(wire, &children, agent)
+    // What is left to do needs no rights beside those of the agent itself.
+    drop_capabilities().at("drop the capabilities of PID 1")?;
+    speak::attend((wire, ear), &children, agent)
 }
 
 /// Reaps whatever ended; the agent's own status, once it is there.
@@ -173,9 +179,11 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
     rustix::thread::set_no_new_privs(true).at("set no_new_privs")?;
     let landlock_abi = if plan.nested { 0 } else { landlock(plan)? };
     let duty = Duty { judged_opens: plan.judged_opens, nested: plan.nested };
+    // ORDER: an open is held once the filter stands, and nobody answers yet. What is read comes from then all the same.
+    let witness = Witness::open().at("read back the enforcement")?;
     let listener =
         notify::install(&filter::compile(&filter::lines(duty))).at("install the system-call filter")?;
-    let given = read_back(landlock_abi)?;
+    let given = witness.tell(landlock_abi).at("read back the enforcement")?;
     channel::send(wire, &Report::Enforced(Box::new(given))).at("report the enforcement")?;
     channel::send_descriptor(wire, listener.as_fd()).at("hand out the listener")?;
     drop(listener);
@@ -250,33 +258,40 @@ pub(crate) fn landlock_abi() -> u32 {
     namespace::landlock_version()
 }
 
-/// What holds now, as the kernel tells it, not as it was asked.
-fn read_back(landlock_abi: u32) -> Result<Enforcement, Failed> {
-    let status = std::fs::read_to_string("/proc/self/status").at("read back the enforcement")?;
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map(|value| value.trim_start_matches(':').trim().to_owned())
-    };
-    let none = |name: &str| field(name).is_some_and(|value| value.chars().all(|digit| digit == '0'));
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").at("read back the mounts")?;
-    Ok(Enforcement {
-        // Which namespaces are new is for the outside to see: it compares them with its own.
-        user_namespace: false,
-        mount_namespace: false,
-        pid_namespace: false,
-        network_namespace: only_loopback().at("read back the network")?,
-        ipc_namespace: false,
-        uts_namespace: false,
-        no_new_privs: field("NoNewPrivs").as_deref() == Some("1"),
-        no_capabilities: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].into_iter().all(none),
-        landlock_abi,
-        seccomp: field("Seccomp").as_deref() == Some("2"),
-        supervisor: false,
-        mounts: mounts.lines().map(summarise_mount).collect(),
-        notes: Vec::new(),
-    })
+/// Where the kernel tells what holds.
+struct Witness {
+    status: File,
+    mounts: File,
+    links: File,
+}
+
+impl Witness {
+    fn open() -> io::Result<Self> {
+        let open = |name: &str| File::open(format!("/proc/self/{name}"));
+        Ok(Self { status: open("status")?, mounts: open("mountinfo")?, links: open("net/dev")? })
+    }
+
+    /// What holds now, as the kernel tells it, not as it was asked.
+    fn tell(self, landlock_abi: u32) -> io::Result<Enforcement> {
+        let status = io::read_to_string(self.status)?;
+        let field = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(|value| value.trim_start_matches(':').trim().to_owned())
+        };
+        let none = |name: &str| field(name).is_some_and(|value| value.chars().all(|digit| digit == '0'));
+        Ok(Enforcement {
+            network_namespace: only_loopback(&io::read_to_string(self.links)?),
+            no_new_privs: field("NoNewPrivs").as_deref() == Some("1"),
+            no_capabilities: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].into_iter().all(none),
+            landlock_abi,
+            seccomp: field("Seccomp").as_deref() == Some("2"),
+            mounts: io::read_to_string(self.mounts)?.lines().map(summarise_mount).collect(),
+            // Which namespaces are new, and whether somebody answers, is for the outside to say.
+            ..Enforcement::default()
+        })
+    }
 }
 
 /// `ro /usr` or `rw /tmp`, from a line of mountinfo(5).
@@ -287,9 +302,8 @@ fn summarise_mount(line: &str) -> String {
     format!("{} {at}", if read_only { "ro" } else { "rw" })
 }
 
-fn only_loopback() -> io::Result<bool> {
-    let links = std::fs::read_to_string("/proc/self/net/dev")?;
-    Ok(links.lines().skip(2).all(|line| line.trim_start().starts_with("lo:")))
+fn only_loopback(links: &str) -> bool {
+    links.lines().skip(2).all(|line| line.trim_start().starts_with("lo:"))
 }
 
 /// The last step: nothing but the standard streams is passed on.

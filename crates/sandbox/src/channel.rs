@@ -22,8 +22,13 @@ use std::os::unix::net::UnixStream;
 pub(crate) enum Order {
     /// Build the view and get ready.
     Prepare(Box<Plan>),
-    /// Say one line on the standard error of a process (its number inside).
-    Speak { pid: i32, text: Bytes },
+}
+
+/// One line for the standard error of a process (its number inside). Answered by one byte: whether it was said.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Speech {
+    pub(crate) pid: i32,
+    pub(crate) text: Bytes,
 }
 
 /// What the cell tells the supervisor's side.

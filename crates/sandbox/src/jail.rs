@@ -5,19 +5,22 @@
 
 use crate::cell;
 use crate::channel::{self, Order, Report};
-use crate::notary::Notary;
+use crate::bell::{Alarm, Bell};
 use crate::plan::Plan;
-use crate::supervisor::{Supervisor, Watch};
+use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
+use crate::sys::notify;
 use admission::{Admission, Launch, Outcome, Permit};
 use policy::Enforcement;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Signal, WaitOptions};
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -44,6 +47,9 @@ pub enum JailError {
         #[source]
         source: io::Error,
     },
+    /// The supervisor or the notary ended before the agent did.
+    #[error("nobody watches the run any more")]
+    Unwatched,
     /// The cell went away or spoke nonsense.
     #[error("lost the cell")]
     Lost(#[source] io::Error),
@@ -66,23 +72,29 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Cell {
     wire: UnixStream,
+    /// What denied processes are told goes here.
+    voice: UnixStream,
     pid: i32,
     process: OwnedFd,
+    /// Which namespaces are not ours, as the kernel names them.
+    own: Enforcement,
+    /// The cell's mounts, kept so that what was seen can still be looked up when its last process is gone.
+    mounts: OwnedFd,
 }
 
 impl Cell {
     /// Makes the namespaces. To be called first of all, while this process has one thread and has read nothing:
     /// PID 1 of the cell is a copy of what it is then.
     pub fn spawn() -> Result<Self, JailError> {
-        let (ours, theirs) = UnixStream::pair().map_err(JailError::Lost)?;
+        let (wire, inner_wire) = UnixStream::pair().map_err(JailError::Lost)?;
+        let (voice, ear) = UnixStream::pair().map_err(JailError::Lost)?;
         match namespace::clone_cell().map_err(JailError::NoNamespaces)? {
-            Side::Child => {
-                drop(ours);
-                namespace::exit_now(cell::live(&theirs))
-            }
+            Side::Child => namespace::exit_now(cell::live(&inner_wire, &ear)),
             Side::Parent { pid, pidfd } => {
-                drop(theirs);
-                let cell = Self { wire: ours, pid, process: pidfd };
+                drop((inner_wire, ear));
+                // ORDER: looked at while PID 1 waits; afterwards it is closed to everybody but root.
+                let mounts = open_mounts(pid).map_err(JailError::Lost)?;
+                let cell = Self { wire, voice, pid, process: pidfd, own: compare_namespaces(pid), mounts };
                 map_users(pid).map_err(JailError::NoNamespaces)?;
                 (&cell.wire).write_all(b"m").map_err(JailError::Lost)?;
                 Ok(cell)
@@ -107,19 +119,34 @@ impl Cell {
             other => return Err(unexpected(other)),
         };
         let listener = take()?;
-        let enforcement = Enforcement { supervisor: true, ..compare_namespaces(self.pid, given) };
+        let enforcement = self.with_namespaces(given);
         Ok(Jail {
             cell: self,
             enforcement,
             sockets,
             terminal,
             held: Some((listener, view)),
-            program: plan.program.path().display().to_string(),
+            program: plan.program.path().to_path_buf(),
+            judged_execs: plan.judged_execs,
         })
     }
 
     fn hear(&self) -> Result<Report, JailError> {
         channel::receive(&self.wire).map_err(JailError::Lost)
+    }
+
+    /// What the inside read back, with what only the outside can see.
+    fn with_namespaces(&self, given: Enforcement) -> Enforcement {
+        Enforcement {
+            user_namespace: self.own.user_namespace,
+            mount_namespace: self.own.mount_namespace,
+            pid_namespace: self.own.pid_namespace,
+            network_namespace: self.own.network_namespace && given.network_namespace,
+            ipc_namespace: self.own.ipc_namespace,
+            uts_namespace: self.own.uts_namespace,
+            supervisor: true,
+            ..given
+        }
     }
 }
 
@@ -169,8 +196,12 @@ fn identity(own: &str) -> String {
         .collect()
 }
 
+fn open_mounts(pid: i32) -> io::Result<OwnedFd> {
+    Ok(fs::File::open(format!("/proc/{pid}/ns/mnt"))?.into())
+}
+
 /// A namespace counts as given if the kernel names another one for the cell than for us.
-fn compare_namespaces(pid: i32, given: Enforcement) -> Enforcement {
+fn compare_namespaces(pid: i32) -> Enforcement {
     let differs = |name: &str| {
         let link = |whose: &str| fs::read_link(format!("/proc/{whose}/ns/{name}")).ok();
         let (ours, theirs) = (link("self"), link(&pid.to_string()));
@@ -180,10 +211,10 @@ fn compare_namespaces(pid: i32, given: Enforcement) -> Enforcement {
         user_namespace: differs("user"),
         mount_namespace: differs("mnt"),
         pid_namespace: differs("pid"),
-        network_namespace: differs("net") && given.network_namespace,
+        network_namespace: differs("net"),
         ipc_namespace: differs("ipc"),
         uts_namespace: differs("uts"),
-        ..given
+        ..Enforcement::default()
     }
 }
 
@@ -195,7 +226,8 @@ pub struct Jail {
     sockets: Vec<TcpListener>,
     terminal: Option<OwnedFd>,
     held: Option<(OwnedFd, OwnedFd)>,
-    program: String,
+    program: PathBuf,
+    judged_execs: bool,
 }
 
 impl Jail {
@@ -221,45 +253,72 @@ impl Jail {
         self.cell.pid
     }
 
-    /// Starts the supervisor and lets the agent's process exec, which is the first call it sees.
+    /// Lets the agent's process exec, and starts the supervisor that answers every call after that one.
     pub fn go(
         mut self,
         permit: Permit<Launch>,
         admission: &Admission,
         watch: Watch,
     ) -> Result<Running, JailError> {
-        let held = self
+        let (listener, root) = self
             .held
             .take()
             .ok_or_else(|| JailError::Lost(io::Error::other("the jail was let go before")))?;
-        let supervisor = attend(held, &self.cell, admission, watch).map_err(JailError::Lost)?;
+        let bell = Bell::new().map_err(JailError::Lost)?;
+        let voice = self.cell.voice.try_clone().map_err(JailError::Lost)?;
+        let first = listener.try_clone().map_err(JailError::Lost)?;
+        let mounts = self.cell.mounts.try_clone().map_err(JailError::Lost)?;
+        let tools = Tools {
+            listener,
+            root,
+            mounts,
+            voice,
+            bell: Arc::clone(&bell),
+            judged_execs: self.judged_execs,
+        };
+        let mut supervisor =
+            Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
+        supervisor.launched(&self.program);
         let (_, receipt) = permit.begin();
         (&self.cell.wire).write_all(b"g").map_err(JailError::Lost)?;
+        let agent = let_launch_go(&first).map_err(JailError::Lost)?;
+        drop(first);
+        let alarm = Alarm::on(&bell);
+        let supervisor = std::thread::Builder::new()
+            .name("supervisor".into())
+            .spawn(|| supervisor.attend(alarm))
+            .map_err(JailError::Lost)?;
         match self.cell.hear()? {
             Report::Started { .. } => {
                 receipt.settle(Outcome::done());
-                Ok(Running { cell: self.cell, supervisor })
+                Ok(Running { cell: self.cell, supervisor, bell, agent })
             }
             Report::NotStarted { errno } => {
                 let source = io::Error::from_raw_os_error(errno);
                 receipt.settle(Outcome::failed(source.to_string()));
-                Err(JailError::NotStarted { program: self.program, source })
+                Err(JailError::NotStarted { program: self.program.display().to_string(), source })
             }
             other => Err(unexpected(other)),
         }
     }
 }
 
-fn attend(
-    (listener, root): (OwnedFd, OwnedFd),
-    cell: &Cell,
-    admission: &Admission,
-    watch: Watch,
-) -> io::Result<JoinHandle<()>> {
-    let notary = Notary::start(admission.clone(), root.try_clone()?)?;
-    let voice = cell.wire.try_clone()?;
-    let supervisor = Supervisor::new((listener, root), voice, admission.clone(), notary, watch);
-    std::thread::Builder::new().name("supervisor".into()).spawn(|| supervisor.attend())
+/// Answers the first call of the run and gives the process that made it.
+///
+/// INVARIANT: until that call only our own code has run beneath the filter, in one process with one thread, and its
+/// only held call is the exec of the launch, whose words come from the plan and were admitted as the launch.
+fn let_launch_go(listener: &OwnedFd) -> io::Result<i32> {
+    loop {
+        match notify::receive(listener.as_fd()) {
+            Ok(call) if call.number == libc::SYS_execve => {
+                notify::let_go(listener.as_fd(), call.id)?;
+                return Ok(call.pid);
+            }
+            Ok(_) => return Err(io::Error::other("the first call was no exec")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// How long the supervisor may take to write down the last of what it saw.
@@ -270,13 +329,24 @@ const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Running {
     cell: Cell,
     supervisor: JoinHandle<()>,
+    bell: Arc<Bell>,
+    agent: i32,
 }
 
 impl Running {
+    /// The agent's first process, as the host numbers it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.agent
+    }
+
     /// Waits until the agent ends, `stop` becomes readable, or the time is up; then nothing of the run is left.
+    ///
+    /// # Errors
+    /// The cell was lost, or nobody watched it any more; nothing is left of it then either.
     pub fn wait(self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
         let exit = self.attend_end(stop, time);
-        let Self { cell, supervisor } = self;
+        let Self { cell, supervisor, .. } = self;
         drop(cell);
         // The supervisor ends with the last process that it could answer; what it saw is then with the recorder.
         let patience = Instant::now() + SUPERVISOR_PATIENCE;
@@ -293,8 +363,11 @@ impl Running {
             if left == Some(Duration::ZERO) {
                 return Ok(Exit::TimedOut);
             }
-            let mut watched =
-                [PollFd::new(&self.cell.wire, PollFlags::IN), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+            let mut watched = [
+                PollFd::new(&self.cell.wire, PollFlags::IN),
+                PollFd::from_borrowed_fd(stop, PollFlags::IN),
+                PollFd::new(&self.bell, PollFlags::IN),
+            ];
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut watched, left.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -305,6 +378,9 @@ impl Running {
             }
             if !watched[1].revents().is_empty() {
                 return Ok(Exit::Stopped);
+            }
+            if !watched[2].revents().is_empty() {
+                return Err(JailError::Unwatched);
             }
         }
     }

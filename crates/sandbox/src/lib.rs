@@ -8,10 +8,12 @@
 //! Owns: everything between a confinement and the kernel. Does not own: judgement (policy), evidence (ledger), the
 //! network beyond listening sockets handed out (gateway). All unsafe code of the house is in `sys`.
 
+mod bell;
 mod caller;
 mod cell;
 mod channel;
 mod filter;
+mod image;
 mod jail;
 mod mounts;
 mod notary;
@@ -21,6 +23,7 @@ mod speak;
 mod supervisor;
 mod sys;
 pub mod terminal;
+mod tracer;
 mod view;
 
 pub use jail::{Cell, Exit, Jail, JailError, Running};

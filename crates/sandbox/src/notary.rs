@@ -4,7 +4,9 @@
 //! Does not own: any answer. A batch is never dropped: when the recorder is behind, the notary waits, and then the
 //! supervisor, and then the agent.
 
-use crate::view::{Found, View};
+use crate::bell::Alarm;
+use crate::image::{CHAIN_MAX, LINE_MAX, interpreter};
+use crate::view::{Found, View, read_some};
 use admission::{Admission, LedgerClosed};
 use ledger::{Access, Denied, OpenEntry, Opened, OsText, Program, Trust};
 use policy::Reason;
@@ -13,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -32,7 +35,9 @@ pub(crate) struct Notary {
     unsent: Vec<Seen>,
     since: Instant,
     channel: Option<SyncSender<Vec<Seen>>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), LedgerClosed>>>,
+    /// Whether the notary was found gone.
+    gone: bool,
 }
 
 const BATCH: usize = 512;
@@ -40,19 +45,20 @@ const PATIENCE: Duration = Duration::from_millis(10);
 
 impl Notary {
     /// Starts the notary. `root` is the view's root, to see whether an attempt found anything.
-    pub(crate) fn start(admission: Admission, root: OwnedFd) -> std::io::Result<Self> {
+    /// `alarm` rings if the notary ends before it is told to.
+    pub(crate) fn start(admission: Admission, root: OwnedFd, alarm: Alarm) -> std::io::Result<Self> {
         let (channel, batches) = sync_channel::<Vec<Seen>>(64);
         let thread = std::thread::Builder::new().name("notary".into()).spawn(move || {
             let mut book =
                 Book { admission, view: View::new(root), known: HashSet::new(), counts: HashMap::new() };
             for batch in batches {
-                if book.enter(batch).is_err() {
-                    // The ledger is closed: admission refuses from now on, so there is nothing left to see.
-                    return;
-                }
+                // A ledger that is closed takes no more evidence, and what leaves no evidence must end.
+                book.enter(batch)?;
             }
+            alarm.all_is_well();
+            Ok(())
         })?;
-        Ok(Self { unsent: Vec::new(), since: Instant::now(), channel: Some(channel), thread: Some(thread) })
+        Ok(Self { unsent: Vec::new(), since: Instant::now(), channel: Some(channel), thread: Some(thread), gone: false })
     }
 
     pub(crate) fn opened(&mut self, pid: i32, access: Access, path: PathBuf) {
@@ -100,20 +106,24 @@ impl Notary {
         !self.unsent.is_empty()
     }
 
+    /// Hands over what was seen. A notary that is gone wrote down nothing of it.
     pub(crate) fn send(&mut self) {
         if let (Some(channel), false) = (&self.channel, self.unsent.is_empty()) {
-            // A closed channel means a closed ledger: every admission is refused already.
-            let _ = channel.send(std::mem::take(&mut self.unsent));
+            self.gone |= channel.send(std::mem::take(&mut self.unsent)).is_err();
         }
     }
 
-    /// Sends the rest and waits until it is written.
-    pub(crate) fn finish(&mut self) {
+    /// Whether everything that was handed over was taken.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Sends the rest and waits until it is written; whether it was.
+    pub(crate) fn finish(&mut self) -> bool {
         self.send();
         self.channel = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let ended = self.thread.take().map(JoinHandle::join);
+        matches!(ended, Some(Ok(Ok(())))) && !self.gone
     }
 }
 
@@ -150,9 +160,12 @@ impl Book {
         *count += 1;
         // Powers of two: a flood costs its logarithm, and the last figure is never off by more than half. An attempt
         // that found nothing read nothing.
-        if count.is_power_of_two() && (*count > 1 || self.view.stands(&path)) {
-            let pid = u32::try_from(pid).unwrap_or(0);
-            fresh.push(OpenEntry { pid, access, path: OsText::from(path.as_path()), count: *count });
+        if !count.is_power_of_two() {
+            return;
+        }
+        if let Ok(found) = self.view.find(&path, true) {
+            let (pid, count) = (u32::try_from(pid).unwrap_or(0), *count);
+            fresh.push(OpenEntry { pid, access, path: OsText::from(found.path.as_path()), count });
         }
     }
 
@@ -164,17 +177,31 @@ impl Book {
         Ok(())
     }
 
+    /// The content of a program, and of the interpreters that its `#!` lines name.
     fn program(&mut self, found: &Found) -> Result<(), LedgerClosed> {
-        let Ok(facts) = rustix::fs::fstat(&found.object) else { return Ok(()) };
+        let Some(start) = self.content(found)? else { return Ok(()) };
+        let mut next = interpreter(&start);
+        for _ in 0..CHAIN_MAX {
+            let Some((name, _)) = next else { break };
+            let Ok(found) = self.view.find(Path::new(OsStr::from_bytes(&name)), true) else { break };
+            let Some(start) = self.content(&found)? else { break };
+            next = interpreter(&start);
+        }
+        Ok(())
+    }
+
+    /// Writes down a program's content unless it is known, and gives its first bytes.
+    fn content(&mut self, found: &Found) -> Result<Option<Vec<u8>>, LedgerClosed> {
+        let Ok(facts) = rustix::fs::fstat(&found.object) else { return Ok(None) };
         let key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_ctime, facts.st_ctime_nsec as i64);
         if !self.known.insert(key) {
-            return Ok(());
+            return Ok(None);
         }
-        let Ok(digest) = digest(&found.object) else { return Ok(()) };
+        let Ok(digest) = digest(&found.object) else { return Ok(None) };
         let program =
             Program { path: OsText::from(found.path.as_path()), digest, size: facts.st_size as u64 };
         self.admission.note(program.into(), Trust::Observed, None)?;
-        Ok(())
+        Ok(Some(read_some(&found.object, LINE_MAX)))
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Plan {
     pub terminal: [bool; 3],
     /// Renames and links are judged too, because a rule can only be held at the open.
     pub judged_opens: bool,
+    /// Some rule is about execs, so what came of each is checked.
+    pub judged_execs: bool,
     /// Namespaces may be made inside; Landlock's file rules are off.
     pub nested: bool,
 }
@@ -200,6 +202,7 @@ impl Plan {
             folder: order.folder.as_path().into(),
             terminal: order.terminal,
             judged_opens: asked.judged_opens,
+            judged_execs: asked.judged_execs,
             nested: asked.nested,
         })
     }

@@ -5,35 +5,47 @@
 //! Runs inside the cell, so whatever it opens can only be something of the inside; it never blocks on any of it.
 
 use crate::cell::{At, Failed, reap};
-use crate::channel::{self, Order, Report};
+use crate::channel::{self, Report, Speech};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::SendFlags;
+use rustix::process::Pid;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 
 /// Returns once the agent has ended (reported) or the supervisor is gone; the kernel then ends all that is left.
-pub(crate) fn attend(wire: &UnixStream, children: &OwnedFd, agent: i32) -> Result<(), Failed> {
+pub(crate) fn attend(
+    (wire, ear): (&UnixStream, &UnixStream),
+    children: &OwnedFd,
+    agent: i32,
+) -> Result<(), Failed> {
     loop {
         if let Some(status) = reap(agent) {
             return channel::send(wire, &Report::Ended { status }).at("report the end");
         }
-        let mut watched = [PollFd::new(wire, PollFlags::IN), PollFd::new(children, PollFlags::IN)];
+        let mut watched = [
+            PollFd::new(wire, PollFlags::IN),
+            PollFd::new(ear, PollFlags::IN),
+            PollFd::new(children, PollFlags::IN),
+        ];
         match poll(&mut watched, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).at("wait"),
         }
-        let told = !watched[0].revents().is_empty();
+        let [gone, told, _] = watched.map(|fd| !fd.revents().is_empty());
         drain(children);
-        if told {
-            match channel::receive(wire) {
-                Ok(Order::Speak { pid, text }) => speak(pid, text.as_slice()),
-                Ok(Order::Prepare(_)) => {}
-                // The supervisor is gone: so is the run.
-                Err(_) => return Ok(()),
-            }
+        // Nothing is said on the wire any more: it can only have been closed, and with it the run.
+        if gone || (told && answer(ear).is_err()) {
+            return Ok(());
         }
     }
+}
+
+fn answer(mut ear: &UnixStream) -> io::Result<()> {
+    let Speech { pid, text } = channel::receive(ear)?;
+    let said = speak(pid, text.as_slice()).is_some();
+    ear.write_all(&[u8::from(said)])
 }
 
 fn drain(children: &OwnedFd) {
@@ -41,20 +53,26 @@ fn drain(children: &OwnedFd) {
     while rustix::io::read(children, &mut signals).is_ok_and(|read| read > 0) {}
 }
 
-/// Writes to the standard error of a process, if that can be done at once and cannot reach anything but a reader of
-/// that stream: a pipe, a terminal, a socket pair or a file. A failure is fine: the denial stands without it.
-fn speak(pid: i32, text: &[u8]) {
-    let path = format!("/proc/{pid}/fd/2");
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(stream) => {
-            if rustix::fs::fstat(&stream).is_ok_and(|found| may_take_a_line(found.st_mode, found.st_rdev)) {
-                let _ = rustix::io::write(&stream, text);
-            }
-        }
-        Err(rustix::io::Errno::NXIO) => speak_to_socket(pid, text),
-        Err(_) => {}
+/// Writes to the standard error of a process, if it may write there itself, if that can be done at once, and if it
+/// cannot reach anything but a reader of that stream: a pipe, a terminal, a socket pair or a file. `None` where it was
+/// not said, which is fine: the denial stands without it.
+fn speak(pid: i32, text: &[u8]) -> Option<usize> {
+    let process =
+        rustix::process::pidfd_open(Pid::from_raw(pid)?, rustix::process::PidfdFlags::empty()).ok()?;
+    let held = rustix::process::pidfd_getfd(&process, 2, rustix::process::PidfdGetfdFlags::empty()).ok()?;
+    let facts = rustix::fs::fstat(&held).ok()?;
+    if FileType::from_raw_mode(facts.st_mode) == FileType::Socket {
+        return speak_to_socket(&held, text);
     }
+    let mode = rustix::fs::fcntl_getfl(&held).ok()? & OFlags::RWMODE;
+    if mode == OFlags::RDONLY || !may_take_a_line(facts.st_mode, facts.st_rdev) {
+        return None;
+    }
+    // Opened anew, so that neither blocking nor the place in a file is shared with the process.
+    let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let stream = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    rustix::io::write(&stream, text).ok()
 }
 
 fn may_take_a_line(mode: u32, device: u64) -> bool {
@@ -68,16 +86,8 @@ fn may_take_a_line(mode: u32, device: u64) -> bool {
 }
 
 /// Programs that start their children over socket pairs (node) read standard error from one.
-fn speak_to_socket(pid: i32, text: &[u8]) {
-    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return };
-    let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return };
-    let Ok(socket) = rustix::process::pidfd_getfd(&process, 2, rustix::process::PidfdGetfdFlags::empty())
-    else {
-        return;
-    };
-    if rustix::net::sockopt::socket_domain(&socket) == Ok(rustix::net::AddressFamily::UNIX)
-        && rustix::net::sockopt::socket_type(&socket) == Ok(rustix::net::SocketType::STREAM)
-    {
-        let _ = rustix::net::send(&socket, text, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-    }
+fn speak_to_socket(socket: &OwnedFd, text: &[u8]) -> Option<usize> {
+    let own = rustix::net::sockopt::socket_domain(socket) == Ok(rustix::net::AddressFamily::UNIX)
+        && rustix::net::sockopt::socket_type(socket) == Ok(rustix::net::SocketType::STREAM);
+    own.then(|| rustix::net::send(socket, text, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).ok()).flatten()
 }

@@ -22,6 +22,23 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
 }
 
+impl Found {
+    /// What a path of /proc leads to, its last link followed.
+    pub(crate) fn at(path: &str) -> io::Result<Self> {
+        let object = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let path = whereabouts(&object)?;
+        Ok(Self { object, path })
+    }
+
+    /// What a process holds as its descriptor `number`.
+    pub(crate) fn held_by(pid: i32, number: i32) -> io::Result<Self> {
+        Self::at(&format!("/proc/{pid}/fd/{number}")).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOENT) => io::Error::from_raw_os_error(libc::EBADF),
+            _ => error,
+        })
+    }
+}
+
 impl View {
     pub(crate) fn new(root: OwnedFd) -> Self {
         Self { root }
@@ -42,6 +59,18 @@ impl View {
     pub(crate) fn stands(&self, path: &Path) -> bool {
         self.find(path, false).is_ok()
     }
+}
+
+/// The first bytes of something that is held; none where it cannot be read.
+pub(crate) fn read_some(object: impl AsFd, most: usize) -> Vec<u8> {
+    let path = format!("/proc/self/fd/{}", object.as_fd().as_raw_fd());
+    let mut start = vec![0; most];
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let read = rustix::fs::open(path, flags, Mode::empty())
+        .and_then(|file| rustix::io::pread(file, &mut start[..], 0))
+        .unwrap_or(0);
+    start.truncate(read);
+    start
 }
 
 /// Where an open descriptor lies, as the kernel names it.

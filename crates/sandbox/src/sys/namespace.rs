@@ -177,6 +177,22 @@ pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes every descriptor but the standard streams and `kept`.
+///
+/// Only for a process that owns none of them as values it will drop: PID 1 of a cell, right after the clone.
+pub(crate) fn close_all_but(kept: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut kept = kept.map(|fd| fd.as_raw_fd());
+    kept.sort_unstable();
+    let [low, high] = kept;
+    for (from, to) in [(3, low - 1), (low + 1, high - 1), (high + 1, i32::MAX)] {
+        if from <= to {
+            // SAFETY: the process never drops an owner of what is closed (see above).
+            checked(unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) })?;
+        }
+    }
+    Ok(())
+}
+
 /// Ends this process at once: no destructors, no flushing of what the parent's copy would flush again.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit does not return and touches nothing of ours.
@@ -217,9 +233,12 @@ pub(crate) fn place(fd: impl AsFd, number: i32) -> io::Result<()> {
 
 /// Resets every signal to its default action and unblocks all: what a program expects to start with.
 pub(crate) fn reset_signals() {
+    /// `struct sigaction` as the kernel has it; all zero is the default action.
+    static DEFAULT: [u64; 4] = [0; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is always a valid disposition; refusals (KILL, STOP, reserved numbers) change nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the call reads one kernel sigaction. The C library would refuse the two it keeps for itself, which
+        // may well have come to us ignored. Refusals (KILL, STOP) change nothing.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const DEFAULT, std::ptr::null::<u8>(), 8) };
     }
     // SAFETY: an all-zero set is the empty signal set.
     unsafe {

@@ -1,0 +1,183 @@
+//! Exec: judged on the words the kernel is about to take, asked about where the policy says so, checked on what came
+//! of it where a rule could be dodged.
+//!
+//! Owns: the way of one exec from the held call to its answer. Does not own: what a new image must be (`image.rs`),
+//! stopping it (`tracer.rs`). An ask holds its own caller and nobody else.
+
+use super::{Refusal, Supervisor, built_in};
+use crate::caller::{self, Memory};
+use crate::image::{Image, split_variable};
+use crate::sys::notify::{self, Notification};
+use crate::tracer::Job;
+use crate::view::{Found, Own, through_own};
+use admission::{Effect as _, Exec, Outcome, Pending, Permit, Verdict};
+use policy::{AbsPath, Command};
+use rustix::fd::AsFd as _;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+
+/// An exec that somebody is asked about.
+#[derive(Debug)]
+pub(super) struct Asked {
+    call: Notification,
+    seen: Seen,
+    pending: Pending<Exec>,
+}
+
+/// An exec as it was read.
+#[derive(Debug)]
+struct Seen {
+    command: Command,
+    /// What the program was called, before any link was followed.
+    named: PathBuf,
+    folder: PathBuf,
+    program: Option<Found>,
+}
+
+/// The arguments of an exec call.
+struct Call {
+    folder: i32,
+    path: u64,
+    argv: u64,
+    env: u64,
+    by_descriptor: bool,
+}
+
+impl Call {
+    fn of(call: &Notification) -> Self {
+        let [a0, a1, a2, a3, a4, _] = call.args;
+        if call.number == libc::SYS_execve {
+            Self { folder: libc::AT_FDCWD, path: a0, argv: a1, env: a2, by_descriptor: false }
+        } else {
+            let by_descriptor = a4 as i32 & libc::AT_EMPTY_PATH != 0;
+            Self { folder: a0 as i32, path: a1, argv: a2, env: a3, by_descriptor }
+        }
+    }
+}
+
+impl Supervisor {
+    /// Judges an exec on the words the kernel is about to take. `Ok(None)` means it was answered, or will be.
+    pub(super) fn exec(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
+        self.identities.forget(call.pid);
+        let who = self.identities.of(call.pid);
+        let seen = self.read_exec(call, who.inside)?;
+        let exec = Exec::new(seen.command.clone(), who.pid, who.parent, seen.folder.clone());
+        let mut pending = self.admission.admit(exec);
+        match pending.or_wake(self.answers.clone().into()) {
+            Poll::Ready(verdict) => self.conclude(call, seen, verdict),
+            Poll::Pending => drop(self.asked.insert(call.id, Asked { call: *call, seen, pending })),
+        }
+        Ok(None)
+    }
+
+    /// Takes up what was answered meanwhile, and drops what nobody waits for any more.
+    pub(super) fn take_answers(&mut self) {
+        self.answers.hush();
+        let waiting: Vec<u64> = self.asked.keys().copied().collect();
+        for id in waiting {
+            let Some(mut asked) = self.asked.remove(&id) else { continue };
+            if !notify::still_held(self.listener.as_fd(), id) {
+                // The caller was killed: dropping the pending verdict withdraws the question.
+                continue;
+            }
+            match asked.pending.or_wake(self.answers.clone().into()) {
+                Poll::Pending => drop(self.asked.insert(id, asked)),
+                Poll::Ready(verdict) => self.conclude_asked(&asked.call, asked.seen, verdict),
+            }
+        }
+    }
+
+    /// A person saw certain words; others do not start on that answer.
+    fn conclude_asked(&mut self, call: &Notification, seen: Seen, verdict: Verdict<Exec>) {
+        let inside = self.identities.of(call.pid).inside;
+        let again = self.read_exec(call, inside);
+        let same = again.is_ok_and(|again| again.command == seen.command && again.folder == seen.folder);
+        match verdict {
+            Verdict::Pass(permit) if !same => {
+                let why = "the command changed while somebody was asked";
+                let (exec, receipt) = permit.begin();
+                receipt.settle(Outcome::failed(why));
+                let (pid, text) = (self.identities.of(call.pid).pid, exec.action().resource());
+                let errno = Some(libc::EACCES);
+                let told = self.say(call, &format!("provost: denied exec {text} ({why})\n"));
+                self.notary.denied(pid, "exec", OsStr::new(&text), &[built_in(why)], errno, told);
+                self.fail(call, libc::EACCES);
+            }
+            verdict => self.conclude(call, seen, verdict),
+        }
+    }
+
+    fn conclude(&mut self, call: &Notification, seen: Seen, verdict: Verdict<Exec>) {
+        match verdict {
+            Verdict::Pass(permit) => self.start(call, seen, permit),
+            Verdict::Refuse(denial) => {
+                self.say(call, &format!("provost: {denial}\n"));
+                self.fail(call, libc::EACCES);
+            }
+        }
+    }
+
+    fn start(&mut self, call: &Notification, seen: Seen, permit: Permit<Exec>) {
+        let image = match (&self.tracer, &seen.program) {
+            (None, _) => None,
+            (Some(_), Some(found)) => {
+                let Command { argv, env, .. } = seen.command.clone();
+                Some(Image::expect(&self.view, found, &seen.named, argv, env))
+            }
+            // What lies in no folder has no name that a rule could have judged.
+            (Some(_), None) => Some(Err(io::Error::from_raw_os_error(libc::EACCES))),
+        };
+        let (exec, receipt) = permit.begin();
+        match (image, &self.tracer) {
+            (Some(Ok(image)), Some(tracer)) => {
+                tracer.check(Job { call: *call, image, receipt, text: exec.action().resource() });
+            }
+            (Some(Err(error)), _) => {
+                self.fail(call, error.raw_os_error().unwrap_or(libc::EACCES));
+                receipt.settle(Outcome::failed(format!("its program cannot be held: {error}")));
+                return;
+            }
+            _ => {
+                self.let_go(call);
+                receipt.settle(Outcome::done());
+            }
+        }
+        self.notary.program(seen.program);
+    }
+
+    fn read_exec(&self, call: &Notification, inside: i32) -> io::Result<Seen> {
+        let mut memory = Memory::of(call.pid);
+        let Call { folder, path, argv, env, by_descriptor } = Call::of(call);
+        let called = memory.path(path)?;
+        let cwd = caller::base(call.pid, libc::AT_FDCWD)?;
+        let by_descriptor = by_descriptor && called.as_os_str().is_empty();
+        let (named, program) = if by_descriptor {
+            (PathBuf::from(format!("/dev/fd/{folder}")), Some(Found::held_by(call.pid, folder)?))
+        } else {
+            let base = if called.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
+            let program = self.find_program(call.pid, inside, &caller::named(&base, &called))?;
+            (called, program)
+        };
+        let path = program.as_ref().map_or(named.as_path(), |found| &found.path);
+        let path = AbsPath::new(path).map_err(|_| io::Error::from_raw_os_error(libc::EACCES))?;
+        let argv = memory.words(argv)?;
+        let env = memory.words(env)?.iter().filter_map(|entry| split_variable(entry)).collect();
+        if !notify::still_held(self.listener.as_fd(), call.id) {
+            return Err(io::Error::from_raw_os_error(libc::EINTR));
+        }
+        Ok(Seen { command: Command::new(path, argv, env), named, folder: cwd, program })
+    }
+
+    /// What an exec of this path starts. An error is the call's own: what we do not find, the kernel must not find.
+    fn find_program(&self, pid: i32, inside: i32, path: &Path) -> io::Result<Option<Found>> {
+        let cwd = || caller::base(pid, libc::AT_FDCWD);
+        match through_own(path, inside, &cwd) {
+            Some(Own::Descriptor(number)) => Found::held_by(pid, number).map(Some),
+            Some(Own::Program) => Found::at(&format!("/proc/{pid}/exe")).map(Some),
+            Some(Own::Path(path)) => self.view.find(&path, true).map(Some),
+            None => self.view.find(path, true).map(Some),
+        }
+    }
+}

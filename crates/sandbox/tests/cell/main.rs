@@ -1,0 +1,27 @@
+//! The cell on a real kernel: real programs, confined, watched, let go.
+//!
+//! Every case is a process of its own, because a cell is made before any thread starts. As root each case runs a
+//! second time as an ordinary user. Owns: running cases. Does not own: what they promise (the files beside this).
+
+#[cfg(test)]
+mod closed;
+#[cfg(test)]
+mod dying;
+#[cfg(test)]
+mod runner;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod seen;
+#[cfg(test)]
+mod starts;
+#[cfg(test)]
+mod view;
+
+#[cfg(test)]
+fn main() -> std::process::ExitCode {
+    runner::run(&[starts::CASES, view::CASES, closed::CASES, seen::CASES, dying::CASES])
+}
+
+#[cfg(not(test))]
+fn main() {}

@@ -1,0 +1,271 @@
+//! A workspace, a policy and a ledger, and a shell that works in them.
+
+use admission::{Admission, Launch};
+use ledger::{Body, Event, Host, Reader, RunId, RunOpened};
+use policy::{AbsPath, Anchors, Confinement, Context, Layer, LayerKind, Policy};
+use rustix::fd::OwnedFd;
+use rustix::pipe::{PipeFlags, pipe_with};
+use sandbox::plan::{Cache, Order, Plan, Stage, look_at_host};
+use sandbox::{Cell, Exit, Jail, JailError, Running, Watch};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Everything a case may set before its script runs.
+pub(crate) struct Scene {
+    cell: Cell,
+    streams: [JoinHandle<String>; 2],
+    pub(crate) input: Option<File>,
+    pub(crate) root: PathBuf,
+    /// Rules beside those that show the system and open the workspace.
+    pub(crate) rules: String,
+    /// `nested = true` and the like: what stands before the rules.
+    pub(crate) head: String,
+    pub(crate) attended: bool,
+    pub(crate) copy: bool,
+    pub(crate) terminal: bool,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) caches: Vec<Cache>,
+    pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) time: Option<Duration>,
+}
+
+/// A run that stands, not yet let go.
+pub(crate) struct Set {
+    pub(crate) jail: Jail,
+    pub(crate) admission: Admission,
+    pub(crate) asked: Confinement,
+    streams: [JoinHandle<String>; 2],
+    input: Option<File>,
+    launch: Launch,
+    watch: Watch,
+    ledger: PathBuf,
+    time: Option<Duration>,
+}
+
+/// A run that was let go.
+pub(crate) struct Going {
+    pub(crate) running: Running,
+    pub(crate) admission: Admission,
+    streams: [JoinHandle<String>; 2],
+    input: Option<File>,
+    ledger: PathBuf,
+    time: Option<Duration>,
+}
+
+/// A run that is over.
+pub(crate) struct Ran {
+    pub(crate) exit: Result<Exit, JailError>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Scene {
+    /// Makes the cell, first of all, and then the folders.
+    pub(crate) fn new(root: &Path) -> Self {
+        let (input, give) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (take_out, out) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let (take_err, err) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let kept = [dup(rustix::stdio::stdin()), dup(rustix::stdio::stdout()), dup(rustix::stdio::stderr())];
+        stand_on([&input, &out, &err]);
+        let cell = Cell::spawn();
+        stand_on([&kept[0], &kept[1], &kept[2]]);
+        let cell = cell.unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
+        for name in ["work", "home", "upper", "kernel", "state"] {
+            std::fs::create_dir(root.join(name)).unwrap();
+        }
+        Self {
+            cell,
+            streams: [take_out, take_err].map(|from| std::thread::spawn(move || read_all(from))),
+            input: Some(File::from(give)),
+            root: root.to_owned(),
+            rules: String::new(),
+            head: String::new(),
+            attended: false,
+            copy: false,
+            terminal: false,
+            ports: Vec::new(),
+            caches: Vec::new(),
+            files: Vec::new(),
+            env: Vec::new(),
+            time: None,
+        }
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    fn policy(&self) -> Policy {
+        let anchors = Anchors {
+            workspace: self.work(),
+            home: self.home(),
+            state: self.root.join("state"),
+            config: self.root.join("config"),
+        };
+        let text = format!(
+            "version = 1\n{}default = {{ launch = \"none\", exec = \"none\", read = \"deny\", write = \"deny\", connect = \"deny\" }}\n\
+             [[rule]]\nid = \"workspace\"\nread = [\"./**\"]\nwrite = [\"./**\"]\nneed = \"none\"\n{}",
+            self.head, self.rules
+        );
+        let layers = [("system", LayerKind::System, policy::system_layer()), ("test", LayerKind::File, text.as_str())];
+        let layers = layers.map(|(name, kind, text)| Layer::parse(name, kind, text).unwrap()).into();
+        let context = Context { attended: self.attended, ..Context::default() };
+        Policy::compile(layers, &anchors, &context).unwrap()
+    }
+
+    fn order(&self, argv: &[&str]) -> Order {
+        let work = self.work();
+        let stage = if self.copy {
+            Stage::Copy { from: self.root.join("upper") }
+        } else {
+            Stage::Overlay { lower: work.clone(), upper: self.root.join("upper"), work: self.root.join("kernel") }
+        };
+        let mut env: Vec<(OsString, OsString)> = [
+            ("HOME", self.home().into_os_string()),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+        ]
+        .map(|(name, value)| (name.into(), value))
+        .into();
+        env.extend(self.env.clone());
+        Order {
+            workspace: work.clone(),
+            stage,
+            home: self.home(),
+            caches: self.caches.clone(),
+            files: self.files.clone(),
+            ports: self.ports.clone(),
+            program: argv[0].into(),
+            argv: argv.iter().map(OsString::from).collect(),
+            env,
+            folder: work,
+            terminal: [self.terminal; 3],
+        }
+    }
+
+    /// Builds the view, up to the program's first instruction.
+    pub(crate) fn set(self, argv: &[&str]) -> Set {
+        let policy = self.policy();
+        let asked = policy.confinement().unwrap();
+        let order = self.order(argv);
+        let plan = Plan::new(&asked, &order, &look_at_host).unwrap();
+        let host = Host::open(&self.root.join("state")).unwrap();
+        let run: RunId = host.new_run().unwrap();
+        let writer = host.begin(&run, RunOpened::default()).unwrap();
+        let admission = Admission::start(Arc::new(policy), writer, self.attended);
+        let jail = self.cell.prepare(&plan).unwrap_or_else(|error| panic!("{error}"));
+        let words = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let program = AbsPath::new(Path::new(argv[0])).unwrap();
+        Set {
+            jail,
+            admission,
+            launch: Launch(policy::Command::new(program, words, Vec::new())),
+            watch: Watch { home: order.home, quiet: Vec::new(), judged_opens: asked.judged_opens },
+            asked,
+            streams: self.streams,
+            input: self.input,
+            ledger: host.ledger_dir(&run),
+            time: self.time,
+        }
+    }
+
+    /// Runs a script of bash from start to end.
+    pub(crate) fn bash(self, script: &str) -> Ran {
+        self.run(&["/bin/bash", "-c", script])
+    }
+
+    pub(crate) fn run(self, argv: &[&str]) -> Ran {
+        self.set(argv).go().unwrap_or_else(|error| panic!("{error}")).end()
+    }
+}
+
+impl Set {
+    pub(crate) fn go(self) -> Result<Going, JailError> {
+        let permit = self.admission.admit(self.launch).wait().permit().unwrap_or_else(|denial| panic!("{denial}"));
+        let running = self.jail.go(permit, &self.admission, self.watch)?;
+        Ok(Going {
+            running,
+            admission: self.admission,
+            streams: self.streams,
+            input: self.input,
+            ledger: self.ledger,
+            time: self.time,
+        })
+    }
+}
+
+impl Going {
+    pub(crate) fn end(self) -> Ran {
+        let (stop, _never) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        drop(self.input);
+        let exit = self.running.wait(rustix::fd::AsFd::as_fd(&stop), self.time);
+        let _ = self.admission.barrier();
+        drop(self.admission);
+        let events = Reader::open(&self.ledger).unwrap().collect::<Result<_, _>>().unwrap();
+        let [out, err] = self.streams.map(|stream| stream.join().unwrap());
+        Ran { exit, out, err, events }
+    }
+}
+
+impl Ran {
+    /// What the program wrote, if it ended well.
+    pub(crate) fn fine(&self) -> &str {
+        assert!(matches!(self.exit, Ok(Exit::Code(0))), "{:?}\n{}\n{}", self.exit, self.out, self.err);
+        &self.out
+    }
+
+    /// What was denied: what, and about what.
+    pub(crate) fn denials(&self) -> Vec<(String, String)> {
+        self.events
+            .iter()
+            .filter_map(|event| match &event.body {
+                Body::Denied(denied) => Some((denied.what.clone(), denied.target.to_string())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Every file seen to be opened, with what for.
+    pub(crate) fn opened(&self, access: ledger::Access) -> Vec<String> {
+        self.events
+            .iter()
+            .filter_map(|event| match &event.body {
+                Body::Opened(opened) => Some(opened.entries.iter()),
+                _ => None,
+            })
+            .flatten()
+            .filter(|entry| entry.access == access)
+            .map(|entry| entry.path.to_string())
+            .collect()
+    }
+}
+
+fn dup(fd: rustix::fd::BorrowedFd<'_>) -> OwnedFd {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).unwrap()
+}
+
+fn stand_on(streams: [&OwnedFd; 3]) {
+    rustix::stdio::dup2_stdin(streams[0]).unwrap();
+    rustix::stdio::dup2_stdout(streams[1]).unwrap();
+    rustix::stdio::dup2_stderr(streams[2]).unwrap();
+}
+
+fn read_all(from: OwnedFd) -> String {
+    let mut all = Vec::new();
+    File::from(from).read_to_end(&mut all).unwrap();
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+pub(crate) fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
