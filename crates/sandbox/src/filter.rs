@@ -1,7 +1,8 @@
 //! The system-call filter of a run, as data: what is notified, refused or fatal, each with its why.
 //!
-//! Owns: the tables and their compilation to classic BPF. Does not own: installing it (`sys/notify.rs`), answering
-//! what it notifies (`supervisor.rs`), or any decision about a path or a command.
+//! Owns: the table and its compilation to classic BPF. Does not own: installing it (`sys/notify.rs`), answering what
+//! it notifies (`supervisor.rs`), or any decision about a path or a command. What no line speaks of is allowed, up to
+//! the newest call that was looked at.
 
 use libc::sock_filter;
 
@@ -14,97 +15,74 @@ pub(crate) enum Answer {
     Refuse(i32),
 }
 
-/// A condition on one argument of a call.
+/// A condition on the low 32 bits of one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
-    /// Always.
-    Any,
-    /// The low 32 bits of this argument have one of these bits.
-    Bits { arg: u8, mask: u32 },
-    /// The low 32 bits of this argument equal this value.
-    Equal { arg: u8, value: u32 },
-    /// The low 32 bits of this argument are none of these values.
-    NoneOf { arg: u8, values: &'static [u32] },
+    /// It has one of these bits.
+    Bits(u8, u32),
+    /// It is this value.
+    Equal(u8, u32),
+    /// It is none of these values.
+    NoneOf(u8, &'static [u32]),
 }
 
-/// One line of the filter.
+/// A call by name and number.
+type Call = (&'static str, i64);
+
+/// One line of the filter: these calls, under all of these conditions, get this answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
-    pub(crate) name: &'static str,
-    number: i64,
-    pub(crate) when: When,
-    pub(crate) answer: Answer,
-    pub(crate) why: &'static str,
+    calls: &'static [Call],
+    when: &'static [When],
+    answer: Answer,
+    why: &'static str,
 }
 
 /// What a filter is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Duty {
-    /// Some rule can only be held by judging opens, so renames and links are judged too.
+    /// Some rule can only be held by judging opens, so whatever changes what a name means is judged too.
     pub(crate) judged_opens: bool,
     /// The policy lets the agent make namespaces of its own.
     pub(crate) nested: bool,
 }
 
 use Answer::{Notify, Refuse};
-use When::{Any, Bits, Equal, NoneOf};
+use When::{Bits, Equal, NoneOf};
 
-const fn line(name: &'static str, number: i64, when: When, answer: Answer, why: &'static str) -> Line {
-    Line { name, number, when, answer, why }
+macro_rules! calls {
+    ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
 }
 
+const fn line(calls: &'static [Call], answer: Answer, why: &'static str) -> Line {
+    Line { calls, when: &[], answer, why }
+}
+
+const fn line_if(calls: &'static [Call], when: &'static [When], answer: Answer, why: &'static str) -> Line {
+    Line { calls, when, answer, why }
+}
+
+const CLOSED: Answer = Refuse(libc::EPERM);
+/// For calls that libraries know how to do without.
+const UNKNOWN: Answer = Refuse(libc::ENOSYS);
+
 const SEEN: &[Line] = &[
-    line("execve", libc::SYS_execve, Any, Notify, "exec is judged on the words the kernel takes"),
-    line("execveat", libc::SYS_execveat, Any, Notify, "exec by descriptor is exec"),
-    line("open", libc::SYS_open, Any, Notify, "every open is seen"),
-    line("openat", libc::SYS_openat, Any, Notify, "every open is seen"),
-    line("openat2", libc::SYS_openat2, Any, Notify, "every open is seen; its flags lie behind a pointer"),
-    line("creat", libc::SYS_creat, Any, Notify, "an open that creates"),
-    line("connect", libc::SYS_connect, Any, Notify, "every attempt to reach out is seen"),
+    line(calls![SYS_execve SYS_execveat], Notify, "every exec is seen, on the words the kernel takes"),
+    line(calls![SYS_open SYS_openat SYS_openat2 SYS_creat], Notify, "every open is seen"),
+    line(calls![SYS_connect], Notify, "every attempt to reach out is seen"),
 ];
 
+/// Where every open is judged.
 const NAMES: &[Line] = &[
-    line("rename", libc::SYS_rename, Any, Notify, "a denied file must not get another name"),
-    line("renameat", libc::SYS_renameat, Any, Notify, "a denied file must not get another name"),
-    line("renameat2", libc::SYS_renameat2, Any, Notify, "a denied file must not get another name"),
-    line("link", libc::SYS_link, Any, Notify, "a denied file must not get a second name"),
-    line("linkat", libc::SYS_linkat, Any, Notify, "a denied file must not get a second name"),
-];
-
-/// Closed unless the policy says `nested = true`.
-const NAMESPACES: &[Line] = &[
     line(
-        "unshare",
-        libc::SYS_unshare,
-        Any,
-        Refuse(libc::EPERM),
-        "new namespaces would bring capabilities back",
-    ),
-    line("setns", libc::SYS_setns, Any, Refuse(libc::EPERM), "joining a namespace leaves the confinement"),
-    line("mount", libc::SYS_mount, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("umount2", libc::SYS_umount2, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("pivot_root", libc::SYS_pivot_root, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("chroot", libc::SYS_chroot, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("move_mount", libc::SYS_move_mount, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("open_tree", libc::SYS_open_tree, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("fsopen", libc::SYS_fsopen, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("fsconfig", libc::SYS_fsconfig, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("fsmount", libc::SYS_fsmount, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("fspick", libc::SYS_fspick, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line("mount_setattr", libc::SYS_mount_setattr, Any, Refuse(libc::EPERM), "the view is fixed"),
-    line(
-        "clone",
-        libc::SYS_clone,
-        Bits { arg: 0, mask: NEW_NAMESPACE },
-        Refuse(libc::EPERM),
-        "new namespaces would bring capabilities back",
+        calls![SYS_rename SYS_renameat SYS_renameat2 SYS_link SYS_linkat],
+        Notify,
+        "a denied file must not get another name",
     ),
     line(
-        "clone3",
-        libc::SYS_clone3,
-        Any,
-        Refuse(libc::ENOSYS),
-        "its flags lie behind a pointer; libraries fall back to clone",
+        calls![SYS_unlink SYS_unlinkat SYS_rmdir SYS_truncate],
+        Notify,
+        "a file that must not be written must not be emptied or removed",
     ),
 ];
 
@@ -115,123 +93,121 @@ const NEW_NAMESPACE: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u32;
+/// Known to unshare alone: its bit means something else to clone.
+const NEW_TIME: u32 = 0x80;
+
+/// Closed unless the policy says `nested = true`.
+const NAMESPACES: &[Line] = &[
+    line_if(
+        calls![SYS_unshare],
+        &[Bits(0, NEW_NAMESPACE | NEW_TIME)],
+        CLOSED,
+        "new namespaces would bring capabilities back",
+    ),
+    line_if(
+        calls![SYS_clone],
+        &[Bits(0, NEW_NAMESPACE)],
+        CLOSED,
+        "new namespaces would bring capabilities back",
+    ),
+    line(calls![SYS_clone3], UNKNOWN, "its flags lie behind a pointer; libraries fall back to clone"),
+    line(calls![SYS_setns], CLOSED, "joining a namespace leaves the confinement"),
+    line(
+        calls![SYS_mount SYS_umount2 SYS_pivot_root SYS_chroot SYS_move_mount SYS_open_tree SYS_fsopen
+            SYS_fsconfig SYS_fsmount SYS_fspick SYS_mount_setattr],
+        CLOSED,
+        "the view is fixed",
+    ),
+];
 
 /// Address families a program may open: the rest (vsock, packet, alg, bluetooth, ...) leave the network namespace or
 /// reach kernel code that no build needs.
 const FAMILIES: &[u32] =
     &[libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
+/// Line disciplines bring drivers into the kernel.
+const TIOCSETD: u32 = 0x5423;
+const TIOCLINUX: u32 = 0x541c;
+/// What builds and debuggers ask for (none, 32-bit words, addresses that are not randomised), and the mere question.
+const PERSONALITIES: &[u32] = &[0, 0x8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
 
-const CLOSED: &[Line] = &[
+const ALWAYS: &[Line] = &[
     line(
-        "io_uring_setup",
-        libc::SYS_io_uring_setup,
-        Any,
-        Refuse(libc::ENOSYS),
+        calls![SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register],
+        UNKNOWN,
         "a ring opens and connects without being seen",
     ),
+    line(calls![SYS_bpf], CLOSED, "kernel programs are not for agents"),
+    line(calls![SYS_perf_event_open], CLOSED, "watches other processes and the kernel"),
+    line(calls![SYS_userfaultfd], CLOSED, "stops the kernel in the middle of a copy: the tool of races"),
     line(
-        "io_uring_enter",
-        libc::SYS_io_uring_enter,
-        Any,
-        Refuse(libc::ENOSYS),
-        "a ring opens and connects without being seen",
-    ),
-    line(
-        "io_uring_register",
-        libc::SYS_io_uring_register,
-        Any,
-        Refuse(libc::ENOSYS),
-        "a ring opens and connects without being seen",
-    ),
-    line("bpf", libc::SYS_bpf, Any, Refuse(libc::EPERM), "kernel programs are not for agents"),
-    line(
-        "perf_event_open",
-        libc::SYS_perf_event_open,
-        Any,
-        Refuse(libc::EPERM),
-        "watches other processes and the kernel",
-    ),
-    line(
-        "userfaultfd",
-        libc::SYS_userfaultfd,
-        Any,
-        Refuse(libc::EPERM),
-        "stops the kernel in the middle of a copy: the tool of races",
-    ),
-    line(
-        "keyctl",
-        libc::SYS_keyctl,
-        Any,
-        Refuse(libc::EPERM),
+        calls![SYS_keyctl SYS_add_key SYS_request_key],
+        CLOSED,
         "kernel keyrings are shared by everything the user runs",
     ),
+    line(calls![SYS_open_by_handle_at], CLOSED, "opens by inode, around every path"),
+    line(calls![SYS_name_to_handle_at], Refuse(libc::EOPNOTSUPP), "a handle is only good for that"),
+    line(calls![SYS_kexec_load SYS_kexec_file_load SYS_reboot], CLOSED, "replaces or ends the kernel"),
+    line(calls![SYS_init_module SYS_finit_module SYS_delete_module], CLOSED, "changes kernel code"),
     line(
-        "add_key",
-        libc::SYS_add_key,
-        Any,
-        Refuse(libc::EPERM),
-        "kernel keyrings are shared by everything the user runs",
+        calls![SYS_swapon SYS_swapoff SYS_acct SYS_quotactl SYS_settimeofday SYS_clock_settime],
+        CLOSED,
+        "reconfigures the machine",
     ),
-    line(
-        "request_key",
-        libc::SYS_request_key,
-        Any,
-        Refuse(libc::EPERM),
-        "kernel keyrings are shared by everything the user runs",
+    line(calls![SYS_syslog SYS_lookup_dcookie], CLOSED, "reads what the kernel says of itself"),
+    line(calls![SYS_iopl SYS_ioperm], CLOSED, "raw ports"),
+    line(calls![SYS_vhangup], CLOSED, "takes the terminal away"),
+    line(calls![SYS_fanotify_init], CLOSED, "watches whole file systems"),
+    line_if(
+        calls![SYS_personality],
+        &[NoneOf(0, PERSONALITIES)],
+        CLOSED,
+        "old ways of running switch defences off",
     ),
-    line(
-        "open_by_handle_at",
-        libc::SYS_open_by_handle_at,
-        Any,
-        Refuse(libc::EPERM),
-        "opens by inode, around every path",
-    ),
-    line("kexec_load", libc::SYS_kexec_load, Any, Refuse(libc::EPERM), "replaces the kernel"),
-    line("kexec_file_load", libc::SYS_kexec_file_load, Any, Refuse(libc::EPERM), "replaces the kernel"),
-    line("init_module", libc::SYS_init_module, Any, Refuse(libc::EPERM), "loads kernel code"),
-    line("finit_module", libc::SYS_finit_module, Any, Refuse(libc::EPERM), "loads kernel code"),
-    line("delete_module", libc::SYS_delete_module, Any, Refuse(libc::EPERM), "unloads kernel code"),
-    line("reboot", libc::SYS_reboot, Any, Refuse(libc::EPERM), "ends the machine"),
-    line("swapon", libc::SYS_swapon, Any, Refuse(libc::EPERM), "reconfigures the machine"),
-    line("swapoff", libc::SYS_swapoff, Any, Refuse(libc::EPERM), "reconfigures the machine"),
-    line("acct", libc::SYS_acct, Any, Refuse(libc::EPERM), "reconfigures the machine"),
-    line("quotactl", libc::SYS_quotactl, Any, Refuse(libc::EPERM), "reconfigures the machine"),
-    line("settimeofday", libc::SYS_settimeofday, Any, Refuse(libc::EPERM), "reconfigures the machine"),
-    line("clock_settime", libc::SYS_clock_settime, Any, Refuse(libc::EPERM), "reconfigures the machine"),
-    line("syslog", libc::SYS_syslog, Any, Refuse(libc::EPERM), "reads the kernel log"),
-    line("iopl", libc::SYS_iopl, Any, Refuse(libc::EPERM), "raw ports"),
-    line("ioperm", libc::SYS_ioperm, Any, Refuse(libc::EPERM), "raw ports"),
-    line("lookup_dcookie", libc::SYS_lookup_dcookie, Any, Refuse(libc::EPERM), "kernel profiling"),
-    line("vhangup", libc::SYS_vhangup, Any, Refuse(libc::EPERM), "takes the terminal away"),
-    line("fanotify_init", libc::SYS_fanotify_init, Any, Refuse(libc::EPERM), "watches the whole file system"),
-    line(
-        "socket",
-        libc::SYS_socket,
-        NoneOf { arg: 0, values: FAMILIES },
+    line_if(
+        calls![SYS_socket],
+        &[NoneOf(0, FAMILIES)],
         Refuse(libc::EAFNOSUPPORT),
         "families that leave the network namespace",
     ),
-    line(
-        "ioctl",
-        libc::SYS_ioctl,
-        Equal { arg: 1, value: libc::TIOCSTI as u32 },
-        Refuse(libc::EPERM),
-        "types into a terminal",
+    line_if(
+        calls![SYS_socket],
+        &[Equal(0, libc::AF_NETLINK as u32), NoneOf(2, &[libc::NETLINK_ROUTE as u32])],
+        Refuse(libc::EPROTONOSUPPORT),
+        "of netlink, only what lists addresses",
     ),
-    line(
-        "ioctl",
-        libc::SYS_ioctl,
-        Equal { arg: 1, value: 0x541c },
-        Refuse(libc::EPERM),
-        "TIOCLINUX pastes into a console",
-    ),
+    line_if(calls![SYS_ioctl], &[Equal(1, libc::TIOCSTI as u32)], CLOSED, "types into a terminal"),
+    line_if(calls![SYS_ioctl], &[Equal(1, TIOCLINUX)], CLOSED, "pastes into a console"),
+    line_if(calls![SYS_ioctl], &[Equal(1, TIOCSETD)], CLOSED, "line disciplines bring drivers in"),
 ];
+
+/// The newest call that was looked at (mseal); whatever came later does not exist inside.
+const NEWEST: u32 = 462;
+
+/// What a run's filter sees and refuses, a line for each of its reasons: for people who ask.
+#[must_use]
+pub fn describe(judged_opens: bool, nested: bool) -> Vec<String> {
+    lines(Duty { judged_opens, nested }).iter().map(ToString::to_string).collect()
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.answer {
+            Notify => to.write_str("seen    ")?,
+            Refuse(libc::ENOSYS) => to.write_str("unknown ")?,
+            Refuse(_) => to.write_str("closed  ")?,
+        }
+        for (index, (name, _)) in self.calls.iter().enumerate() {
+            write!(to, "{}{}", if index == 0 { "" } else { ", " }, name.trim_start_matches("SYS_"))?;
+        }
+        write!(to, ": {}", self.why)
+    }
+}
 
 /// The lines of a filter, in the order in which they are tried.
 pub(crate) fn lines(duty: Duty) -> Vec<Line> {
     let names = if duty.judged_opens { NAMES } else { &[] };
     let namespaces = if duty.nested { &[] } else { NAMESPACES };
-    [SEEN, names, namespaces, CLOSED].concat()
+    [SEEN, names, namespaces, ALWAYS].concat()
 }
 
 /// Compiles the lines to the program that the kernel runs on every call.
@@ -245,12 +221,15 @@ pub(crate) fn compile(lines: &[Line]) -> Vec<sock_filter> {
         load(NUMBER_OFFSET),
         jump_at_least(X32_BIT, 0, 1),
         ret(libc::SECCOMP_RET_KILL_PROCESS),
+        jump_at_least(NEWEST + 1, 0, 1),
+        answer(UNKNOWN),
     ];
     for line in lines {
         let body = body(line);
-        let number = u32::try_from(line.number).unwrap_or(u32::MAX);
-        program.push(jump_equal(number, 0, body.len() as u8));
-        program.extend(body);
+        for (_, number) in line.calls {
+            program.push(jump_equal(u32::try_from(*number).unwrap_or(u32::MAX), 0, body.len() as u8));
+            program.extend(&body);
+        }
     }
     program.push(ret(libc::SECCOMP_RET_ALLOW));
     program
@@ -259,25 +238,33 @@ pub(crate) fn compile(lines: &[Line]) -> Vec<sock_filter> {
 /// What follows once the number matches. A condition that does not hold reloads the number and falls through, so
 /// that several lines may speak of one call.
 fn body(line: &Line) -> Vec<sock_filter> {
-    let answer = ret(match line.answer {
+    let mut body = vec![answer(line.answer)];
+    if line.when.is_empty() {
+        return body;
+    }
+    body.push(load(NUMBER_OFFSET));
+    for when in line.when.iter().rev() {
+        // From behind the last step that is put before it, to the reload.
+        let failed = body.len() as u8 - 1;
+        let test = match *when {
+            Bits(arg, mask) => vec![load(argument(arg)), jump_bits(mask, 0, failed)],
+            Equal(arg, value) => vec![load(argument(arg)), jump_equal(value, 0, failed)],
+            NoneOf(arg, values) => {
+                let left = (0..values.len() as u8).rev();
+                let tests = values.iter().zip(left).map(|(value, left)| jump_equal(*value, failed + left, 0));
+                [load(argument(arg))].into_iter().chain(tests).collect()
+            }
+        };
+        body.splice(0..0, test);
+    }
+    body
+}
+
+const fn answer(answer: Answer) -> sock_filter {
+    ret(match answer {
         Notify => libc::SECCOMP_RET_USER_NOTIF,
         Refuse(errno) => libc::SECCOMP_RET_ERRNO | (errno as u32 & libc::SECCOMP_RET_DATA),
-    });
-    match line.when {
-        Any => vec![answer],
-        Bits { arg, mask } => vec![load(argument(arg)), jump_bits(mask, 0, 1), answer, load(NUMBER_OFFSET)],
-        Equal { arg, value } => {
-            vec![load(argument(arg)), jump_equal(value, 0, 1), answer, load(NUMBER_OFFSET)]
-        }
-        NoneOf { arg, values } => {
-            let mut body = vec![load(argument(arg))];
-            for (index, value) in values.iter().enumerate() {
-                body.push(jump_equal(*value, (values.len() - index) as u8, 0));
-            }
-            body.extend([answer, load(NUMBER_OFFSET)]);
-            body
-        }
-    }
+    })
 }
 
 /// Offsets into `struct seccomp_data`.
@@ -350,29 +337,65 @@ mod tests {
 
     #[test]
     fn every_line_does_what_it_says_and_its_neighbours_stay_allowed() {
-        for duty in
-            [PLAIN, Duty { judged_opens: true, nested: false }, Duty { judged_opens: true, nested: true }]
-        {
-            for line in lines(duty) {
-                let mut args = [0_u64; 6];
-                match line.when {
-                    Any => {}
-                    Bits { arg, mask } => args[arg as usize] = u64::from(mask),
-                    Equal { arg, value } => args[arg as usize] = u64::from(value),
-                    NoneOf { arg, .. } => args[arg as usize] = 40,
+        for judged_opens in [false, true] {
+            for nested in [false, true] {
+                let duty = Duty { judged_opens, nested };
+                for line in lines(duty) {
+                    let mut args = [0_u64; 6];
+                    for when in line.when {
+                        match *when {
+                            Bits(arg, value) | Equal(arg, value) => args[arg as usize] = u64::from(value),
+                            NoneOf(arg, _) => args[arg as usize] = 40,
+                        }
+                    }
+                    for (name, number) in line.calls {
+                        let expected = super::answer(line.answer).k;
+                        assert_eq!(answer(duty, *number, args), expected, "{name}");
+                    }
                 }
-                let expected = match line.answer {
-                    Notify => libc::SECCOMP_RET_USER_NOTIF,
-                    Refuse(errno) => libc::SECCOMP_RET_ERRNO | errno as u32,
-                };
-                assert_eq!(answer(duty, line.number, args), expected, "{}", line.name);
-            }
-            for allowed in
-                [libc::SYS_read, libc::SYS_write, libc::SYS_mmap, libc::SYS_ptrace, libc::SYS_memfd_create]
-            {
-                assert_eq!(answer(duty, allowed, [0; 6]), libc::SECCOMP_RET_ALLOW);
+                for allowed in [libc::SYS_read, libc::SYS_mmap, libc::SYS_ptrace, libc::SYS_memfd_create, 462]
+                {
+                    assert_eq!(answer(duty, allowed, [0; 6]), libc::SECCOMP_RET_ALLOW);
+                }
+                assert_eq!(answer(duty, 463, [0; 6]), super::answer(UNKNOWN).k);
             }
         }
+    }
+
+    #[test]
+    fn the_filter_in_words() {
+        insta::assert_snapshot!(describe(true, false).join("\n"), @r"
+        seen    execve, execveat: every exec is seen, on the words the kernel takes
+        seen    open, openat, openat2, creat: every open is seen
+        seen    connect: every attempt to reach out is seen
+        seen    rename, renameat, renameat2, link, linkat: a denied file must not get another name
+        seen    unlink, unlinkat, rmdir, truncate: a file that must not be written must not be emptied or removed
+        closed  unshare: new namespaces would bring capabilities back
+        closed  clone: new namespaces would bring capabilities back
+        unknown clone3: its flags lie behind a pointer; libraries fall back to clone
+        closed  setns: joining a namespace leaves the confinement
+        closed  mount, umount2, pivot_root, chroot, move_mount, open_tree, fsopen, fsconfig, fsmount, fspick, mount_setattr: the view is fixed
+        unknown io_uring_setup, io_uring_enter, io_uring_register: a ring opens and connects without being seen
+        closed  bpf: kernel programs are not for agents
+        closed  perf_event_open: watches other processes and the kernel
+        closed  userfaultfd: stops the kernel in the middle of a copy: the tool of races
+        closed  keyctl, add_key, request_key: kernel keyrings are shared by everything the user runs
+        closed  open_by_handle_at: opens by inode, around every path
+        closed  name_to_handle_at: a handle is only good for that
+        closed  kexec_load, kexec_file_load, reboot: replaces or ends the kernel
+        closed  init_module, finit_module, delete_module: changes kernel code
+        closed  swapon, swapoff, acct, quotactl, settimeofday, clock_settime: reconfigures the machine
+        closed  syslog, lookup_dcookie: reads what the kernel says of itself
+        closed  iopl, ioperm: raw ports
+        closed  vhangup: takes the terminal away
+        closed  fanotify_init: watches whole file systems
+        closed  personality: old ways of running switch defences off
+        closed  socket: families that leave the network namespace
+        closed  socket: of netlink, only what lists addresses
+        closed  ioctl: types into a terminal
+        closed  ioctl: pastes into a console
+        closed  ioctl: line disciplines bring drivers in
+        ");
     }
 
     #[test]
@@ -389,6 +412,12 @@ mod tests {
             answer(PLAIN, libc::SYS_socket, [libc::AF_NETLINK as u64, 3, 0, 0, 0, 0]),
             libc::SECCOMP_RET_ALLOW
         );
+        let files = libc::CLONE_FILES as u64;
+        assert_eq!(answer(PLAIN, libc::SYS_unshare, [files, 0, 0, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
+        for persona in PERSONALITIES {
+            let args = [u64::from(*persona), 0, 0, 0, 0, 0];
+            assert_eq!(answer(PLAIN, libc::SYS_personality, args), libc::SECCOMP_RET_ALLOW);
+        }
         assert_eq!(answer(PLAIN, libc::SYS_ioctl, [0, libc::TCGETS, 0, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
         // The high half of an ioctl request is ignored by the kernel, so it must not hide TIOCSTI.
         let hidden = libc::TIOCSTI | 0xdead_0000_0000_0000;
@@ -408,7 +437,8 @@ mod tests {
     #[test]
     fn nested_opens_namespaces_and_nothing_else() {
         let nested = Duty { judged_opens: false, nested: true };
-        assert_eq!(answer(nested, libc::SYS_unshare, [0; 6]), libc::SECCOMP_RET_ALLOW);
+        let user = libc::CLONE_NEWUSER as u64;
+        assert_eq!(answer(nested, libc::SYS_unshare, [user, 0, 0, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
         assert_eq!(answer(nested, libc::SYS_bpf, [0; 6]), libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
     }
 }

@@ -53,11 +53,8 @@ impl Image {
 
     /// Whether a process that stands before its first instruction is what was judged.
     pub(crate) fn is(&self, pid: i32) -> io::Result<bool> {
-        let runs = rustix::fs::open(
-            format!("/proc/{pid}/exe"),
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let runs =
+            rustix::fs::open(format!("/proc/{pid}/exe"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let words = std::fs::read(format!("/proc/{pid}/cmdline"))?;
         let variables = std::fs::read(format!("/proc/{pid}/environ"))?;
         Ok(same_file(&runs, &self.program)?

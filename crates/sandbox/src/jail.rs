@@ -3,9 +3,9 @@
 //! Owns: the cell's life and what it hands out. Does not own: the steps inside (`cell.rs`), system calls held by the
 //! filter (`supervisor.rs`). A cell dies with this process: by the death signal, and by the end of its wire.
 
+use crate::bell::{Alarm, Bell};
 use crate::cell;
 use crate::channel::{self, Order, Report};
-use crate::bell::{Alarm, Bell};
 use crate::plan::Plan;
 use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
@@ -268,16 +268,9 @@ impl Jail {
         let voice = self.cell.voice.try_clone().map_err(JailError::Lost)?;
         let first = listener.try_clone().map_err(JailError::Lost)?;
         let mounts = self.cell.mounts.try_clone().map_err(JailError::Lost)?;
-        let tools = Tools {
-            listener,
-            root,
-            mounts,
-            voice,
-            bell: Arc::clone(&bell),
-            judged_execs: self.judged_execs,
-        };
-        let mut supervisor =
-            Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
+        let tools =
+            Tools { listener, root, mounts, voice, bell: Arc::clone(&bell), judged_execs: self.judged_execs };
+        let mut supervisor = Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
         supervisor.launched(&self.program);
         let (_, receipt) = permit.begin();
         (&self.cell.wire).write_all(b"g").map_err(JailError::Lost)?;

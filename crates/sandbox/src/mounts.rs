@@ -188,7 +188,7 @@ fn mask(at: &Path, directory: bool) -> Result<(), Failed> {
     }
     let nothing = Path::new("/nothing");
     if !nothing.exists() {
-        File::options().write(true).create_new(true).mode(0).open(nothing).at("make a mask")?;
+        File::options().write(true).create_new(true).mode(0o000).open(nothing).at("make a mask")?;
     }
     let source =
         rustix::fs::open(nothing, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).at("open the mask")?;

@@ -58,7 +58,13 @@ impl Notary {
             alarm.all_is_well();
             Ok(())
         })?;
-        Ok(Self { unsent: Vec::new(), since: Instant::now(), channel: Some(channel), thread: Some(thread), gone: false })
+        Ok(Self {
+            unsent: Vec::new(),
+            since: Instant::now(),
+            channel: Some(channel),
+            thread: Some(thread),
+            gone: false,
+        })
     }
 
     pub(crate) fn opened(&mut self, pid: i32, access: Access, path: PathBuf) {
@@ -163,9 +169,22 @@ impl Book {
         if !count.is_power_of_two() {
             return;
         }
-        if let Ok(found) = self.view.find(&path, true) {
-            let (pid, count) = (u32::try_from(pid).unwrap_or(0), *count);
-            fresh.push(OpenEntry { pid, access, path: OsText::from(found.path.as_path()), count });
+        let count = *count;
+        if let Some(path) = self.resolve(&path, access) {
+            let pid = u32::try_from(pid).unwrap_or(0);
+            fresh.push(OpenEntry { pid, access, path: OsText::from(path.as_path()), count });
+        }
+    }
+
+    /// What a path leads to, if anything. A file to be written may be about to be made.
+    fn resolve(&self, path: &Path, access: Access) -> Option<PathBuf> {
+        match (self.view.find(path, true), access) {
+            (Ok(found), _) => Some(found.path),
+            (Err(_), Access::Read) => None,
+            (Err(_), Access::Write) => {
+                let folder = self.view.find(path.parent()?, true).ok()?;
+                Some(folder.path.join(path.file_name()?))
+            }
         }
     }
 

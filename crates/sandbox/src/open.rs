@@ -169,9 +169,71 @@ impl Place {
         Ok(Self { folder: view.find(parent, true)?, name: name.to_os_string() })
     }
 
+    /// The name that a call speaks of by a folder and an address.
+    fn named(
+        view: &View,
+        call: &Notification,
+        memory: &mut Memory,
+        folder: i32,
+        address: u64,
+    ) -> io::Result<Self> {
+        let path = memory.path(address)?;
+        if path.as_os_str().is_empty() {
+            // Linking a nameless file by its descriptor: not for runs whose names are judged.
+            return Err(Errno::PERM.into());
+        }
+        let base = if path.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
+        let path = caller::named(&base, &path);
+        if is_of_the_kernel(&path) { Err(Errno::PERM.into()) } else { Self::find(view, &path) }
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path.join(&self.name)
     }
+}
+
+/// A removal, done on behalf.
+pub(crate) fn remove(
+    view: &View,
+    call: &Notification,
+    judge: Judge<'_>,
+) -> io::Result<Option<(PathBuf, Vec<Reason>)>> {
+    let [a0, a1, a2, ..] = call.args;
+    let (folder, address, flags) = match call.number {
+        libc::SYS_unlink => (libc::AT_FDCWD, a0, AtFlags::empty()),
+        libc::SYS_rmdir => (libc::AT_FDCWD, a0, AtFlags::REMOVEDIR),
+        _ => (a0 as i32, a1, AtFlags::from_bits_retain(a2 as u32)),
+    };
+    let place = Place::named(view, call, &mut Memory::of(call.pid), folder, address)?;
+    if let Some(reasons) = judge(&place.path(), Access::Write) {
+        return Ok(Some((place.path(), reasons)));
+    }
+    rustix::fs::unlinkat(&place.folder.object, &place.name, flags)?;
+    Ok(None)
+}
+
+/// A truncation by name, done on behalf.
+pub(crate) fn truncate(
+    view: &View,
+    call: &Notification,
+    judge: Judge<'_>,
+) -> io::Result<Option<(PathBuf, Vec<Reason>)>> {
+    let path = Memory::of(call.pid).path(call.args[0])?;
+    let base = if path.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, libc::AT_FDCWD)? };
+    let found = view.find(&caller::named(&base, &path), true)?;
+    if let Some(reasons) = judge(&found.path, Access::Write) {
+        return Ok(Some((found.path, reasons)));
+    }
+    let by_descriptor = format!("/proc/self/fd/{}", found.object.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, by_descriptor, flags, Mode::empty())?;
+    rustix::fs::ftruncate(&file, call.args[1])?;
+    Ok(None)
+}
+
+/// /proc and /dev are made for the run; nothing of the host lies there.
+pub(crate) fn is_of_the_kernel(path: &Path) -> bool {
+    (path.starts_with("/dev") && !path.starts_with("/dev/shm")) || path.starts_with("/proc")
 }
 
 /// A rename or link, done on behalf: both names judged, and for a folder everything in it.
@@ -189,15 +251,7 @@ pub(crate) fn rename_or_link(
     };
     let is_link = matches!(call.number, libc::SYS_link | libc::SYS_linkat);
     let mut memory = Memory::of(call.pid);
-    let mut place = |(folder, address): (i32, u64)| -> io::Result<Place> {
-        let path = memory.path(address)?;
-        let base = if path.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
-        if path.as_os_str().is_empty() || path.starts_with("/proc") || path.starts_with("/dev") {
-            // Linking a nameless file by its descriptor: not for runs whose names are judged.
-            return Err(Errno::PERM.into());
-        }
-        Place::find(view, &caller::named(&base, &path))
-    };
+    let mut place = |(folder, address)| Place::named(view, call, &mut memory, folder, address);
     let (from, to) = (place(from)?, place(to)?);
     for (place, access) in
         [(&from, Access::Read), (&from, Access::Write), (&to, Access::Write), (&to, Access::Read)]

@@ -22,7 +22,8 @@ impl From<Bytes> for String {
 
 impl From<String> for Bytes {
     fn from(text: String) -> Self {
-        Self(text.chars().map(|character| character as u32 as u8).collect())
+        // What we wrote has no character beyond a byte; anything else is no text of ours and loses its meaning.
+        Self(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect())
     }
 }
 
@@ -56,21 +57,65 @@ impl std::fmt::Debug for Bytes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// An empty, private place in memory.
-    Private { at: Bytes, mode: u32 },
+    Private {
+        /// Where.
+        at: Bytes,
+        /// Its mode bits.
+        mode: u32,
+    },
     /// A tree of the host, as it is; read-only unless `writable`.
-    Show { from: Bytes, at: Bytes, writable: bool },
+    Show {
+        /// What is shown.
+        from: Bytes,
+        /// Where.
+        at: Bytes,
+        /// Whether it may be written.
+        writable: bool,
+    },
     /// A tree of the host under a layer that takes the writes.
-    Layer { lower: Bytes, upper: Bytes, work: Bytes, at: Bytes },
+    Layer {
+        /// What is beneath, and stays as it is.
+        lower: Bytes,
+        /// What takes the writes.
+        upper: Bytes,
+        /// The kernel's work folder, beside `upper`.
+        work: Bytes,
+        /// Where.
+        at: Bytes,
+    },
     /// A symbolic link.
-    Link { at: Bytes, target: Bytes },
+    Link {
+        /// Where.
+        at: Bytes,
+        /// Its text.
+        target: Bytes,
+    },
     /// A private copy of a few bytes.
-    File { at: Bytes, content: Bytes, mode: u32 },
+    File {
+        /// Where.
+        at: Bytes,
+        /// Its content.
+        content: Bytes,
+        /// Its mode bits.
+        mode: u32,
+    },
     /// An unreadable, empty thing over something that must not be seen.
-    Mask { at: Bytes, directory: bool },
+    Mask {
+        /// What is covered.
+        at: Bytes,
+        /// Whether that is a folder.
+        directory: bool,
+    },
     /// What is shown at `at` keeps its own mount, so that it stays writable when a parent is frozen.
-    Keep { at: Bytes },
+    Keep {
+        /// What keeps it.
+        at: Bytes,
+    },
     /// The mount at `at` takes no writes any more; mounts beneath it are left alone.
-    Freeze { at: Bytes },
+    Freeze {
+        /// The mount.
+        at: Bytes,
+    },
 }
 
 /// The whole work order for a jail.
@@ -106,9 +151,19 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The folder under a layer.
-    Overlay { lower: PathBuf, upper: PathBuf, work: PathBuf },
+    Overlay {
+        /// The folder itself.
+        lower: PathBuf,
+        /// What takes the writes.
+        upper: PathBuf,
+        /// The kernel's work folder, beside `upper`.
+        work: PathBuf,
+    },
     /// A private copy of the folder.
-    Copy { from: PathBuf },
+    Copy {
+        /// Where the copy is.
+        from: PathBuf,
+    },
 }
 
 /// A writable place that outlives the run: a tool's cache, private to the workspace.
@@ -127,28 +182,42 @@ pub struct Cache {
 /// Everything beside the policy that a plan rests on.
 #[derive(Clone, Debug)]
 pub struct Order {
+    /// The workspace's root; the same inside and outside.
     pub workspace: PathBuf,
+    /// How it is put inside.
     pub stage: Stage,
+    /// The person's home: private inside.
     pub home: PathBuf,
+    /// Places that outlive the run.
     pub caches: Vec<Cache>,
     /// Private copies beneath `home` (absolute paths).
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// See [`Plan::ports`].
     pub ports: Vec<u16>,
+    /// The program, as it is found inside.
     pub program: PathBuf,
+    /// Its words, the first included.
     pub argv: Vec<OsString>,
+    /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
+    /// Where the program starts.
     pub folder: PathBuf,
+    /// Which of stdin, stdout, stderr are the run's terminal.
     pub terminal: [bool; 3],
 }
 
 /// What stands at a path of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
+    /// A file, or anything else that is no folder.
     File,
+    /// A folder.
     Directory,
-    /// A link, with the canonical path of what it leads to (if anything).
+    /// A link.
     Link {
+        /// Its text.
         text: PathBuf,
+        /// The canonical path of what it leads to, if anything.
         leads_to: Option<PathBuf>,
     },
 }
@@ -170,6 +239,9 @@ pub const PRIVATE: [(&str, u32); 4] =
 
 impl Plan {
     /// Makes the plan. `look` tells what stands at a path of the host.
+    ///
+    /// # Errors
+    /// The policy asks for what no view can hold.
     pub fn new(
         asked: &Confinement,
         order: &Order,

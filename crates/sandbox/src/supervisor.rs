@@ -185,12 +185,8 @@ impl Supervisor {
         let outcome = match call.number {
             libc::SYS_execve | libc::SYS_execveat => self.exec(call),
             libc::SYS_connect => self.connect(call),
-            libc::SYS_rename
-            | libc::SYS_renameat
-            | libc::SYS_renameat2
-            | libc::SYS_link
-            | libc::SYS_linkat => self.rename_or_link(call),
-            _ => self.open(call),
+            libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat => self.open(call),
+            _ => self.change_names(call),
         };
         match outcome {
             Ok(None) => {}

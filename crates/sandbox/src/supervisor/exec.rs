@@ -156,7 +156,8 @@ impl Supervisor {
         let (named, program) = if by_descriptor {
             (PathBuf::from(format!("/dev/fd/{folder}")), Some(Found::held_by(call.pid, folder)?))
         } else {
-            let base = if called.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
+            let base =
+                if called.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
             let program = self.find_program(call.pid, inside, &caller::named(&base, &called))?;
             (called, program)
         };

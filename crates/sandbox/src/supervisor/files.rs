@@ -5,7 +5,7 @@
 
 use super::{Refusal, Supervisor, judge, on_host};
 use crate::caller;
-use crate::open::{self, Opened, Wanted};
+use crate::open::{self, Opened, Wanted, is_of_the_kernel};
 use crate::plan::is_private;
 use crate::sys::notify::{self, Notification};
 use crate::view::{Own, through_own};
@@ -81,8 +81,14 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn rename_or_link(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
-        match open::rename_or_link(&self.view, call, &mut |path, access| self.binding(path, access))? {
+    /// Whatever changes what a name means is judged and done by us.
+    pub(super) fn change_names(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
+        let change = match call.number {
+            libc::SYS_unlink | libc::SYS_unlinkat | libc::SYS_rmdir => open::remove,
+            libc::SYS_truncate => open::truncate,
+            _ => open::rename_or_link,
+        };
+        match change(&self.view, call, &mut |path, access| self.binding(path, access))? {
             None => {
                 let _ = notify::succeed(self.listener.as_fd(), call.id);
                 Ok(None)
@@ -102,10 +108,11 @@ impl Supervisor {
     /// Opening one's own descriptor again: fine where what it holds may be had in that way.
     fn reopen(&mut self, call: &Notification, number: i32, access: Access) -> io::Result<Option<Refusal>> {
         let held = std::fs::read_link(format!("/proc/{}/fd/{number}", call.pid))?;
-        if held.is_absolute() && !is_of_the_kernel(&held) {
-            if let Some(reasons) = self.binding(&held, access) {
-                return Ok(Some(Refusal::of(held, access, reasons)));
-            }
+        if held.is_absolute()
+            && !is_of_the_kernel(&held)
+            && let Some(reasons) = self.binding(&held, access)
+        {
+            return Ok(Some(Refusal::of(held, access, reasons)));
         }
         // The descriptor may be exchanged now, but only for one that was itself judged when it was opened.
         self.let_go(call);
@@ -148,9 +155,3 @@ impl Supervisor {
 fn is_explicit(reasons: &[Reason]) -> bool {
     reasons.iter().any(|reason| reason.rule != "default")
 }
-
-/// /proc and /dev are made for the run; nothing of the host lies there.
-fn is_of_the_kernel(path: &Path) -> bool {
-    (path.starts_with("/dev") && !path.starts_with("/dev/shm")) || path.starts_with("/proc")
-}
-

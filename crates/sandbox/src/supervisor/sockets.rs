@@ -82,4 +82,3 @@ fn parse_address(raw: &[u8]) -> Option<Target> {
         _ => None,
     }
 }
-

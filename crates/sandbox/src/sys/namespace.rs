@@ -238,7 +238,9 @@ pub(crate) fn reset_signals() {
     for signal in 1..=64 {
         // SAFETY: the call reads one kernel sigaction. The C library would refuse the two it keeps for itself, which
         // may well have come to us ignored. Refusals (KILL, STOP) change nothing.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const DEFAULT, std::ptr::null::<u8>(), 8) };
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const DEFAULT, std::ptr::null::<u8>(), 8)
+        };
     }
     // SAFETY: an all-zero set is the empty signal set.
     unsafe {

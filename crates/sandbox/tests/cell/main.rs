@@ -4,8 +4,6 @@
 //! second time as an ordinary user. Owns: running cases. Does not own: what they promise (the files beside this).
 
 #[cfg(test)]
-mod closed;
-#[cfg(test)]
 mod dying;
 #[cfg(test)]
 mod runner;
@@ -20,7 +18,7 @@ mod view;
 
 #[cfg(test)]
 fn main() -> std::process::ExitCode {
-    runner::run(&[starts::CASES, view::CASES, closed::CASES, seen::CASES, dying::CASES])
+    runner::run(&[starts::CASES, view::CASES, seen::CASES, dying::CASES], dying::PARTS)
 }
 
 #[cfg(not(test))]

@@ -118,7 +118,8 @@ impl Scene {
              [[rule]]\nid = \"workspace\"\nread = [\"./**\"]\nwrite = [\"./**\"]\nneed = \"none\"\n{}",
             self.head, self.rules
         );
-        let layers = [("system", LayerKind::System, policy::system_layer()), ("test", LayerKind::File, text.as_str())];
+        let layers =
+            [("system", LayerKind::System, policy::system_layer()), ("test", LayerKind::File, text.as_str())];
         let layers = layers.map(|(name, kind, text)| Layer::parse(name, kind, text).unwrap()).into();
         let context = Context { attended: self.attended, ..Context::default() };
         Policy::compile(layers, &anchors, &context).unwrap()
@@ -129,14 +130,16 @@ impl Scene {
         let stage = if self.copy {
             Stage::Copy { from: self.root.join("upper") }
         } else {
-            Stage::Overlay { lower: work.clone(), upper: self.root.join("upper"), work: self.root.join("kernel") }
+            Stage::Overlay {
+                lower: work.clone(),
+                upper: self.root.join("upper"),
+                work: self.root.join("kernel"),
+            }
         };
-        let mut env: Vec<(OsString, OsString)> = [
-            ("HOME", self.home().into_os_string()),
-            ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
-        ]
-        .map(|(name, value)| (name.into(), value))
-        .into();
+        let mut env: Vec<(OsString, OsString)> =
+            [("HOME", self.home().into_os_string()), ("PATH", "/usr/local/bin:/usr/bin:/bin".into())]
+                .map(|(name, value)| (name.into(), value))
+                .into();
         env.extend(self.env.clone());
         Order {
             workspace: work.clone(),
@@ -191,7 +194,8 @@ impl Scene {
 
 impl Set {
     pub(crate) fn go(self) -> Result<Going, JailError> {
-        let permit = self.admission.admit(self.launch).wait().permit().unwrap_or_else(|denial| panic!("{denial}"));
+        let permit =
+            self.admission.admit(self.launch).wait().permit().unwrap_or_else(|denial| panic!("{denial}"));
         let running = self.jail.go(permit, &self.admission, self.watch)?;
         Ok(Going {
             running,

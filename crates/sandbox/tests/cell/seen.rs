@@ -59,9 +59,10 @@ fn programs_are_known_by_their_content(root: &Path) {
         })
         .collect();
     found.sort();
-    let mut expected: Vec<(String, String)> = [Path::new("/usr/bin/bash"), Path::new("/usr/bin/perl"), &script]
-        .map(|path| (path.display().to_string(), digest(path)))
-        .into();
+    let mut expected: Vec<(String, String)> =
+        [Path::new("/usr/bin/bash"), Path::new("/usr/bin/perl"), &script]
+            .map(|path| (path.display().to_string(), digest(path)))
+            .into();
     expected.sort();
     assert_eq!(found, expected);
 }
@@ -83,5 +84,8 @@ fn a_denial_is_recorded_and_said_once(root: &Path) {
     let ran = Scene::new(root).bash("for i in 1 2 3; do echo x > /etc/mine; done; exit 0");
     let said = ran.err.lines().filter(|line| line.starts_with("provost: denied write /etc/mine")).count();
     assert_eq!(said, 1, "{}", ran.err);
-    assert_eq!(ran.denials().iter().filter(|denial| **denial == ("write".into(), "/etc/mine".into())).count(), 3);
+    assert_eq!(
+        ran.denials().iter().filter(|denial| **denial == ("write".into(), "/etc/mine".into())).count(),
+        3
+    );
 }

@@ -54,15 +54,18 @@ fn nothing_is_passed_on_but_the_standard_streams(root: &Path) {
     let ran = scene.run(&["/usr/bin/perl", "-e", r#"
         opendir(my $d, "/proc/self/fd") or die; print join(",", sort grep { !/^\./ && $_ ne fileno($d) } readdir $d), "\n";
         print "$_=$ENV{$_}\n" for sort keys %ENV;"#]);
-    let expected =
-        format!("0,1,2\nHOME={}\nONLY=this\nPATH=/usr/local/bin:/usr/bin:/bin\n", home.display());
+    let expected = format!("0,1,2\nHOME={}\nONLY=this\nPATH=/usr/local/bin:/usr/bin:/bin\n", home.display());
     assert_eq!(ran.fine(), expected);
 }
 
 fn a_terminal_is_one_and_controls_its_session(root: &Path) {
     let mut scene = Scene::new(root);
     scene.terminal = true;
-    let mut set = scene.set(&["/bin/bash", "-c", "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && stty size && echo ok >/dev/tty; cat"]);
+    let mut set = scene.set(&[
+        "/bin/bash",
+        "-c",
+        "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && stty size && echo ok >/dev/tty; cat",
+    ]);
     let master = set.jail.take_terminal().unwrap();
     let size = rustix::termios::Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&master, size).unwrap();

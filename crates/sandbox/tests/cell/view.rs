@@ -32,7 +32,10 @@ fn the_workspace_stays_as_it_was(root: &Path) {
     assert_eq!(ran.fine(), "after\nx\n");
     let after = fs::metadata(work.join("kept")).unwrap();
     assert_eq!(fs::read_to_string(work.join("kept")).unwrap(), "before");
-    assert_eq!((before.mode(), before.mtime_nsec(), before.ino()), (after.mode(), after.mtime_nsec(), after.ino()));
+    assert_eq!(
+        (before.mode(), before.mtime_nsec(), before.ino()),
+        (after.mode(), after.mtime_nsec(), after.ino())
+    );
     assert!(work.join("gone").exists() && !work.join("moved").exists());
     let upper = root.join("upper");
     assert_eq!(fs::read_to_string(upper.join("kept")).unwrap(), "after\n");
@@ -89,7 +92,8 @@ fn caches_are_shown_and_keep_what_is_added(root: &Path) {
         work: kernel.clone(),
     };
     scene.caches = vec![cache("own", Some(&own), &upper), cache("fresh", None, &fresh)];
-    let ran = scene.bash("cat ~/.cache/own/shared; echo more > ~/.cache/own/more; echo new > ~/.cache/fresh/new");
+    let ran =
+        scene.bash("cat ~/.cache/own/shared; echo more > ~/.cache/own/more; echo new > ~/.cache/fresh/new");
     assert_eq!(ran.fine(), "from the person");
     assert!(!own.join("more").exists() && upper.join("more").exists() && fresh.join("new").exists());
 }

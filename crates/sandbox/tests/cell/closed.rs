@@ -1,3 +1,0 @@
-//! .
-use super::runner::Case;
-pub(crate) const CASES: &[Case] = &[];
