@@ -30,15 +30,20 @@ pub(crate) fn judge(policy: &Policy, endpoint: &Endpoint, found: &[IpAddr]) -> J
 
 /// Why this address may not be dialled for that endpoint.
 fn refusal(policy: &Policy, endpoint: &Endpoint, address: IpAddr) -> Option<String> {
-    match &endpoint.host {
-        // The address itself was asked for, and judged as such.
-        Host::Ip(named) if plain(*named) == address => return None,
+    let by_rule = |reasons: &[Reason]| reasons.iter().find(|reason| reason.rule != "default").cloned();
+    let asked_for_itself = match &endpoint.host {
+        Host::Ip(named) if plain(*named) == address => true,
         Host::Ip(_) => return Some("not the address that was asked for".to_owned()),
-        Host::Name(name) if name == "localhost" && address.is_loopback() => return None,
-        Host::Name(_) => {}
+        Host::Name(name) => name == "localhost" && address.is_loopback(),
+    };
+    if asked_for_itself {
+        // It was judged as such. But where everything is open because no rule speaks of it, what is guarded stays so.
+        return match policy.decide(&Action::Connect(endpoint.clone()), &[]) {
+            Decision::Allow { reasons } if by_rule(&reasons).is_none() => guarded(address).map(str::to_owned),
+            Decision::Allow { .. } | Decision::Ask { .. } | Decision::Deny { .. } => None,
+        };
     }
     let itself = Action::Connect(Endpoint { host: Host::Ip(address), port: endpoint.port });
-    let by_rule = |reasons: &[Reason]| reasons.iter().find(|reason| reason.rule != "default").cloned();
     match policy.decide(&itself, &[]) {
         Decision::Allow { reasons } if by_rule(&reasons).is_some() => None,
         Decision::Allow { .. } => guarded(address).map(str::to_owned),

@@ -161,6 +161,11 @@ impl Admission {
         self.line.policy.decide(action, &[])
     }
 
+    /// Whether rules look at the requests to this place one by one.
+    pub fn looks_inside(&self, endpoint: &Endpoint) -> bool {
+        self.line.policy.looks_inside(endpoint)
+    }
+
     /// Records an observation, in order; waits while there is no room. A list too long for one event goes on in the next;
     /// gives the number of the last.
     ///

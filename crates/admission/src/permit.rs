@@ -263,6 +263,17 @@ impl Permit<Connect> {
     }
 }
 
+impl Permit<Http> {
+    /// As for a connection, where the request itself is what was judged.
+    ///
+    /// # Errors
+    /// None of them passes, or the ledger takes nothing more.
+    pub fn at(self, found: &[IpAddr]) -> Result<Permit<Dial>, Denial> {
+        let Permit { effect: Http(request), seq, line } = self;
+        Permit { effect: Connect(request.endpoint), seq, line }.at(found)
+    }
+}
+
 impl<E: fmt::Debug> fmt::Debug for Permit<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit").field("effect", &self.effect).field("seq", &self.seq).finish_non_exhaustive()

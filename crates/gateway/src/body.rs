@@ -1,7 +1,8 @@
 //! Bodies on their way.
 //!
-//! Owns that a body is passed on piece by piece as it comes, never gathered; that trailers, which nobody judged, are left out; and
-//! that a body which stands still for too long ends.
+//! Owns that a body is passed on piece by piece as it comes, never gathered; that trailers, which nobody judged, are left out; that
+//! a body which stands still for too long ends; and that what must not be in it is taken out, or ends it. Does not own which
+//! texts those are (`credential`).
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +17,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::meter::{End, Passage};
 use crate::scrub::{Scrub, Stand};
 
+/// Told what stands for a text that was seen.
+pub(crate) type Alarm = Box<dyn FnOnce(&[u8]) + Send>;
+
 /// A body that comes from one side and goes to the other.
 pub(crate) struct Through {
     body: Incoming,
@@ -24,19 +28,37 @@ pub(crate) struct Through {
     /// The flow that is over when this body is.
     passage: Option<Passage>,
     scrub: Scrub,
+    /// Told when one of the texts is seen, which then ends the body.
+    alarm: Option<Alarm>,
     done: bool,
 }
 
 impl Through {
     pub(crate) fn new(body: Incoming, idle: Duration, passage: Option<Passage>) -> Through {
         let (still, scrub) = (Box::pin(sleep(idle)), Scrub::default());
-        Through { body, idle, still, passage, scrub, done: false }
+        Through { body, idle, still, passage, scrub, alarm: None, done: false }
     }
 
     /// Takes these out on the way.
     pub(crate) fn scrubbed(mut self, stands: Vec<Stand>) -> Through {
         self.scrub = Scrub::new(stands);
         self
+    }
+
+    /// Ends it where one of these is seen.
+    pub(crate) fn watched(mut self, stands: Vec<Stand>, alarm: Alarm) -> Through {
+        self.scrub = Scrub::new(stands);
+        self.alarm = Some(alarm);
+        self
+    }
+
+    /// Raises the alarm, if there is cause.
+    fn sees(&mut self) -> Option<io::Error> {
+        let seen = self.scrub.seen()?;
+        let alarm = self.alarm.take()?;
+        alarm(seen);
+        self.ends(End::Cut);
+        Some(io::Error::new(io::ErrorKind::PermissionDenied, "it holds what must not leave"))
     }
 
     fn ends(&mut self, end: End) {
@@ -64,6 +86,9 @@ impl Body for Through {
                     self.still.as_mut().reset(next);
                     let Ok(piece) = frame.into_data() else { continue };
                     let piece = self.scrub.piece(piece);
+                    if let Some(error) = self.sees() {
+                        return Poll::Ready(Some(Err(error)));
+                    }
                     if !piece.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(piece))));
                     }
@@ -90,11 +115,13 @@ impl Body for Through {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || (self.scrub.is_idle() && self.body.is_end_stream())
+        self.done || (!self.scrub.holds() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.scrub.is_idle() { self.body.size_hint() } else { SizeHint::default() }
+        // Only where nothing is put in another's place is the length known before.
+        let as_it_is = self.scrub.is_idle() || self.alarm.is_some();
+        if as_it_is && !self.scrub.holds() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 

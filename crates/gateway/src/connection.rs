@@ -65,8 +65,8 @@ pub(crate) async fn port(carrier: Arc<Carrier>, wire: Wire, endpoint: Endpoint) 
     }
     // A protocol of its own, in which no can only be said by hanging up; admission and the meter have it.
     let flow = Flow::opaque(endpoint, Ingress::Port);
-    let Ok(permit) = judge.connect(&flow, &wire).await else { return };
-    let Ok((mut outside, mut passage)) = judge.reach(&flow, permit).await else { return };
+    let Ok(right) = judge.connection(&flow, &wire).await else { return };
+    let Ok((mut outside, mut passage)) = judge.reach(&flow, right).await else { return };
     let (mut inside, count) = (wire, outside.count());
     passage.ends(carry(&mut inside, &mut outside, &count, &judge.bounds).await);
 }
@@ -192,17 +192,15 @@ impl Exchange {
     /// CONNECT: the connection is there before its asker hears of it.
     async fn tunnel(&self, flow: Flow, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
         let judge = &self.carrier.judge;
-        let permit = judge.connect(&flow, &self.wire).await?;
-        judge.may_tunnel(&flow)?;
+        let right = judge.tunnel(&flow, &self.wire).await?;
         let inside = hyper::upgrade::on(request);
-        if judge.must_see(&flow.endpoint) {
-            // Each request will have a permit of its own; this one is not used.
-            drop(permit);
-            self.turn_into(Next::Requests { inside, to: flow.endpoint });
-        } else {
-            let (outside, passage) = judge.reach(&flow, permit).await?;
-            self.turn_into(Next::Tunnel { inside, outside: Box::new(outside), passage });
-        }
+        self.turn_into(match right {
+            None => Next::Requests { inside, to: flow.endpoint },
+            Some(right) => {
+                let (outside, passage) = judge.reach(&flow, right).await?;
+                Next::Tunnel { inside, outside: Box::new(outside), passage }
+            }
+        });
         Ok(Response::new(Answer::Own(Full::default())))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns finding placeholders in the head of a request, the exchange where one is bound to the place it goes to, the alarm where
 //! it is not, taking out other credentials beside it, and taking secrets out of answers. Does not own the secrets ([`Vault`]),
-//! nor whether one may leave (`admission`). Bodies of requests, and what travels in TLS or a WebSocket, are not looked into.
+//! nor whether one may leave (`admission`). What travels in TLS, in another tunnel or in a WebSocket is not looked into.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,6 +160,19 @@ impl Credentials {
             uses.push(Use { known, release });
         }
         Ok(uses)
+    }
+
+    /// The placeholders, each with its credential's name: what no body may hold that goes where none is bound.
+    pub(crate) fn placeholders(&self) -> Vec<Stand> {
+        let stand =
+            |known: &Placeholder| (known.text.clone().into_bytes(), known.credential.clone().into_bytes());
+        self.known.iter().map(stand).collect()
+    }
+
+    /// A placeholder in a body.
+    pub(crate) fn in_body(credential: &[u8]) -> Leak {
+        let credential = String::from_utf8_lossy(credential).into_owned();
+        Leak { credential, place: "the body".to_owned() }
     }
 
     /// Puts the permitted secret where its placeholder is.

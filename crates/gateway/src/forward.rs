@@ -3,7 +3,7 @@
 //! Owns the order of it: what must not be in it, what is asked of admission, what is exchanged, and the answer's way back. Each
 //! request has a connection of its own on the outer side, as it has a permit of its own: no two share what one of them broke.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
@@ -15,12 +15,12 @@ use hyper_util::rt::TokioIo;
 use policy::Endpoint;
 use tokio::time::timeout;
 
-use crate::body::{Answer, Through};
+use crate::body::{Alarm, Answer, Through};
 use crate::bounds::Bounds;
 use crate::connection::{Exchange, Next};
+use crate::credential::Credentials;
 use crate::dial::Outside;
 use crate::flow::Flow;
-use crate::judge::Looked;
 use crate::meter::{Count, End};
 use crate::refusal::{DENIED, Refusal};
 use crate::{head, scrub};
@@ -41,28 +41,30 @@ pub(crate) async fn request(
     let (mut head, body) = request.into_parts();
 
     let uses = credentials.used_by(&head, &flow.endpoint).map_err(|leak| judge.alarm(&flow, &leak))?;
-    let permit = judge.connect(&flow, &exchange.wire).await?;
-    let looked = judge.request(&flow, &head.headers, &exchange.wire).await?;
+    let right = judge.request(&flow, &head.headers, &exchange.wire).await?;
+    let judged = right.path().map(str::to_owned);
     head::strip(&mut head.headers, websocket);
     let bound = credentials.any_for(&flow.endpoint);
     if bound {
         credentials.strip(&mut head);
     }
     judge.release(&flow, &uses, &mut head.headers, &exchange.wire).await?;
-    let (outside, mut passage) = judge.reach(&flow, permit).await?;
+    let (outside, mut passage) = judge.reach(&flow, right).await?;
 
     let way = Way { flow: &flow, bounds: &judge.bounds, count: outside.count() };
     let method = head.method.clone();
-    let outgoing = outgoing(head, body, &flow.endpoint, looked.as_ref(), &judge.bounds)?;
-    let answered = way.send(outside, outgoing).await;
-    if let Some(looked) = looked {
-        looked.settle(answered.as_ref().err());
+    let mut body = Through::new(body, judge.bounds.idle, None);
+    let alarm = Arc::new(Mutex::new(None));
+    if !bound {
+        body = body.watched(credentials.placeholders(), alarm_for(exchange, &flow, &alarm));
     }
-    let mut response = match answered {
+    let outgoing = outgoing(head, body, &flow.endpoint, judged.as_deref())?;
+    let mut response = match way.send(outside, outgoing).await {
         Ok(response) => response,
         Err(because) => {
             passage.ends(End::Reset);
-            return Err(Refusal::unanswered(&flow.endpoint, &because));
+            let alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return Err(alarm.unwrap_or_else(|| Refusal::unanswered(&flow.endpoint, &because)));
         }
     };
     passage.answered(response.status().as_u16());
@@ -72,6 +74,7 @@ pub(crate) async fn request(
     let begins = head::begins_websocket(&head);
     head::strip(&mut head.headers, switches && begins);
     head.headers.remove(DENIED);
+    head.version = Version::HTTP_11;
     if bound {
         credentials.scrub(&mut head.headers);
     }
@@ -121,17 +124,25 @@ impl Way<'_> {
     }
 }
 
+/// Records a placeholder in the request's body, and keeps what is to be said about it.
+fn alarm_for(exchange: &Exchange, flow: &Flow, said: &Arc<Mutex<Option<Refusal>>>) -> Alarm {
+    let (carrier, flow, said) = (Arc::clone(&exchange.carrier), flow.clone(), Arc::clone(said));
+    Box::new(move |credential| {
+        let refusal = carrier.judge.alarm(&flow, &Credentials::in_body(credential));
+        *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    })
+}
+
 /// The request as it leaves: in origin form, to the host that was judged, on the path that was judged.
 fn outgoing(
     mut head: request::Parts,
-    body: Incoming,
+    body: Through,
     to: &Endpoint,
-    looked: Option<&Looked>,
-    bounds: &Bounds,
+    judged: Option<&str>,
 ) -> Result<Request<Through>, Refusal> {
-    let path = match (looked, head.uri.query()) {
-        (Some(looked), Some(query)) => format!("{}?{query}", looked.path()),
-        (Some(looked), None) => looked.path().to_owned(),
+    let path = match (judged, head.uri.query()) {
+        (Some(path), Some(query)) => format!("{path}?{query}"),
+        (Some(path), None) => path.to_owned(),
         (None, _) => head.uri.path_and_query().map_or("/", PathAndQuery::as_str).to_owned(),
     };
     let odd = |_| Refusal::malformed("its path cannot be sent on", "send one that needs no repair");
@@ -141,7 +152,7 @@ fn outgoing(
     if let Ok(host) = HeaderValue::from_str(&host) {
         head.headers.insert(HOST, host);
     }
-    Ok(Request::from_parts(head, Through::new(body, bounds.idle, None)))
+    Ok(Request::from_parts(head, body))
 }
 
 /// Leaves it to the server's side to say how long the body is that it really sends; where there is none, the length is a fact

@@ -5,14 +5,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use admission::Admission;
-use policy::{Endpoint, Host};
+use policy::Endpoint;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -91,12 +90,12 @@ pub fn serve_with(
         .thread_name("provost-gateway")
         .build()
         .map_err(GatewayError::Start)?;
-    let doors = doors(&runtime, seat).map_err(GatewayError::Listener)?;
     let (alive, living) = io::pipe().map_err(GatewayError::Start)?;
     let (over, ending) = oneshot::channel();
     let meter = Arc::new(Meter::new(bounds.destinations));
     let inside = InsideDoor::new(inside, &bounds);
     let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), bounds };
+    let doors = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
     let carrier = Arc::new(Carrier { judge, inside });
     let thread = thread::Builder::new().name("provost-gateway".to_owned()).spawn(move || {
         // Closed when this thread ends, however it ends: that is what a watcher sees.
@@ -157,16 +156,13 @@ impl fmt::Debug for Gateway {
 /// A listening socket, and where its connections lead: a port of the host, or wherever they say.
 type Door = (TcpListener, Option<Endpoint>);
 
-fn doors(runtime: &Runtime, seat: Seat) -> io::Result<Vec<Door>> {
+fn doors(runtime: &Runtime, seat: Seat, judge: &Judge) -> io::Result<Vec<Door>> {
     let _runtime = runtime.enter();
     let door = |listener: std::net::TcpListener, to| {
         listener.set_nonblocking(true)?;
         Ok((TcpListener::from_std(listener)?, to))
     };
-    let port = |(port, listener)| {
-        let host = Host::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        door(listener, Some(Endpoint { host, port }))
-    };
+    let port = |(port, listener)| door(listener, Some(judge.host_port(port)));
     std::iter::once(door(seat.proxy, None)).chain(seat.loopback.into_iter().map(port)).collect()
 }
 

@@ -4,15 +4,16 @@
 //! the name's addresses. Owns the events that say what reached the gateway. Does not own the rules (`policy`), the asking
 //! (`admission`), or how a no is put (`refusal`).
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admission::{Admission, Connect, Denial, Effect, Http, Outcome, Pending, Permit, Receipt, Verdict};
+use admission::{Admission, Connect, Denial, Dial, Effect, Http, Outcome, Pending, Permit, Verdict};
 use http::{HeaderMap, Method, Uri};
 use ledger::Trust;
 use ledger::event::{self, Connection, Denied, OsText};
-use policy::{Action, Decision, Endpoint, HttpRequest, Scheme};
+use policy::{Action, Decision, Endpoint, Host};
 use tokio::time::sleep;
 
 use crate::bounds::Bounds;
@@ -25,6 +26,8 @@ use crate::names::{self, Names};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
+/// The port on which nobody speaks plainly.
+const HTTPS_PORT: u16 = 443;
 /// How long a verdict is waited for before the gateway looks whether the asker is still there.
 const SOON: Duration = Duration::from_millis(30);
 
@@ -37,31 +40,98 @@ pub(crate) struct Judge {
     pub(crate) bounds: Bounds,
 }
 
-/// A request that rules spoke of, permitted.
-pub(crate) struct Looked {
-    request: HttpRequest,
-    receipt: Receipt,
+/// The right to go somewhere: as a connection, or as the one request that rules spoke of.
+pub(crate) enum Right {
+    Connect(Permit<Connect>),
+    Http(Permit<Http>),
 }
 
-impl Looked {
-    /// The path that was judged.
-    pub(crate) fn path(&self) -> &str {
-        &self.request.path
+impl Right {
+    /// Where to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        match self {
+            Right::Connect(permit) => &permit.of().0,
+            Right::Http(permit) => &permit.of().0.endpoint,
+        }
     }
 
-    /// Records whether it was answered, or why not.
-    pub(crate) fn settle(self, failed: Option<&String>) {
-        self.receipt.settle(failed.map_or(Outcome::Done, Outcome::failed));
+    /// The path that was judged, where one was.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match self {
+            Right::Connect(_) => None,
+            Right::Http(permit) => Some(&permit.of().0.path),
+        }
+    }
+
+    fn seq(&self) -> u64 {
+        match self {
+            Right::Connect(permit) => permit.seq(),
+            Right::Http(permit) => permit.seq(),
+        }
+    }
+
+    fn at(self, found: &[IpAddr]) -> Result<Permit<Dial>, Denial> {
+        match self {
+            Right::Connect(permit) => permit.at(found),
+            Right::Http(permit) => permit.at(found),
+        }
+    }
+
+    fn failed(self, because: &str) {
+        let receipt = match self {
+            Right::Connect(permit) => permit.begin().1,
+            Right::Http(permit) => permit.begin().1,
+        };
+        receipt.settle(Outcome::failed(because));
     }
 }
 
 impl Judge {
     /// May this place be connected to? Nothing is looked up before that.
-    pub(crate) async fn connect(&self, flow: &Flow, wire: &Wire) -> Result<Permit<Connect>, Refusal> {
+    pub(crate) async fn connection(&self, flow: &Flow, wire: &Wire) -> Result<Right, Refusal> {
         if let Some(leak) = self.credentials.in_host(&flow.endpoint.host) {
             return Err(self.alarm(flow, &leak));
         }
-        let pending = self.admission.admit(Connect(flow.endpoint.clone()));
+        self.admit(flow, Connect(flow.endpoint.clone()), wire).await.map(Right::Connect)
+    }
+
+    /// May this be asked there? Where rules look at requests, the request itself is judged; what a rule says of the connection
+    /// holds beside that.
+    pub(crate) async fn request(
+        &self,
+        flow: &Flow,
+        headers: &HeaderMap,
+        wire: &Wire,
+    ) -> Result<Right, Refusal> {
+        if !self.admission.looks_inside(&flow.endpoint) {
+            return self.connection(flow, wire).await;
+        }
+        let odd = |why: String| {
+            self.built_in(flow, "canonical", format!("rules look at requests there, and {why}"))
+        };
+        let request = match flow.canonical() {
+            Some(Ok(request)) => request,
+            Some(Err(why)) => return Err(odd(format!("this one cannot be judged: {why}"))),
+            None => return Err(odd("this is none".to_owned())),
+        };
+        if head::overrides_method(headers) {
+            return Err(odd("this one tells the server another method".to_owned()));
+        }
+        if self.rule_on_connecting(flow) {
+            // Its own permit is the request's; this one is not used.
+            drop(self.connection(flow, wire).await?);
+        }
+        self.admit(flow, Http(request), wire).await.map(Right::Http)
+    }
+
+    /// Asks, and records what reached the gateway and how it was judged.
+    async fn admit<E: Effect + Unpin>(
+        &self,
+        flow: &Flow,
+        effect: E,
+        wire: &Wire,
+    ) -> Result<Permit<E>, Refusal> {
+        let pending = self.admission.admit(effect);
         let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
         let (word, seq) = match &verdict {
             Verdict::Pass(permit) => (event::Verdict::Allow, Some(permit.seq())),
@@ -75,34 +145,6 @@ impl Judge {
             Ok(_) => Ok(permit),
             Err(closed) => Err(self.built_in(flow, "ledger", closed.to_string())),
         }
-    }
-
-    /// May this be asked there? `None` where no rule looks at requests: then the connection's permit is all there is.
-    pub(crate) async fn request(
-        &self,
-        flow: &Flow,
-        headers: &HeaderMap,
-        wire: &Wire,
-    ) -> Result<Option<Looked>, Refusal> {
-        let looks = self.looks_inside(&flow.endpoint, Scheme::Http);
-        let request = match flow.canonical() {
-            Some(Ok(request)) if looks || self.speaks(&Action::Http(request.clone())) => request,
-            Some(Err(why)) if looks => {
-                let why = format!("a rule looks at requests there, and this one cannot be judged: {why}");
-                return Err(self.built_in(flow, "canonical", why));
-            }
-            Some(_) | None => return Ok(None),
-        };
-        if head::overrides_method(headers) {
-            let why =
-                "a rule looks at requests there, and this one tells the server another method".to_owned();
-            return Err(self.built_in(flow, "canonical", why));
-        }
-        let pending = self.admission.admit(Http(request));
-        let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
-        let permit = verdict.permit().map_err(|denial| self.denied(flow, denial))?;
-        let (Http(request), receipt) = permit.begin();
-        Ok(Some(Looked { request, receipt }))
     }
 
     /// May these credentials go there?
@@ -123,26 +165,27 @@ impl Judge {
         Ok(())
     }
 
-    /// May a tunnel be opened there? Not where rules look at what travels in TLS: it is not opened yet.
-    pub(crate) fn may_tunnel(&self, flow: &Flow) -> Result<(), Refusal> {
-        if self.looks_inside(&flow.endpoint, Scheme::Https) {
-            let why = "a rule looks at requests there, and TLS cannot be looked into yet".to_owned();
+    /// May this be a tunnel? `None` where the requests in it are to be judged instead, each for itself.
+    pub(crate) async fn tunnel(&self, flow: &Flow, wire: &Wire) -> Result<Option<Right>, Refusal> {
+        let looks = self.admission.looks_inside(&flow.endpoint);
+        if looks && flow.endpoint.port == HTTPS_PORT {
+            let why = "rules look at requests there, and TLS cannot be looked into yet".to_owned();
             return Err(self.built_in(flow, "tls", why));
         }
-        Ok(())
+        let right = match looks && !self.rule_on_connecting(flow) {
+            true => None,
+            false => Some(self.connection(flow, wire).await?),
+        };
+        Ok(right.filter(|_| !self.must_see(&flow.endpoint)))
     }
 
     /// Where is it? May that be dialled? Then it is.
-    pub(crate) async fn reach(
-        &self,
-        flow: &Flow,
-        permit: Permit<Connect>,
-    ) -> Result<(Outside, Passage), Refusal> {
-        let seq = permit.seq();
-        let permit = match names::addresses(&*self.names, &permit, self.bounds.lookup).await {
-            Ok(found) => permit.at(&found).map_err(|denial| self.denied(flow, denial))?,
+    pub(crate) async fn reach(&self, flow: &Flow, right: Right) -> Result<(Outside, Passage), Refusal> {
+        let seq = right.seq();
+        let permit = match names::addresses(&*self.names, &right, self.bounds.lookup).await {
+            Ok(found) => right.at(&found).map_err(|denial| self.denied(flow, denial))?,
             Err(because) => {
-                permit.begin().1.settle(Outcome::failed(because.clone()));
+                right.failed(&because);
                 return Err(Refusal::unreachable(&flow.endpoint, &because));
             }
         };
@@ -161,16 +204,24 @@ impl Judge {
 
     /// Whether requests to this place must be seen one by one: rules speak of them, or a credential is exchanged in them.
     pub(crate) fn must_see(&self, endpoint: &Endpoint) -> bool {
-        self.credentials.any_for(endpoint) || self.looks_inside(endpoint, Scheme::Http)
+        self.credentials.any_for(endpoint) || self.admission.looks_inside(endpoint)
     }
 
-    /// Whether rules speak of requests to this place.
-    fn looks_inside(&self, _endpoint: &Endpoint, _scheme: Scheme) -> bool {
-        false
+    /// This port of the host, by the one of its names that a rule speaks of.
+    pub(crate) fn host_port(&self, port: u16) -> Endpoint {
+        let usual = Endpoint { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port };
+        let others = [Host::Name("localhost".to_owned()), Host::Ip(Ipv6Addr::LOCALHOST.into())];
+        let named = others.map(|host| Endpoint { host, port });
+        let spoken_of = |endpoint: &&Endpoint| self.rule_on(&Action::Connect((*endpoint).clone()));
+        std::iter::once(&usual).chain(&named).find(spoken_of).unwrap_or(&usual).clone()
+    }
+
+    fn rule_on_connecting(&self, flow: &Flow) -> bool {
+        self.rule_on(&Action::Connect(flow.endpoint.clone()))
     }
 
     /// Whether a rule, and not only the default, speaks of this.
-    fn speaks(&self, action: &Action) -> bool {
+    fn rule_on(&self, action: &Action) -> bool {
         let (Decision::Allow { reasons } | Decision::Ask { reasons, .. } | Decision::Deny { reasons }) =
             self.admission.decide(action);
         reasons.iter().any(|reason| reason.rule != "default")

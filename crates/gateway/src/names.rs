@@ -9,9 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::time::Duration;
 
-use admission::{Connect, Permit};
 use policy::Host;
 use tokio::time::timeout;
+
+use crate::judge::Right;
 
 /// Addresses of one name that are used; whoever answers with more is not worth more.
 const ADDRESSES: usize = 16;
@@ -42,10 +43,10 @@ impl Names for System {
 /// Where the permitted endpoint is. An error says why it is nowhere.
 pub(crate) async fn addresses(
     names: &dyn Names,
-    permit: &Permit<Connect>,
+    right: &Right,
     patience: Duration,
 ) -> Result<Vec<IpAddr>, String> {
-    let name = match &permit.of().0.host {
+    let name = match &right.endpoint().host {
         Host::Ip(address) => return Ok(vec![*address]),
         // Never asked of anybody: an answer from outside would not be this host.
         Host::Name(name) if name == "localhost" => {

@@ -1,10 +1,11 @@
-//! Secrets out of answers, while they pass.
+//! Secrets out of answers, and placeholders seen in what is sent, while they pass.
 //!
 //! Owns finding texts in a body that comes piece by piece, also where a piece ends within one, and putting others in their place.
 //! No more is held back than could be the beginning of such a text. Does not own which texts.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, HeaderMap};
+use memchr::memmem::Finder;
 
 /// A text, and what stands for it.
 pub(crate) type Stand = (Vec<u8>, Vec<u8>);
@@ -12,54 +13,57 @@ pub(crate) type Stand = (Vec<u8>, Vec<u8>);
 /// Puts texts in the place of others.
 #[derive(Default)]
 pub(crate) struct Scrub {
-    stands: Vec<Stand>,
+    finders: Vec<(Finder<'static>, Vec<u8>)>,
     held: BytesMut,
-}
-
-/// What begins at a place.
-enum Found<'a> {
-    Nothing,
-    /// A text whose rest may be in the next piece.
-    Beginning,
-    Whole(&'a Stand),
+    seen: Option<Vec<u8>>,
 }
 
 impl Scrub {
     /// Empty texts are found nowhere.
-    pub(crate) fn new(mut stands: Vec<Stand>) -> Scrub {
-        stands.retain(|(text, _)| !text.is_empty());
-        Scrub { stands, held: BytesMut::new() }
+    pub(crate) fn new(stands: Vec<Stand>) -> Scrub {
+        let looked_for = stands.into_iter().filter(|(text, _)| !text.is_empty());
+        let finders = looked_for.map(|(text, stand)| (Finder::new(&text).into_owned(), stand)).collect();
+        Scrub { finders, ..Scrub::default() }
     }
 
     /// Whether there is nothing to look for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.stands.is_empty()
+        self.finders.is_empty()
     }
 
     /// The next piece, as it goes on.
     pub(crate) fn piece(&mut self, piece: Bytes) -> Bytes {
-        if self.held.is_empty() && !(0..piece.len()).any(|at| self.begins(piece.get(at..))) {
-            return piece;
-        }
-        self.held.extend_from_slice(&piece);
-        let whole = self.held.split().freeze();
-        let mut clean = BytesMut::with_capacity(whole.len());
-        let mut rest = whole.as_ref();
-        while let Some((byte, after)) = rest.split_first() {
-            match self.found(rest) {
-                Found::Nothing => {
-                    clean.extend_from_slice(&[*byte]);
-                    rest = after;
-                }
-                Found::Whole((text, stand)) => {
-                    clean.extend_from_slice(stand);
-                    rest = rest.get(text.len()..).unwrap_or_default();
-                }
-                Found::Beginning => break,
+        let whole = match self.held.is_empty() {
+            true => piece,
+            false => {
+                self.held.extend_from_slice(&piece);
+                self.held.split().freeze()
             }
+        };
+        let mut clean = BytesMut::new();
+        let mut rest = whole;
+        while let Some((at, length, stand)) = self.first(&rest) {
+            clean.extend_from_slice(&rest.split_to(at));
+            clean.extend_from_slice(&stand);
+            self.seen = Some(stand);
+            rest = rest.slice(length..);
         }
-        self.held.extend_from_slice(rest);
+        self.held.extend_from_slice(&rest.split_off(rest.len() - self.begun(&rest)));
+        if clean.is_empty() {
+            return rest;
+        }
+        clean.extend_from_slice(&rest);
         clean.freeze()
+    }
+
+    /// What stood for the last text that was found.
+    pub(crate) fn seen(&self) -> Option<&[u8]> {
+        self.seen.as_deref()
+    }
+
+    /// Whether something is held back.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// What was held back, once nothing more comes.
@@ -67,18 +71,21 @@ impl Scrub {
         self.held.split().freeze()
     }
 
-    fn begins(&self, text: Option<&[u8]>) -> bool {
-        !matches!(self.found(text.unwrap_or_default()), Found::Nothing)
+    /// The first text there is: where, how long, and what stands for it.
+    fn first(&self, text: &[u8]) -> Option<(usize, usize, Vec<u8>)> {
+        let found =
+            self.finders.iter().filter_map(|(finder, stand)| Some((finder.find(text)?, finder, stand)));
+        let (at, finder, stand) = found.min_by_key(|(at, ..)| *at)?;
+        Some((at, finder.needle().len(), stand.clone()))
     }
 
-    fn found(&self, rest: &[u8]) -> Found<'_> {
-        if let Some(stand) = self.stands.iter().find(|(text, _)| rest.starts_with(text)) {
-            return Found::Whole(stand);
-        }
-        match self.stands.iter().any(|(text, _)| text.starts_with(rest)) {
-            true => Found::Beginning,
-            false => Found::Nothing,
-        }
+    /// How many bytes at the end could be the beginning of a text.
+    fn begun(&self, text: &[u8]) -> usize {
+        let begun = |needle: &[u8]| {
+            let longest = text.len().min(needle.len().saturating_sub(1));
+            (1..=longest).rev().find(|length| text.ends_with(needle.get(..*length).unwrap_or_default()))
+        };
+        self.finders.iter().filter_map(|(finder, _)| begun(finder.needle())).max().unwrap_or(0)
     }
 }
 

@@ -1,0 +1,98 @@
+//! That a name may be reached says nothing about where it leads: addresses are judged for themselves.
+
+use ledger::Body;
+
+use crate::common::{Server, Setting, Stage, allow};
+
+fn refused_for(stage: &Stage, url: &str) -> String {
+    let reply = stage.get(url);
+    assert_eq!(reply.status, 403, "{url}: {}", reply.text());
+    let error = reply.error();
+    assert_eq!(error["rule"], "address", "{error}");
+    error["why"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_allowed_name_does_not_lead_into_guarded_places() {
+    for (address, place) in [
+        ("127.0.0.1", "this host"),
+        ("::1", "this host"),
+        ("::ffff:127.0.0.1", "this host"),
+        ("10.0.0.5", "a private network"),
+        ("192.168.1.1", "a private network"),
+        ("169.254.1.1", "a link-local address"),
+        ("fe80::1", "a link-local address"),
+        ("169.254.169.254", "a cloud's metadata service"),
+        ("64:ff9b::169.254.169.254", "a cloud's metadata service"),
+        ("0.0.0.0", "this network"),
+    ] {
+        let stage = Setting::new(allow("rebound.example:80")).name("rebound.example", &[address]).start();
+        let why = refused_for(&stage, "http://rebound.example/");
+        assert!(why.contains(place), "{address}: {why}");
+        assert_eq!(stage.lookups(), 1);
+    }
+}
+
+#[test]
+fn a_rule_that_names_the_address_opens_it_for_the_name() {
+    let server = Server::echo();
+    let rules = allow(&format!("service.example:{}", server.port)) + &server.allowed();
+    let stage = Setting::new(rules).name("service.example", &["127.0.0.1"]).start();
+    assert_eq!(stage.get(&format!("http://service.example:{}/", server.port)).status, 200);
+    let found = stage.recorded(|body| match body {
+        Body::Resolved(resolved) => Some(resolved.allowed),
+        _ => None,
+    });
+    assert_eq!(found, [["127.0.0.1"]]);
+}
+
+#[test]
+fn of_several_addresses_only_those_that_may_be_are_dialled() {
+    let server = Server::echo();
+    let rules = allow(&format!("service.example:{}", server.port)) + &server.allowed();
+    let stage = Setting::new(rules).name("service.example", &["10.9.9.9", "127.0.0.1"]).start();
+    assert_eq!(stage.get(&format!("http://service.example:{}/", server.port)).status, 200);
+    let refused = stage.recorded(|body| match body {
+        Body::Resolved(resolved) => Some(resolved.refused),
+        _ => None,
+    });
+    assert_eq!(refused[0][0].address, "10.9.9.9");
+}
+
+#[test]
+fn an_address_that_no_rule_names_is_not_reached_by_writing_it_down() {
+    let stage = Setting::new("").start();
+    for url in [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://10.0.0.1/",
+        "http://127.0.0.1:1/",
+        "http://[::1]/",
+    ] {
+        assert_eq!(stage.get(url).status, 403, "{url}");
+    }
+}
+
+#[test]
+fn the_host_itself_is_localhost_whatever_the_resolver_says() {
+    let server = Server::echo();
+    let rules = allow(&format!("localhost:{}", server.port));
+    let stage = Setting::new(rules).name("localhost", &["93.184.216.34"]).start();
+    assert_eq!(stage.get(&format!("http://localhost:{}/", server.port)).status, 200);
+    assert_eq!(stage.lookups(), 0);
+}
+
+#[test]
+fn a_name_without_an_address_and_a_place_without_a_server_are_said_to_be_unreachable() {
+    let closed = crate::common::listener().local_addr().unwrap().port();
+    let rules = allow("nowhere.example:80") + &allow(&format!("127.0.0.1:{closed}"));
+    let stage = Setting::new(rules).start();
+    for url in ["http://nowhere.example/".to_owned(), format!("http://127.0.0.1:{closed}/")] {
+        let reply = stage.get(&url);
+        assert_eq!((reply.status, reply.error()["code"].as_str()), (502, Some("unreachable")), "{url}");
+    }
+    let outcomes = stage.recorded(|body| match body {
+        Body::Outcome(outcome) => Some(outcome.result),
+        _ => None,
+    });
+    assert_eq!(outcomes, [ledger::event::OutcomeResult::Failed; 2]);
+}

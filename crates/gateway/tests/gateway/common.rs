@@ -1,0 +1,423 @@
+//! What the tests share: a gateway on loopback in front of a real line with a real ledger, a resolver that counts, servers.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use admission::{Admission, Outcome, Permit, Release};
+use gateway::{
+    Bounds, Credentials, Gateway, Inside, InsideAnswer, Lookup, Names, Placeholder, Seat, Secret, Vault,
+    VaultError,
+};
+use ledger::event::RunOpened;
+use ledger::{Body, Event, Host, Reader, RunId};
+use policy::{Anchors, Context, Endpoint, Layer, LayerKind, Policy};
+
+/// How long anything may take before a test fails; never waited for where things go well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What stands for the secret inside.
+pub(crate) const PLACEHOLDER: &str = "sk-provost-0123456789abcdef0123456789abcdef";
+/// The secret.
+pub(crate) const SECRET: &str = "sk-real-secret-of-the-person";
+
+/// A gateway to be.
+pub(crate) struct Setting {
+    pub(crate) rules: String,
+    pub(crate) attended: bool,
+    pub(crate) bounds: Bounds,
+    pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
+    /// Ports of the host that have a listener.
+    pub(crate) ports: Vec<u16>,
+    /// Where the one credential is bound.
+    pub(crate) bound: Vec<Endpoint>,
+}
+
+impl Setting {
+    /// With these rules (`[[rule]]` ..), and nothing else allowed.
+    pub(crate) fn new(rules: impl Into<String>) -> Setting {
+        let names = BTreeMap::new();
+        let (attended, bounds) = (false, Bounds::default());
+        Setting { rules: rules.into(), attended, bounds, names, ports: Vec::new(), bound: Vec::new() }
+    }
+
+    /// A name, and where it leads.
+    pub(crate) fn name(mut self, name: &str, addresses: &[&str]) -> Setting {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.names.insert(name.to_owned(), addresses);
+        self
+    }
+
+    /// A listener that stands for a port of the host.
+    pub(crate) fn port(mut self, port: u16) -> Setting {
+        self.ports.push(port);
+        self
+    }
+
+    /// A credential bound to this port of the host.
+    pub(crate) fn credential(mut self, port: u16) -> Setting {
+        self.bound.push(Endpoint::parse(&format!("127.0.0.1:{port}")).unwrap());
+        self
+    }
+
+    pub(crate) fn attended(mut self) -> Setting {
+        self.attended = true;
+        self
+    }
+
+    pub(crate) fn bounds(mut self, change: impl FnOnce(&mut Bounds)) -> Setting {
+        change(&mut self.bounds);
+        self
+    }
+
+    pub(crate) fn start(self) -> Stage {
+        Stage::start(self)
+    }
+}
+
+/// A gateway at work, and all that is around it.
+pub(crate) struct Stage {
+    _dir: tempfile::TempDir,
+    host: Host,
+    run: RunId,
+    pub(crate) admission: Admission,
+    pub(crate) gateway: Gateway,
+    pub(crate) proxy: SocketAddr,
+    /// By the port of the host that each stands for.
+    pub(crate) ports: BTreeMap<u16, SocketAddr>,
+    pub(crate) lookups: Arc<AtomicUsize>,
+    pub(crate) released: Arc<AtomicUsize>,
+}
+
+fn policy(rules: &str, attended: bool) -> Policy {
+    let text = format!(
+        "version = 1\ndefault = {{ connect = \"deny\", http = \"deny\", credential = \"deny\" }}\n{rules}"
+    );
+    let layer = Layer::parse("tests", LayerKind::File, &text).unwrap_or_else(|error| panic!("{error}"));
+    let anchors = Anchors {
+        workspace: "/w".into(),
+        home: "/home/someone".into(),
+        state: "/state".into(),
+        config: "/config".into(),
+    };
+    let context = Context { attended, ..Context::default() };
+    Policy::compile(vec![layer], &anchors, &context).unwrap()
+}
+
+impl Stage {
+    fn start(setting: Setting) -> Stage {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::open(&dir.path().join("state")).unwrap();
+        let run = host.new_run().unwrap();
+        let writer = host.begin(&run, RunOpened::default()).unwrap();
+        let policy = Arc::new(policy(&setting.rules, setting.attended));
+        let admission = Admission::start_with(policy, writer, setting.attended, PATIENCE);
+
+        let proxy = listener();
+        let listeners: Vec<(u16, TcpListener)> =
+            setting.ports.iter().map(|port| (*port, listener())).collect();
+        let ports = listeners.iter().map(|(port, at)| (*port, at.local_addr().unwrap())).collect();
+        let proxy_at = proxy.local_addr().unwrap();
+        let (lookups, released) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let names = Counting { known: setting.names, lookups: Arc::clone(&lookups) };
+        let vault = Arc::new(OneSecret { released: Arc::clone(&released) });
+        let known = Placeholder {
+            text: PLACEHOLDER.to_owned(),
+            credential: "MODEL_KEY".to_owned(),
+            bound: setting.bound,
+        };
+        let gateway = gateway::serve_with(
+            Seat { proxy, loopback: listeners },
+            admission.clone(),
+            Credentials::new(vec![known], vault).unwrap(),
+            Arc::new(Echo),
+            Arc::new(names),
+            setting.bounds,
+        );
+        let gateway = gateway.unwrap();
+        Stage { _dir: dir, host, run, admission, gateway, proxy: proxy_at, ports, lookups, released }
+    }
+
+    /// A connection to the proxy.
+    pub(crate) fn connect(&self) -> Client {
+        Client::to(self.proxy)
+    }
+
+    /// One request through the proxy, as it is written.
+    pub(crate) fn ask(&self, request: &str) -> Reply {
+        let mut client = self.connect();
+        client.send(request);
+        client.reply()
+    }
+
+    /// A GET of a URL through the proxy.
+    pub(crate) fn get(&self, url: &str) -> Reply {
+        let host = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        self.ask(&format!("GET {url} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
+    }
+
+    /// How often a name was looked up.
+    pub(crate) fn lookups(&self) -> usize {
+        self.lookups.load(Ordering::SeqCst)
+    }
+
+    /// All that was recorded so far.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.admission.barrier().unwrap();
+        Reader::open(&self.host.ledger_dir(&self.run)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The bodies of events of which there is something to say.
+    pub(crate) fn recorded<T>(&self, of: impl Fn(Body) -> Option<T>) -> Vec<T> {
+        self.events().into_iter().filter_map(|event| of(event.body)).collect()
+    }
+}
+
+pub(crate) fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Waits until it holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+struct Counting {
+    known: BTreeMap<String, Vec<IpAddr>>,
+    lookups: Arc<AtomicUsize>,
+}
+
+impl Names for Counting {
+    fn lookup(&self, name: &str) -> Lookup {
+        self.lookups.fetch_add(1, Ordering::SeqCst);
+        let found = self.known.get(name).cloned();
+        Box::pin(async move { found.ok_or_else(|| io::Error::other("no such name")) })
+    }
+}
+
+struct OneSecret {
+    released: Arc<AtomicUsize>,
+}
+
+impl Vault for OneSecret {
+    fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError> {
+        let (release, receipt) = permit.begin();
+        assert_eq!(release.name, "MODEL_KEY");
+        self.released.fetch_add(1, Ordering::SeqCst);
+        receipt.settle(Outcome::done());
+        Ok(Secret::new(SECRET))
+    }
+}
+
+/// Says what it was asked.
+struct Echo;
+
+impl Inside for Echo {
+    fn answer(&self, path: &str, body: &[u8]) -> InsideAnswer {
+        let json = serde_json::json!({ "path": path, "bytes": body.len() });
+        InsideAnswer { status: 200, json }
+    }
+}
+
+/// A program inside that speaks HTTP, in whatever way the test wants.
+pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// What the gateway says for itself.
+    pub(crate) fn error(&self) -> serde_json::Value {
+        serde_json::from_slice::<serde_json::Value>(&self.body).unwrap()["error"].clone()
+    }
+}
+
+impl Client {
+    pub(crate) fn to(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client(BufReader::new(stream))
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// A head: its first line, and its headers.
+    pub(crate) fn head(&mut self) -> (String, Vec<(String, String)>) {
+        let first = self.line();
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line();
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        (first, headers)
+    }
+
+    pub(crate) fn reply(&mut self) -> Reply {
+        let (first, headers) = self.head();
+        let status =
+            first.split(' ').nth(1).unwrap_or_else(|| panic!("no answer: `{first}`")).parse().unwrap();
+        let body = self.body(&headers, !matches!(status, 101 | 204 | 304));
+        Reply { status, headers, body }
+    }
+
+    /// The status of an answer to CONNECT, which has no body where it is a yes.
+    pub(crate) fn connected(&mut self) -> Result<(), Reply> {
+        let (first, headers) = self.head();
+        let status: u16 = first.split(' ').nth(1).unwrap_or_default().parse().unwrap();
+        if status == 200 {
+            return Ok(());
+        }
+        let body = self.body(&headers, true);
+        Err(Reply { status, headers, body })
+    }
+
+    /// The body that these headers announce; to the end where they announce none and `open`.
+    pub(crate) fn body(&mut self, headers: &[(String, String)], open: bool) -> Vec<u8> {
+        let header = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let mut body = Vec::new();
+        if header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+            while let Some(chunk) = self.chunk() {
+                body.extend(chunk);
+            }
+        } else if let Some(length) = header("content-length") {
+            body.resize(length.parse().unwrap(), 0);
+            self.0.read_exact(&mut body).unwrap();
+        } else if open {
+            self.0.read_to_end(&mut body).unwrap();
+        }
+        body
+    }
+
+    /// One chunk of a body; none at its end.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = self.line();
+        let size = usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("no chunk: `{size}`"));
+        let mut chunk = vec![0; size + 2];
+        self.0.read_exact(&mut chunk).unwrap();
+        chunk.truncate(size);
+        (size > 0).then_some(chunk)
+    }
+
+    /// Whether the other end has closed, and said nothing more.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            Ok(_) => rest.is_empty(),
+            Err(error) => matches!(error.kind(), io::ErrorKind::ConnectionReset),
+        }
+    }
+}
+
+/// A server of the host: what it was sent, and a way to answer.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    /// The heads of the requests, first lines and headers as they came.
+    heads: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Answers each connection on a thread of its own.
+    pub(crate) fn start(answer: impl Fn(&mut Client, &str) + Send + Sync + 'static) -> Server {
+        let listener = listener();
+        let port = listener.local_addr().unwrap().port();
+        let (heads, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let (seen, counted, answer) = (Arc::clone(&heads), Arc::clone(&connections), Arc::new(answer));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+                thread::spawn(move || {
+                    let mut client = Client(BufReader::new(stream));
+                    loop {
+                        let (first, headers) = client.head();
+                        if first.is_empty() {
+                            return;
+                        }
+                        let headers = headers.iter().map(|(name, value)| format!("\n{name}: {value}"));
+                        let head = format!("{first}{}", headers.collect::<String>());
+                        seen.lock().unwrap().push(head.clone());
+                        answer(&mut client, &head);
+                    }
+                });
+            }
+        });
+        Server { port, heads, connections }
+    }
+
+    /// Answers every request with what it was asked.
+    pub(crate) fn echo() -> Server {
+        Server::start(|client, head| {
+            let body = client.body(&headers_of(head), false);
+            let text = format!("{head}\n\n{}", String::from_utf8_lossy(&body));
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            client.send(answer);
+        })
+    }
+
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// A rule that allows to connect to it.
+    pub(crate) fn allowed(&self) -> String {
+        allow(&format!("127.0.0.1:{}", self.port))
+    }
+
+    /// A URL of it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+/// The headers of a head as a server saw it.
+pub(crate) fn headers_of(head: &str) -> Vec<(String, String)> {
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// A rule that allows to connect there.
+pub(crate) fn allow(endpoint: &str) -> String {
+    format!("[[rule]]\nid = \"allow-{}\"\nconnect = [\"{endpoint}\"]\nneed = \"none\"\n", plain(endpoint))
+}
+
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect()
+}

@@ -1,0 +1,63 @@
+//! What is denied, how it is said, and that nothing of it leaves.
+
+use ledger::Body;
+
+use crate::common::{Server, Setting};
+
+#[test]
+fn what_no_rule_allows_is_refused_before_its_name_is_looked_up() {
+    let stage = Setting::new("").name("evil.example", &["93.184.216.34"]).start();
+    for request in [
+        "GET http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\n\r\n",
+        "CONNECT evil.example:443 HTTP/1.1\r\nhost: evil.example:443\r\n\r\n",
+    ] {
+        let reply = stage.ask(request);
+        assert_eq!(reply.status, 403, "{}", reply.text());
+    }
+    assert_eq!(stage.lookups(), 0);
+    let denied = stage.recorded(|body| match body {
+        Body::Decision(decision) => Some(decision.text),
+        _ => None,
+    });
+    assert_eq!(denied, ["connect evil.example:80", "connect evil.example:443"]);
+    assert_eq!(stage.gateway.flows().destinations["evil.example:443"].denials, 1);
+}
+
+#[test]
+fn a_refusal_says_the_rule_why_and_how_to_ask() {
+    let stage = Setting::new("").start();
+    let reply = stage.get("http://evil.example/");
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let error = reply.error();
+    for key in ["message", "code", "action", "hint", "ask"] {
+        assert!(error[key].is_string(), "{key}: {error}");
+    }
+    assert_eq!(error["ask"], "provost request --why \"...\" connect evil.example:80");
+}
+
+#[test]
+fn the_reserved_host_is_answered_and_goes_nowhere() {
+    let stage = Setting::new("").start();
+    let body = "{\"why\":\"x\"}";
+    let request = format!(
+        "POST http://provost.internal/v1/request HTTP/1.1\r\nhost: provost.internal\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let reply = stage.ask(&request);
+    assert_eq!((reply.status, reply.text().as_str()), (200, "{\"path\":\"/v1/request\",\"bytes\":11}\n"));
+    assert_eq!(stage.lookups(), 0);
+    assert!(stage.events().len() == 1, "only the run's beginning: {:?}", stage.events());
+}
+
+#[test]
+fn a_port_of_the_host_that_no_rule_allows_is_not_reached() {
+    let server = Server::echo();
+    let stage = Setting::new("").port(server.port).start();
+    let mut client = crate::common::Client::to(stage.ports[&server.port]);
+    client.send(format!("GET / HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", server.port));
+    assert_eq!(client.reply().status, 403);
+    let mut client = crate::common::Client::to(stage.ports[&server.port]);
+    client.send("\x00\x01 something else");
+    assert!(client.is_over());
+    assert_eq!(server.connections(), 0);
+}

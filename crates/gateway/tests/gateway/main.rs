@@ -1,0 +1,12 @@
+//! What the gateway promises, seen from both of its sides: programs inside, servers outside, and the ledger between them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests, helpers too")]
+
+mod addresses;
+mod asked;
+mod carried;
+mod common;
+mod credentials;
+mod denied;
+mod ending;
+mod looked_into;
+mod one_reading;
