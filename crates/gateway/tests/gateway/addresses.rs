@@ -73,6 +73,17 @@ fn an_address_that_no_rule_names_is_not_reached_by_writing_it_down() {
 }
 
 #[test]
+fn where_everything_is_open_what_is_guarded_stays_closed() {
+    let server = Server::echo();
+    let stage = Setting::new("").open().name("x.example", &["10.0.0.1"]).start();
+    let (here, port) = (server.url("/"), server.port);
+    for url in [&here, "http://169.254.169.254/", "http://x.example/", &format!("http://localhost:{port}/")] {
+        refused_for(&stage, url);
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
 fn the_host_itself_is_localhost_whatever_the_resolver_says() {
     let server = Server::echo();
     let rules = allow(&format!("localhost:{}", server.port));

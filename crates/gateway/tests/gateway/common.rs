@@ -28,6 +28,8 @@ pub(crate) const SECRET: &str = "sk-real-secret-of-the-person";
 /// A gateway to be.
 pub(crate) struct Setting {
     pub(crate) rules: String,
+    /// What holds for connections that no rule names.
+    pub(crate) default: &'static str,
     pub(crate) attended: bool,
     pub(crate) bounds: Bounds,
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
@@ -41,8 +43,16 @@ impl Setting {
     /// With these rules (`[[rule]]` ..), and nothing else allowed.
     pub(crate) fn new(rules: impl Into<String>) -> Setting {
         let names = BTreeMap::new();
-        let (attended, bounds) = (false, Bounds::default());
-        Setting { rules: rules.into(), attended, bounds, names, ports: Vec::new(), bound: Vec::new() }
+        let (default, attended, bounds) = ("deny", false, Bounds::default());
+        Setting {
+            rules: rules.into(),
+            default,
+            attended,
+            bounds,
+            names,
+            ports: Vec::new(),
+            bound: Vec::new(),
+        }
     }
 
     /// A name, and where it leads.
@@ -61,6 +71,12 @@ impl Setting {
     /// A credential bound to this port of the host.
     pub(crate) fn credential(mut self, port: u16) -> Setting {
         self.bound.push(Endpoint::parse(&format!("127.0.0.1:{port}")).unwrap());
+        self
+    }
+
+    /// With everything allowed that no rule names.
+    pub(crate) fn open(mut self) -> Setting {
+        self.default = "none";
         self
     }
 
@@ -93,9 +109,9 @@ pub(crate) struct Stage {
     pub(crate) released: Arc<AtomicUsize>,
 }
 
-fn policy(rules: &str, attended: bool) -> Policy {
+fn policy(default: &str, rules: &str, attended: bool) -> Policy {
     let text = format!(
-        "version = 1\ndefault = {{ connect = \"deny\", http = \"deny\", credential = \"deny\" }}\n{rules}"
+        "version = 1\ndefault = {{ connect = \"{default}\", http = \"deny\", credential = \"deny\" }}\n{rules}"
     );
     let layer = Layer::parse("tests", LayerKind::File, &text).unwrap_or_else(|error| panic!("{error}"));
     let anchors = Anchors {
@@ -114,7 +130,7 @@ impl Stage {
         let host = Host::open(&dir.path().join("state")).unwrap();
         let run = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
-        let policy = Arc::new(policy(&setting.rules, setting.attended));
+        let policy = Arc::new(policy(setting.default, &setting.rules, setting.attended));
         let admission = Admission::start_with(policy, writer, setting.attended, PATIENCE);
 
         let proxy = listener();
