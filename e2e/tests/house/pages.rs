@@ -28,9 +28,19 @@ fn promise(line: &str) -> Option<(usize, Vec<Proof<'_>>)> {
 /// True where a file of `member` has a test of this name: the last part is the function, what is before it its modules.
 pub(crate) fn test_is_there(members: &[Member], member: &str, name: &str) -> bool {
     let Some(member) = members.iter().find(|known| known.name == member) else { return false };
-    let function = format!("fn {}(", name.rsplit("::").next().unwrap());
+    let name = name.rsplit("::").next().unwrap();
+    let function = format!("fn {name}(");
     let own = |file: &&String| file.starts_with(&format!("{}/", member.folder));
-    sources().iter().filter(own).any(|file| holds_test(&text(file).unwrap(), &function))
+    sources().iter().filter(own).any(|file| {
+        let text = text(file).unwrap();
+        holds_test(&text, &function) || (file.contains("/tests/") && holds_case(&text, name))
+    })
+}
+
+/// True where a test's own runner lists a case of this name.
+fn holds_case(text: &str, name: &str) -> bool {
+    let case = format!("(\"{name}\", ");
+    text.lines().any(|line| line.trim().starts_with(&case))
 }
 
 /// True where `function` is marked as a test, with at most a few attributes and comments in between, and not ignored.
@@ -72,6 +82,7 @@ fn a_promise_is_read_as_it_is_written() {
     assert_eq!(promise("2. Said, so. -- `e2e a::b`"), Some((2, vec![named])));
     assert_eq!(promise("3. Said."), None);
     assert_eq!(promise("3. Said. -- later"), None);
+    assert!(holds_case("  (\"a\", one_thing),", "a") && !holds_case("say(\"a\", b)", "a"));
     assert!(holds_test("#[test]\n// why\nfn a() {}", "fn a("));
     assert!(!holds_test("#[test]\n#[ignore]\nfn a() {}", "fn a("));
     assert!(!holds_test("fn a() {}", "fn a("));
