@@ -115,6 +115,10 @@ fn a_repository_only_narrows_until_it_is_trusted() {
         id = "less"
         connect = ["a.example"]
         need = "never"
+        [[rule]]
+        id = "no-make"
+        exec = ["make"]
+        need = "never"
         "#;
     let user = || layer(LayerKind::User, "default = { connect = \"ask\", exec = \"ask\" }");
     let mut repo = layer(LayerKind::Repo, text);
@@ -123,6 +127,7 @@ fn a_repository_only_narrows_until_it_is_trusted() {
     assert_eq!(said(&untrusted, &connect("a.example:443")), "deny: less, default");
     assert_eq!(said(&untrusted, &connect("b.example:443")), "deny: default");
     assert_eq!(said(&untrusted, &exec("ls")), "ask human: default");
+    assert_eq!(said(&untrusted, &exec("make")), "deny: no-make");
     repo.trusted = true;
     let trusted = compile(vec![user(), repo]);
     assert_eq!(said(&trusted, &connect("evil.example:443")), "allow: more");
