@@ -20,6 +20,7 @@
 //! tunnelled and not opened in this form: where a rule looks at requests that travel in TLS, the tunnel is refused.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod body;
 mod bounds;
 mod connection;
@@ -39,6 +40,7 @@ mod target;
 mod tunnel;
 mod wire;
 
+pub use ask::{AskError, ask_inside};
 pub use bounds::Bounds;
 pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
 pub use gateway::{Gateway, GatewayError, Seat, serve, serve_with};

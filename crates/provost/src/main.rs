@@ -1,2 +1,5 @@
-//! The binary.
-fn main() {}
+//! The program. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    provost::commands::main()
+}

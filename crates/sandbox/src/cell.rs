@@ -254,7 +254,8 @@ fn landlock(plan: &Plan) -> Result<u32, Failed> {
 }
 
 /// The kernel's Landlock version; 0 where there is none.
-pub(crate) fn landlock_abi() -> u32 {
+#[must_use]
+pub fn landlock_abi() -> u32 {
     namespace::landlock_version()
 }
 

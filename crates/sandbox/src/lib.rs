@@ -26,6 +26,7 @@ pub mod terminal;
 mod tracer;
 mod view;
 
+pub use cell::landlock_abi;
 pub use filter::describe as describe_filter;
 pub use jail::{Cell, Exit, Jail, JailError, Running};
 pub use plan::Plan;

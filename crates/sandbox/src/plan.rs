@@ -233,6 +233,9 @@ pub enum PlanError {
     FolderHidden(PathBuf),
 }
 
+/// The host's name inside: the same for every run, so that a run can be repeated.
+pub const HOST_NAME: &str = "provost";
+
 /// Memory-backed places that every program expects and that never hold anything of the host.
 pub const PRIVATE: [(&str, u32); 4] =
     [("/tmp", 0o1777), ("/var/tmp", 0o1777), ("/dev/shm", 0o1777), ("/run", 0o755)];
@@ -264,7 +267,7 @@ impl Plan {
             mode: 0o600,
         }));
         Ok(Self {
-            host_name: "provost".to_owned(),
+            host_name: HOST_NAME.to_owned(),
             steps,
             writable: writable(&writes, order),
             ports: order.ports.clone(),

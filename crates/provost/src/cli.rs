@@ -1,0 +1,280 @@
+//! The command line: verbs, flags, and the words of their help.
+//!
+//! Owns what can be typed. Does not own what is done then: `commands`, one file a verb.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "provost",
+    version,
+    about = "Runs a coding agent, unmodified, in a sandbox over a staged copy of your folder: judged, recorded, landed only by you.",
+    after_help = "Without a command: what needs you now.\n\n  provost run -- codex exec \"fix the failing test\"\n  provost show                what it did, and what it was refused\n  provost review              what it would change\n  provost apply --all         land it\n  provost doctor              what this machine can enforce",
+    disable_help_subcommand = true,
+    infer_subcommands = false
+)]
+pub struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// How to print.
+    #[arg(long, value_enum, global = true, default_value_t = Format::Human, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// For programs: JSON, one object a line where there are many.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run an agent, or any command, governed.
+    #[command(
+        after_help = "The agent works on a staged copy; your folder stays as it is until `provost apply`.\nThe exit status is the agent's own; 124 its time was up, 125 Provost refused or failed, 128+n a signal ended it.\nThe summary goes to standard error, so that the agent's output can be piped.\n\n  provost run -- claude -p \"add a test for the parser\"\n  provost run --profile review -- codex exec \"explain this crate\"\n  provost run --unattended --timeout 20m -- ./agent.sh"
+    )]
+    Run(Run),
+    /// Open a shell where the agent would be.
+    Shell(RunFlags),
+    /// What needs you now: staged runs, runs at work, anything wrong.
+    Status,
+    /// End a run.
+    Stop(Stop),
+    /// List the runs, newest first.
+    Runs(Runs),
+    /// What happened in a run, in order.
+    Show(Show),
+    /// From inside a run: ask for a capability, or put a question to a person.
+    Request(Request),
+    /// Let this repository's own policy allow, too. Without it, that policy only narrows.
+    Trust(Trust),
+    /// The evidence of runs.
+    #[command(subcommand)]
+    Ledger(Ledger),
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// How to run it.
+    #[command(flatten)]
+    pub flags: RunFlags,
+    /// What is asked of the agent, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub task: Option<String>,
+    /// The agent, and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD", required = true)]
+    pub command: Vec<OsString>,
+}
+
+/// How to run it.
+#[derive(Debug, Args, Default)]
+pub struct RunFlags {
+    /// The profile: review, refactor, build, deps, deploy. `provost policy show --profile P` prints one.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// A further policy file; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
+    /// The folder to work on. Default: the repository around the current folder, or that folder.
+    #[arg(long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Somebody watches and can be asked. Default where input and error output are a terminal.
+    #[arg(long, conflicts_with = "unattended")]
+    pub attended: bool,
+    /// Nobody can be asked: what would ask is denied.
+    #[arg(long)]
+    pub unattended: bool,
+    /// Ends the run after this time, e.g. 90s, 20m, 2h; its status is then 124.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Lets the agent hold this credential itself (the name of a variable); recorded.
+    #[arg(long, value_name = "NAME")]
+    pub pass_credential: Vec<String>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Write over a policy that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Answer the one question by itself.
+    #[arg(long)]
+    pub unattended: bool,
+}
+
+/// `stop`.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Every run that is at work.
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// At most so many.
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
+    pub count: usize,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Every event as it stands in the ledger.
+    #[arg(long)]
+    pub events: bool,
+}
+
+/// A run.
+#[derive(Debug, Args)]
+pub struct OneRun {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["all", "only"]))]
+pub struct Apply {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Everything that may land.
+    #[arg(long)]
+    pub all: bool,
+    /// Files that match this pattern (`src/**`); may be given several times.
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+}
+
+/// `request`.
+#[derive(Debug, Args)]
+pub struct Request {
+    /// Why it is needed.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// What: connect HOST:PORT, read PATH, exec WORDS.., question TEXT.
+    #[arg(value_name = "WHAT", num_args = 2.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub what: Vec<String>,
+}
+
+/// `policy`.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Print the policy a run here would have, or a shipped profile.
+    Show(PolicyShow),
+    /// Check a file; says where it is wrong.
+    Check(PolicyFile),
+    /// Run the examples (`yes`, `no`) of a file.
+    Test(PolicyFile),
+    /// Why an action would be allowed, asked about, or denied.
+    #[command(
+        after_help = "  provost policy explain exec git push -f origin main\n  provost policy explain read ~/.ssh/id_rsa\n  provost policy explain connect api.example.com:443\n  provost policy explain http GET https://api.example.com/repos/a/b"
+    )]
+    Explain(PolicyExplain),
+}
+
+/// `policy show`.
+#[derive(Debug, Args)]
+pub struct PolicyShow {
+    /// This shipped profile, as it is.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// List the shipped profiles.
+    #[arg(long)]
+    pub profiles: bool,
+}
+
+/// A policy file.
+#[derive(Debug, Args)]
+pub struct PolicyFile {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `policy explain`.
+#[derive(Debug, Args)]
+pub struct PolicyExplain {
+    /// The profile.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// A further policy file; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
+    /// The kind of action, and its words.
+    #[arg(value_name = "KIND WORDS", num_args = 2.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+/// `trust`.
+#[derive(Debug, Args)]
+pub struct Trust {
+    /// The repository; the one around the current folder if left out.
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Take the trust back.
+    #[arg(long)]
+    pub revoke: bool,
+}
+
+/// `ledger`.
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// Whole, or exactly what is broken and where.
+    Verify(Verify),
+    /// The last events of a run as JSON, one a line.
+    Tail(Tail),
+}
+
+/// `ledger verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Every run, and the register.
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+}
+
+/// `ledger tail`.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// So many of the last events.
+    #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
+    pub count: usize,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.is_zero() { Err("a run without any time does nothing".to_owned()) } else { Ok(time) }
+}

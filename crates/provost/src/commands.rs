@@ -1,0 +1,107 @@
+//! One file a verb: parse, call, render.
+//!
+//! Owns choosing among them, and what every command does first. Does not own what they call.
+
+mod ledger;
+mod request;
+mod run;
+mod runs;
+mod show;
+mod status;
+mod stop;
+mod trust;
+
+use std::process::ExitCode;
+
+use ::ledger::{Host, Reader, Run, RunId};
+use clap::Parser as _;
+use insight::Story;
+
+use crate::cli::{Cli, Verb};
+use crate::failure::Failure;
+use crate::folders::Folders;
+use crate::render::Out;
+
+/// The exit status of a command that did what it was told.
+pub const DONE: u8 = 0;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let out = Out::new(cli.format);
+    match perform(cli.verb, out) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+/// What clap has to say; a mistake is our failure, help and version are not.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A reader that went away does not matter.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { crate::failure::OURS } else { DONE })
+}
+
+fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
+    match verb {
+        Some(Verb::Run(order)) => run::run(&order, out),
+        Some(Verb::Shell(flags)) => run::shell(flags, out),
+        None | Some(Verb::Status) => status::status(out),
+        Some(Verb::Stop(order)) => stop::stop(&order, out),
+        Some(Verb::Runs(order)) => runs::runs(&order, out),
+        Some(Verb::Show(order)) => show::show(&order, out),
+        Some(Verb::Request(order)) => request::request(&order, out),
+        Some(Verb::Trust(order)) => trust::trust(&order, out),
+        Some(Verb::Ledger(order)) => ledger::ledger(&order, out),
+    }
+}
+
+/// The state, with runs that were found dead marked as such; which they were.
+fn open(folders: &Folders, by: &str) -> Result<(Host, Vec<RunId>), Failure> {
+    let host = folders.open()?;
+    let mut found = Vec::new();
+    for run in host.interrupted()? {
+        match host.mark_interrupted(&run.run, by) {
+            Ok(sealed) => {
+                host.seal(&run.run, &sealed)?;
+                found.push(run.run);
+            }
+            // It came alive, or another command was faster.
+            Err(::ledger::HostError::Running(_) | ::ledger::HostError::Standing(..)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((host, found))
+}
+
+/// A run, by what was typed.
+fn find(host: &Host, named: Option<&str>) -> Result<Run, Failure> {
+    Ok(host.find(named)?)
+}
+
+/// Its story.
+fn story(host: &Host, run: &RunId) -> Result<Story, Failure> {
+    let mut story = Story::default();
+    each(host, run, |event| story.see(event))?;
+    Ok(story)
+}
+
+/// Every event of a run, in order.
+fn each(host: &Host, run: &RunId, mut see: impl FnMut(&::ledger::Event)) -> Result<(), Failure> {
+    let broken = |error: ::ledger::reader::ReadError| {
+        Failure::of(&error)
+            .during(format!("could not read the ledger of run {run}"))
+            .hint("`provost ledger verify` says what is broken")
+    };
+    let mut reader = Reader::open(&host.ledger_dir(run)).map_err(broken)?;
+    while let Some(event) = reader.read().map_err(broken)? {
+        see(&event);
+    }
+    Ok(())
+}

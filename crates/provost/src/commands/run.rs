@@ -1,0 +1,50 @@
+//! `provost run` and `provost shell`.
+
+use std::ffi::OsString;
+
+use sandbox::Cell;
+
+use super::{open, story};
+use crate::cli::{Run, RunFlags};
+use crate::failure::Failure;
+use crate::folders::{Folders, write_private};
+use crate::render::{Out, summary};
+use crate::run::{self, Ended, Order};
+
+/// Runs an agent; the status is its own.
+pub(super) fn run(order: &Run, out: Out) -> Result<u8, Failure> {
+    govern(&Order { flags: &order.flags, task: order.task.as_deref(), argv: &order.command }, out)
+}
+
+/// Opens a shell where the agent would be.
+pub(super) fn shell(flags: RunFlags, out: Out) -> Result<u8, Failure> {
+    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    let argv: [OsString; 1] = [shell.unwrap_or_else(|| "/bin/sh".into())];
+    govern(&Order { flags: &flags, task: Some("a shell"), argv: &argv }, out)
+}
+
+fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
+    // ORDER: first of all, while this process has one thread and has read nothing of the person's.
+    let cell = Cell::spawn()?;
+    let folders = Folders::find()?;
+    let ended = run::run(order, cell, &folders)?;
+    tell(&ended, &folders, out)?;
+    Ok(ended.status)
+}
+
+/// The summary, on standard error: the agent's output is the run's own.
+fn tell(ended: &Ended, folders: &Folders, out: Out) -> Result<(), Failure> {
+    let (host, _) = open(folders, "run")?;
+    let story = story(&host, &ended.run)?;
+    let summary = summary::of(&story, false, ended.notes.clone());
+    let text = serde_json::to_string(&summary).unwrap_or_default();
+    write_private(&host.run_dir(&ended.run).join("summary.json"), text.as_bytes())
+        .map_err(|error| Failure::of(&error).during("could not keep the summary"))?;
+    if out.human() {
+        out.aside("");
+        summary::text(&summary, out.paint_aside()).iter().for_each(|line| out.aside(line));
+    } else {
+        out.aside(text);
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `provost`, and `provost status`: what needs you now.
+
+use ledger::{RunId, Standing};
+use serde_json::json;
+
+use super::{DONE, open, story};
+use crate::failure::Failure;
+use crate::folders::Folders;
+use crate::render::{Out, Tone, clean, count, short, summary};
+
+/// Runs that are looked at, newest first.
+const LOOKED_AT: usize = 50;
+
+pub(super) fn status(out: Out) -> Result<u8, Failure> {
+    let folders = Folders::find()?;
+    let (host, dead) = open(&folders, "status")?;
+    let mut rows = Vec::new();
+    for run in host.runs()?.into_iter().take(LOOKED_AT) {
+        let running = run.standing == Standing::Running;
+        let story = story(&host, &run.run)?;
+        let found_dead = dead.contains(&run.run);
+        if running || story.waits() || found_dead {
+            rows.push((found_dead, summary::of(&story, running, Vec::new())));
+        }
+    }
+    if !out.human() {
+        rows.iter().for_each(|(_, summary)| out.json(summary));
+        return Ok(DONE);
+    }
+    told(out, &rows, &dead);
+    Ok(DONE)
+}
+
+fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
+    let paint = out.paint();
+    if rows.is_empty() {
+        out.line("Nothing needs you: no run is at work, none has staged changes.");
+        out.line("  provost run -- COMMAND    run an agent");
+        out.line("  provost runs              what ran before");
+        return;
+    }
+    for (found_dead, summary) in rows {
+        let waiting =
+            summary.changes.iter().filter(|change| matches!(change.fate, "waiting" | "kept")).count();
+        let state = match (summary.state, found_dead) {
+            ("running", _) => paint.on(Tone::Notice, "at work"),
+            (_, true) => paint.on(Tone::Bad, "interrupted: found dead just now"),
+            ("interrupted", _) => paint.on(Tone::Bad, "interrupted"),
+            _ => paint.on(Tone::Strong, "staged"),
+        };
+        out.line(format!("{}  {state}  {}", summary.run, short(&clean(&summary.task), 70)));
+        out.line(format!("    {}", clean(&summary.workspace)));
+        if waiting > 0 {
+            out.line(format!(
+                "    {} waiting, {} denied",
+                count(waiting as u64, "file"),
+                summary.denied.len()
+            ));
+        }
+        summary.next.iter().for_each(|next| out.line(format!("    {}", paint.on(Tone::Faint, next))));
+    }
+    if !dead.is_empty() {
+        out.line("What an interrupted run did until then is in its ledger; nothing of it is alive, nothing has landed.");
+    }
+}
+
+/// One line of `runs` for a program.
+pub(super) fn brief(summary: &summary::Summary) -> serde_json::Value {
+    json!({
+        "run": summary.run,
+        "state": summary.state,
+        "agent": summary.agent,
+        "task": summary.task,
+        "workspace": summary.workspace,
+        "began": summary.began,
+        "exit_code": summary.exit_code,
+        "exit_signal": summary.exit_signal,
+        "wall_ms": summary.wall_ms,
+        "waiting": summary.changes.iter().filter(|change| matches!(change.fate, "waiting" | "kept")).count(),
+        "landed": summary.changes.iter().filter(|change| change.fate == "landed").count(),
+        "denied": summary.denied.iter().map(|denied| denied.count).sum::<u64>(),
+    })
+}

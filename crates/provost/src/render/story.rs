@@ -1,0 +1,131 @@
+//! A run's story, moment by moment.
+//!
+//! Owns how a moment reads. Does not own their order or what belongs together (`insight`).
+
+use insight::{Moment, Story, What};
+use ledger::OsText;
+use ledger::event::Answered;
+use serde_json::{Value, json};
+
+use super::{Paint, Tone, clean, short, time};
+
+/// A line a moment: when, who vouches, what.
+pub fn text(story: &Story, paint: Paint) -> Vec<String> {
+    story.moments.iter().map(|moment| line(moment, paint)).collect()
+}
+
+fn line(moment: &Moment, paint: Paint) -> String {
+    let at = paint.on(Tone::Faint, format!("{:>10}", time(moment.at / 1_000_000)));
+    let voice = match moment.trust {
+        ledger::Trust::Observed => " ",
+        ledger::Trust::Attested => "✓",
+        ledger::Trust::Reported => "“",
+    };
+    let indent = "  ".repeat(moment.depth.min(8));
+    format!("{at} {voice} {indent}{}", what(&moment.what, paint))
+}
+
+fn what(what: &What, paint: Paint) -> String {
+    match what {
+        What::Launch { argv } => paint.on(Tone::Strong, format!("launch {}", words(argv))),
+        What::Exec { argv, more, .. } => {
+            let more = if *more > 0 { format!("  and {more} more like it") } else { String::new() };
+            format!("exec {}{}", words(argv), paint.on(Tone::Faint, more))
+        }
+        What::Denied(denial) => {
+            let why = denial.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+            let text = format!("denied {} {}", clean(&denial.kind), short(&clean(&denial.target), 100));
+            let rule = format!("  rule {} of {}{why}", clean(&denial.rule), clean(&denial.layer));
+            format!("{}{}", paint.on(Tone::Bad, text), paint.on(Tone::Faint, rule))
+        }
+        What::Asked { text, .. } => paint.on(Tone::Notice, format!("asked: {}", clean(text))),
+        What::Answered { answer, by, why, .. } => {
+            let (tone, word) = match answer {
+                Answered::Allow => (Tone::Good, "allowed"),
+                Answered::Deny => (Tone::Bad, "denied"),
+                Answered::Expired => (Tone::Bad, "nobody answered in time"),
+            };
+            let why = why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+            format!("{} by {}{why}", paint.on(tone, word), clean(by))
+        }
+        What::Reached { endpoint } => format!("reached {}", clean(endpoint)),
+        What::Credential { name, real: true } => {
+            paint.on(Tone::Notice, format!("credential {} itself entered", clean(name)))
+        }
+        What::Credential { name, real: false } => format!("credential {} as a placeholder", clean(name)),
+        What::Requested { what, text, why } => {
+            format!(
+                "asked for {} {}  because: {}",
+                clean(what),
+                short(&clean(text), 80),
+                short(&clean(why), 120)
+            )
+        }
+        What::Filtered { kind, count } => format!("kept from the terminal: {} ×{count}", clean(kind)),
+        What::Limit { what } => paint.on(Tone::Bad, format!("limit: {}", clean(what))),
+        What::Staged { files } => format!("staged {}", super::count(*files as u64, "file")),
+        What::Landed { path } => paint.on(Tone::Good, format!("landed {}", clean(&path.to_string()))),
+        What::Kept { path, because } => {
+            paint.on(Tone::Notice, format!("kept back {}: {}", clean(&path.to_string()), clean(because)))
+        }
+        What::Discarded { files } => format!("discarded {}", super::count(*files, "file")),
+        What::Reopened { by } => format!("taken up again by {}", clean(by)),
+        What::Interrupted { by } => paint.on(Tone::Bad, format!("found dead by {}", clean(by))),
+        What::Ended(end) => match (end.exit.code, end.exit.signal) {
+            (Some(code), _) => paint.on(Tone::Strong, format!("ended with status {code}")),
+            (None, Some(signal)) => paint.on(Tone::Bad, format!("ended by signal {signal}")),
+            (None, None) => paint.on(Tone::Bad, "never started"),
+        },
+    }
+}
+
+fn words(argv: &[OsText]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| clean(&word.to_string())).collect();
+    short(&words.join(" "), 120)
+}
+
+/// The moments for a program: keys as in the text, each with its event's number.
+pub fn json(moment: &Moment) -> Value {
+    let mut value = body(&moment.what);
+    if let Some(map) = value.as_object_mut() {
+        map.insert("seq".to_owned(), json!(moment.seq));
+        map.insert("at_ms".to_owned(), json!(moment.at / 1_000_000));
+        map.insert("trust".to_owned(), json!(moment.trust));
+        map.insert("depth".to_owned(), json!(moment.depth));
+    }
+    value
+}
+
+fn body(what: &What) -> Value {
+    match what {
+        What::Launch { argv } => json!({ "what": "launch", "argv": argv }),
+        What::Exec { argv, program, more } => {
+            json!({ "what": "exec", "argv": argv, "program": program, "more": more })
+        }
+        What::Denied(denial) => json!({
+            "what": "denied", "kind": denial.kind, "target": denial.target,
+            "layer": denial.layer, "rule": denial.rule, "why": denial.why,
+        }),
+        What::Asked { ask, text } => json!({ "what": "asked", "ask": ask, "text": text }),
+        What::Answered { ask, answer, by, why } => {
+            json!({ "what": "answered", "ask": ask, "answer": answer, "by": by, "why": why })
+        }
+        What::Reached { endpoint } => json!({ "what": "reached", "endpoint": endpoint }),
+        What::Credential { name, real } => json!({ "what": "credential", "name": name, "real": real }),
+        What::Requested { what, text, why } => {
+            json!({ "what": "requested", "kind": what, "text": text, "why": why })
+        }
+        What::Filtered { kind, count } => json!({ "what": "filtered", "kind": kind, "count": count }),
+        What::Limit { what } => json!({ "what": "limit", "limit": what }),
+        What::Staged { files } => json!({ "what": "staged", "files": files }),
+        What::Landed { path } => json!({ "what": "landed", "path": path }),
+        What::Kept { path, because } => json!({ "what": "kept", "path": path, "because": because }),
+        What::Discarded { files } => json!({ "what": "discarded", "files": files }),
+        What::Reopened { by } => json!({ "what": "reopened", "by": by }),
+        What::Interrupted { by } => json!({ "what": "interrupted", "by": by }),
+        What::Ended(end) => json!({
+            "what": "ended", "exit_code": end.exit.code, "exit_signal": end.exit.signal,
+            "wall_ms": end.wall_ms, "cpu_ms": end.cpu_ms,
+        }),
+    }
+}

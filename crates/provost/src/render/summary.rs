@@ -1,0 +1,380 @@
+//! What a run comes to, on one screen: what changed, what was denied by which rule, where it connected, how it ended, and
+//! what to do next.
+//!
+//! Owns that choice and its form for people and programs. Does not own the sums (`insight`).
+
+use insight::{Fate, Story};
+use ledger::event::Change;
+use serde::Serialize;
+
+use super::{Paint, Tone, clean, count, short, size, time};
+
+/// Lines of one list before the rest is only counted.
+const MOST: usize = 12;
+
+/// A run's summary; its keys are an interface.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The run's id.
+    pub run: String,
+    /// What was asked.
+    pub task: String,
+    /// The agent.
+    pub agent: String,
+    /// The workspace.
+    pub workspace: String,
+    /// `running`, `ended`, `interrupted`.
+    pub state: &'static str,
+    /// The agent's exit status, if it ended by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub exit_signal: Option<i32>,
+    /// Milliseconds from the first event to the last.
+    pub wall_ms: u64,
+    /// Processor milliseconds of everything inside.
+    pub cpu_ms: u64,
+    /// The profile.
+    pub profile: Option<String>,
+    /// When it began: nanoseconds since 1970-01-01 UTC.
+    pub began: u64,
+    /// Files that differ.
+    pub changes: Vec<ChangeLine>,
+    /// What was refused.
+    pub denied: Vec<DenialLine>,
+    /// Where it connected.
+    pub reached: Vec<ReachedLine>,
+    /// Credentials that the agent holds itself.
+    pub credentials: Vec<String>,
+    /// What the agent asked for.
+    pub requests: Vec<RequestLine>,
+    /// Limits it ran into.
+    pub limits: Vec<String>,
+    /// Programs started, files read and written, asks, events.
+    pub counts: Counted,
+    /// What a person should know beside.
+    pub notes: Vec<String>,
+    /// Commands that follow.
+    pub next: Vec<String>,
+}
+
+/// A file that differs.
+#[derive(Debug, Serialize)]
+pub struct ChangeLine {
+    /// Its path beneath the workspace.
+    pub path: String,
+    /// `added`, `modified`, `deleted`, `mode`, `link`.
+    pub change: String,
+    /// Lines added.
+    pub added: u64,
+    /// Lines removed.
+    pub removed: u64,
+    /// Whether other programs later execute or obey it.
+    pub handoff: bool,
+    /// `waiting`, `kept`, `landed`, `discarded`.
+    pub fate: &'static str,
+    /// Why it was kept back, or waits.
+    pub why: Option<String>,
+}
+
+/// A refusal.
+#[derive(Debug, Serialize)]
+pub struct DenialLine {
+    /// What was tried: `exec`, `read`, `connect`, ..
+    pub what: String,
+    /// On what.
+    pub target: String,
+    /// The layer of the rule.
+    pub layer: String,
+    /// The rule.
+    pub rule: String,
+    /// Its words.
+    pub why: Option<String>,
+    /// How often.
+    pub count: u64,
+}
+
+/// A place that was connected to.
+#[derive(Debug, Serialize)]
+pub struct ReachedLine {
+    /// Host and port.
+    pub endpoint: String,
+    /// Connections.
+    pub connections: u64,
+    /// Bytes out.
+    pub bytes_up: u64,
+    /// Bytes in.
+    pub bytes_down: u64,
+}
+
+/// Something the agent asked for.
+#[derive(Debug, Serialize)]
+pub struct RequestLine {
+    /// `connect`, `read`, `exec`, `question`.
+    pub what: String,
+    /// Which.
+    pub text: String,
+    /// Why, in its words.
+    pub why: String,
+}
+
+/// Counts.
+#[derive(Debug, Default, Serialize)]
+pub struct Counted {
+    /// Programs started.
+    pub execs: u64,
+    /// Opens to read.
+    pub reads: u64,
+    /// Opens to write.
+    pub writes: u64,
+    /// Times a person was asked.
+    pub asks: u64,
+    /// Events in the ledger.
+    pub events: u64,
+    /// Sequences kept from the terminal.
+    pub filtered: u64,
+}
+
+/// The summary of a story.
+pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
+    let opened = story.opened.clone().unwrap_or_default();
+    let state = match (&story.ended, &story.interrupted) {
+        (_, Some(_)) => "interrupted",
+        (Some(_), None) => "ended",
+        (None, None) if running => "running",
+        (None, None) => "interrupted",
+    };
+    let mut summary = Summary {
+        run: story.run.clone(),
+        task: opened.task,
+        agent: opened.agent.name,
+        workspace: opened.workspace.to_string(),
+        state,
+        exit_code: story.ended.and_then(|end| end.exit.code),
+        exit_signal: story.ended.and_then(|end| end.exit.signal),
+        wall_ms: story
+            .ended
+            .map_or_else(|| story.last.saturating_sub(story.began) / 1_000_000, |end| end.wall_ms),
+        cpu_ms: story.ended.map_or(0, |end| end.cpu_ms),
+        profile: story.policy.as_ref().and_then(|policy| policy.profile.clone()),
+        began: story.began,
+        changes: story.changes().map(change).collect(),
+        denied: story.denials().map(denial).collect(),
+        reached: story
+            .reached()
+            .filter(|reached| reached.connections > reached.denied)
+            .map(reached)
+            .collect(),
+        credentials: credentials(story),
+        requests: requests(story),
+        limits: story.limits.clone(),
+        counts: Counted {
+            execs: story.counts.execs,
+            reads: story.opens.reads,
+            writes: story.opens.writes,
+            asks: story.counts.asks,
+            events: story.counts.events,
+            filtered: story.counts.filtered,
+        },
+        notes,
+        next: Vec::new(),
+    };
+    summary.next = next(&summary, story.waits());
+    summary
+}
+
+fn change(changed: &insight::Changed) -> ChangeLine {
+    let (fate, kept) = match &changed.fate {
+        Fate::Waiting => ("waiting", None),
+        Fate::Kept(why) => ("kept", Some(why.clone())),
+        Fate::Landed => ("landed", None),
+        Fate::Discarded => ("discarded", None),
+    };
+    ChangeLine {
+        path: changed.path.to_string(),
+        change: word(changed.change).to_owned(),
+        added: changed.added,
+        removed: changed.removed,
+        handoff: changed.handoff,
+        fate,
+        why: kept.or_else(|| changed.why.clone()),
+    }
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Added => "added",
+        Change::Modified => "modified",
+        Change::Deleted => "deleted",
+        Change::Mode => "mode",
+        Change::Link => "link",
+    }
+}
+
+fn denial(denial: &insight::Denial) -> DenialLine {
+    DenialLine {
+        what: denial.kind.clone(),
+        target: denial.target.clone(),
+        layer: denial.layer.clone(),
+        rule: denial.rule.clone(),
+        why: denial.why.clone(),
+        count: denial.count,
+    }
+}
+
+fn reached(reached: &insight::Reached) -> ReachedLine {
+    ReachedLine {
+        endpoint: reached.endpoint.clone(),
+        connections: reached.connections - reached.denied,
+        bytes_up: reached.bytes_up,
+        bytes_down: reached.bytes_down,
+    }
+}
+
+fn credentials(story: &Story) -> Vec<String> {
+    let real = |moment: &insight::Moment| match &moment.what {
+        insight::What::Credential { name, real: true } => Some(name.clone()),
+        _ => None,
+    };
+    story.moments.iter().filter_map(real).collect()
+}
+
+fn requests(story: &Story) -> Vec<RequestLine> {
+    let asked = |moment: &insight::Moment| match &moment.what {
+        insight::What::Requested { what, text, why } => {
+            Some(RequestLine { what: what.clone(), text: text.clone(), why: why.clone() })
+        }
+        _ => None,
+    };
+    story.moments.iter().filter_map(asked).collect()
+}
+
+fn next(summary: &Summary, waits: bool) -> Vec<String> {
+    let run = &summary.run;
+    if summary.state == "running" {
+        return vec![format!("provost stop {run}")];
+    }
+    if !waits {
+        return vec![format!("provost show {run}")];
+    }
+    let lands = summary.changes.iter().any(|change| change.fate == "waiting" && !change.handoff);
+    let mut next = vec![format!("provost review {run}")];
+    next.extend(lands.then(|| format!("provost apply {run} --all")));
+    next.push(format!("provost discard {run}"));
+    next
+}
+
+/// The summary as a person reads it.
+pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
+    let mut lines = vec![headline(summary, paint)];
+    section(&mut lines, paint, "changed", &changes(summary, paint));
+    section(&mut lines, paint, "denied", &denials(summary, paint));
+    section(&mut lines, paint, "reached", &reaches(summary));
+    section(&mut lines, paint, "asked for", &asked_for(summary));
+    let holds = |name: &String| format!("{} itself entered the run", clean(name));
+    section(&mut lines, paint, "credential", &summary.credentials.iter().map(holds).collect::<Vec<_>>());
+    section(&mut lines, paint, "limit", &summary.limits.iter().map(|limit| clean(limit)).collect::<Vec<_>>());
+    section(&mut lines, paint, "note", &summary.notes.iter().map(|note| clean(note)).collect::<Vec<_>>());
+    section(&mut lines, paint, "saw", &[saw(summary)]);
+    section(&mut lines, paint, "next", &summary.next);
+    lines
+}
+
+fn headline(summary: &Summary, paint: Paint) -> String {
+    let end = match (summary.state, summary.exit_code, summary.exit_signal) {
+        ("running", ..) => paint.on(Tone::Notice, "is at work"),
+        ("interrupted", ..) => paint.on(Tone::Bad, "was interrupted"),
+        (_, Some(0), _) => paint.on(Tone::Good, "ended well"),
+        (_, Some(code), _) => paint.on(Tone::Notice, format!("ended with status {code}")),
+        (_, _, Some(signal)) => paint.on(Tone::Bad, format!("was ended by signal {signal}")),
+        _ => paint.on(Tone::Bad, "never started"),
+    };
+    let head = paint.on(Tone::Strong, format!("provost: run {}", summary.run));
+    format!("{head} ({}) {end} after {}", clean(&summary.agent), time(summary.wall_ms))
+}
+
+fn section(lines: &mut Vec<String>, paint: Paint, name: &str, rows: &[String]) {
+    for (at, row) in rows.iter().take(MOST).enumerate() {
+        let name = if at == 0 { name } else { "" };
+        lines.push(format!("  {} {row}", paint.on(Tone::Faint, format!("{name:<10}"))));
+    }
+    if let Some(more) = rows.len().checked_sub(MOST).filter(|more| *more > 0) {
+        lines.push(format!("  {:<10} and {more} more", ""));
+    }
+}
+
+fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
+    if summary.changes.is_empty() {
+        return vec!["nothing: the folder and the staged copy are the same".to_owned()];
+    }
+    let row = |change: &ChangeLine| {
+        let sign = match change.change.as_str() {
+            "added" => "+",
+            "deleted" => "-",
+            "modified" => "~",
+            _ => "!",
+        };
+        let lines = if change.added + change.removed > 0 {
+            format!("  +{} -{}", change.added, change.removed)
+        } else {
+            String::new()
+        };
+        let note = match (change.fate, change.handoff) {
+            ("landed", _) => paint.on(Tone::Good, "  landed"),
+            ("discarded", _) => paint.on(Tone::Faint, "  discarded"),
+            (_, true) => paint.on(
+                Tone::Notice,
+                format!("  handoff: {}", clean(change.why.as_deref().unwrap_or("other programs obey it"))),
+            ),
+            _ => String::new(),
+        };
+        format!("{sign} {}{lines}{note}", clean(&change.path))
+    };
+    summary.changes.iter().map(row).collect()
+}
+
+fn denials(summary: &Summary, paint: Paint) -> Vec<String> {
+    let row = |denial: &DenialLine| {
+        let times = if denial.count > 1 { format!(" ×{}", denial.count) } else { String::new() };
+        let why = denial.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+        let rule = format!("rule {} of {}{why}", clean(&denial.rule), clean(&denial.layer));
+        let what = format!("{} {}", clean(&denial.what), short(&clean(&denial.target), 60));
+        format!("{}{times}  {}", paint.on(Tone::Bad, what), paint.on(Tone::Faint, rule))
+    };
+    summary.denied.iter().map(row).collect()
+}
+
+fn reaches(summary: &Summary) -> Vec<String> {
+    let row = |reached: &ReachedLine| {
+        format!(
+            "{}  {}, {} up, {} down",
+            clean(&reached.endpoint),
+            count(reached.connections, "connection"),
+            size(reached.bytes_up),
+            size(reached.bytes_down)
+        )
+    };
+    summary.reached.iter().map(row).collect()
+}
+
+fn asked_for(summary: &Summary) -> Vec<String> {
+    let row = |request: &RequestLine| {
+        format!(
+            "{} {}  because: {}",
+            clean(&request.what),
+            short(&clean(&request.text), 80),
+            short(&clean(&request.why), 120)
+        )
+    };
+    summary.requests.iter().map(row).collect()
+}
+
+fn saw(summary: &Summary) -> String {
+    let counts = &summary.counts;
+    format!(
+        "{}, {} and {} of files, {}",
+        count(counts.execs, "program"),
+        count(counts.reads, "read"),
+        count(counts.writes, "write"),
+        count(counts.events, "event")
+    )
+}

@@ -1,0 +1,274 @@
+//! The story of a run, top to bottom.
+//!
+//! Owns the order in which the rooms are used. Does not own what any of them does. Whatever goes wrong once the run is
+//! opened, it is closed and sealed: what happened so far is evidence.
+
+mod console;
+pub(crate) use console::terminals;
+mod describe;
+mod signals;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use admission::{Admission, Launch};
+use gateway::{Flows, Gateway};
+use ledger::event::{self, Trust};
+use ledger::{Host, RunEnded, RunId};
+use policy::{Context, Policy, shortfall};
+use sandbox::{Cell, Exit, Jail, Watch};
+
+use crate::agents::{self, Agent, Outfit};
+use crate::cli::RunFlags;
+use crate::desk::{Desk, Parties};
+use crate::failure::Failure;
+use crate::folders::{Folders, Governor};
+use crate::inside::Door;
+use crate::layers::{self, Wanted};
+use crate::secrets::Credentials;
+use crate::task::Task;
+use crate::toolchains::{self, Toolchains};
+use crate::vault::{self, RunVault};
+use crate::view;
+use crate::workspace::Workspace;
+
+use console::Console;
+use signals::Signals;
+
+/// How long open connections may go on when the agent has ended.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What a run is made from.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// How to run it.
+    pub flags: &'a RunFlags,
+    /// What is asked, where it is said apart from the command.
+    pub task: Option<&'a str>,
+    /// The command.
+    pub argv: &'a [std::ffi::OsString],
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its id.
+    pub run: RunId,
+    /// How the agent ended.
+    pub exit: Exit,
+    /// The exit status that says so.
+    pub status: u8,
+    /// What a person should know beside.
+    pub notes: Vec<String>,
+}
+
+/// All that is known before anything is opened.
+struct Prepared {
+    task: Task,
+    agent: &'static dyn Agent,
+    tools: Toolchains,
+    credentials: Credentials,
+    outfit: Outfit,
+    profile: String,
+    policy: Arc<Policy>,
+}
+
+/// Runs an agent, governed. `cell` was made while this process had one thread.
+///
+/// # Errors
+/// Provost could not do its part, or refused.
+pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Failure> {
+    let began = Instant::now();
+    let prepared = prepare(order, folders)?;
+    let host = folders.open()?;
+    let run = host.new_run()?;
+    let task = &prepared.task;
+    let workspace = Workspace::stage(&task.workspace, &host.run_dir(&run), &folders.around())?;
+    let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit);
+    let writer = host.begin(&run, opened)?;
+    Governor::here().and_then(|here| here.note(&host, &run)).map_err(|error| Failure::of(&error))?;
+    let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
+    let governed = govern(&prepared, &workspace, cell, &admission, folders, &run);
+    let ended = describe::ended(governed.as_ref().ok().map(|governed| governed.exit), began);
+    let sealed = finish(&host, &run, &workspace, admission, governed.is_ok(), ended);
+    let governed = governed?;
+    sealed?;
+    let status = governed.signal.map_or_else(|| status(governed.exit), |signal| 128 + signal);
+    let mut notes = prepared.outfit.notes;
+    notes.extend(governed.notes);
+    Ok(Ended { run, exit: governed.exit, status, notes })
+}
+
+/// Who, what, under which policy. Nothing is changed anywhere.
+fn prepare(order: &Order<'_>, folders: &Folders) -> Result<Prepared, Failure> {
+    let task = Task::understand(order.flags, order.task, order.argv, folders)?;
+    crate::workspace::place::root(&task.workspace, &folders.around())?;
+    let agent = agents::recognise(&task.argv);
+    let wanted = agent.wants(&task.seen())?;
+    let credentials = Credentials::prepare(&wanted, &task.environment, &order.flags.pass_credential)?;
+    let outfit = agent.outfit(&task.seen(), &credentials)?;
+    let mut tools = toolchains::discover(&task.environment);
+    view::show_ourselves(&mut tools);
+    let profile = order.flags.profile.clone().unwrap_or_else(|| layers::USUAL.to_owned());
+    let context = Context {
+        repo: task.repo.clone(),
+        agent: agent.name().to_owned(),
+        principal: task.principal.name.clone(),
+        attended: task.attended,
+    };
+    let policy = layers::load(
+        folders,
+        &Wanted {
+            profile: &profile,
+            files: &order.flags.policy,
+            workspace: &task.workspace,
+            context,
+            tools: &tools,
+            shown: &outfit.shown,
+            agent: (agent.name(), &outfit.layer),
+        },
+    )?;
+    Ok(Prepared { task, agent, tools, credentials, outfit, profile, policy: Arc::new(policy) })
+}
+
+/// How the governed part went.
+struct Governed {
+    exit: Exit,
+    /// The signal that told us to stop.
+    signal: Option<u8>,
+    notes: Vec<String>,
+}
+
+/// From the confinement to the agent's end.
+fn govern(
+    prepared: &Prepared,
+    workspace: &Workspace,
+    cell: Cell,
+    admission: &Admission,
+    folders: &Folders,
+    run: &RunId,
+) -> Result<Governed, Failure> {
+    let asked = prepared.policy.confinement()?;
+    let kept = workspace.folder(&folders.state);
+    let mut order =
+        view::order(&prepared.task, &prepared.tools, &prepared.outfit, (workspace, &kept), &prepared.policy);
+    view::make_caches(&order)?;
+    view::add_environment(&mut order, &prepared.tools, &prepared.outfit, run);
+    let plan = sandbox::Plan::new(&asked, &order, &sandbox::plan::look_at_host)?;
+    describe::before(admission, prepared.describe(&asked, &order))?;
+    let console = Console::open()?;
+    // ORDER: the listening sockets are made in the jail's network, so the jail comes before the gateway; and what the
+    // kernel gave is compared with what was asked before anything may start.
+    let mut jail = cell.prepare(&plan)?;
+    describe::enforcement(admission, jail.enforcement())?;
+    shortfall(&asked, jail.enforcement())?;
+    let launch = admission.admit(Launch(describe::command(&order)?)).wait().permit()?;
+    let mut signals = Signals::listen()?;
+    let gateway = serve(&mut jail, &order.ports, admission, prepared, &mut signals)?;
+    let terminal = console.join(jail.take_terminal())?;
+    let parties =
+        Parties { agent: prepared.agent.name().to_owned(), person: prepared.task.principal.name.clone() };
+    let desk = Desk::open(admission, terminal.control(), parties).map_err(|error| Failure::of(&error))?;
+    let watch = Watch {
+        home: folders.home.clone(),
+        quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),
+        judged_opens: asked.judged_opens,
+    };
+    let exit =
+        jail.go(launch, admission, watch).and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
+    let filtered = terminal.leave();
+    let flows = gateway.drain(DRAIN);
+    drop(desk);
+    let exit = exit?;
+    describe::after(admission, exit, &filtered)?;
+    Ok(Governed { exit, signal: signals.heard(), notes: notes(&flows) })
+}
+
+fn serve(
+    jail: &mut Jail,
+    ports: &[u16],
+    admission: &Admission,
+    prepared: &Prepared,
+    signals: &mut Signals,
+) -> Result<Gateway, Failure> {
+    let mut sockets = jail.take_sockets().into_iter();
+    let proxy = sockets.next().ok_or_else(|| Failure::new("the jail made no socket for the gateway"))?;
+    let loopback = ports.iter().skip(1).copied().zip(sockets).collect();
+    let known = vault::placeholders(&prepared.credentials);
+    let credentials = gateway::Credentials::new(known, Arc::new(RunVault(prepared.credentials.clone())))
+        .map_err(|error| Failure::of(&error))?;
+    let inside = Arc::new(Door { admission: admission.clone() });
+    let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
+    let gateway = gateway::serve(gateway::Seat { proxy, loopback }, admission.clone(), credentials, inside)
+        .map_err(|error| failed(&error))?;
+    // Without its gateway the run has no way out that is judged: it ends.
+    let gone = gateway.watch().map_err(|error| failed(&error))?;
+    signals.also(gone)?;
+    Ok(gateway)
+}
+
+fn notes(flows: &Flows) -> Vec<String> {
+    let faults = (flows.faults > 0)
+        .then(|| format!("the gateway failed {} times; what it carried then was cut", flows.faults));
+    faults.into_iter().collect()
+}
+
+/// Settles what was changed, writes the last event and seals: in this order, whatever happened before.
+fn finish(
+    host: &Host,
+    run: &RunId,
+    workspace: &Workspace,
+    admission: Admission,
+    went: bool,
+    ended: RunEnded,
+) -> Result<(), Failure> {
+    // What never ran has changed nothing.
+    let settled = if went { workspace.settle(&admission).map(drop) } else { Ok(()) };
+    let sealed = admission.close(event::Body::RunEnded(ended))?;
+    host.seal(run, &sealed)?;
+    Ok(settled?)
+}
+
+/// The exit status of Provost that tells how the agent ended.
+fn status(exit: Exit) -> u8 {
+    let low = |value: i32| u8::try_from(value & 0xff).unwrap_or(u8::MAX);
+    match exit {
+        Exit::Code(code) => low(code),
+        Exit::Signal(signal) => 128_u8.saturating_add(low(signal)),
+        Exit::TimedOut => 124,
+        Exit::Stopped => 143,
+    }
+}
+
+impl Prepared {
+    fn describe<'a>(
+        &'a self,
+        asked: &'a policy::Confinement,
+        order: &'a sandbox::plan::Order,
+    ) -> describe::Before<'a> {
+        describe::Before {
+            policy: layers::record(&self.policy, &self.profile),
+            asked,
+            order,
+            task: &self.task,
+            agent: self.agent.name(),
+            credentials: &self.credentials,
+        }
+    }
+}
+
+/// Everything of the agent's own word is `reported`; what we saw is `observed`.
+const SEEN: Trust = Trust::Observed;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_end_is_ours() {
+        assert_eq!(status(Exit::Code(0)), 0);
+        assert_eq!(status(Exit::Code(3)), 3);
+        assert_eq!(status(Exit::Signal(9)), 137);
+        assert_eq!(status(Exit::TimedOut), 124);
+    }
+}
