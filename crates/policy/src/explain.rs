@@ -128,12 +128,12 @@ pub(crate) fn explain(policy: &Policy, action: &Action) -> Explanation {
 
 /// The layers of the rules that decide. A rule that is named but is less strict does not decide.
 fn deciders(reasons: &[Reason], spoke: &[Spoke]) -> Vec<String> {
-    let only_spoke = |reason: &&Reason| {
-        let mut same = spoke.iter().filter(|spoke| spoke.layer == reason.layer && spoke.rule == reason.rule);
-        same.next().is_none_or(|spoke| spoke.decides)
+    let decides = |reason: &&Reason| {
+        let same = |spoke: &&Spoke| spoke.layer == reason.layer && spoke.rule == reason.rule;
+        let mut same = spoke.iter().filter(same).peekable();
+        same.peek().is_none() || same.any(|spoke| spoke.decides)
     };
-    let mut layers: Vec<String> =
-        reasons.iter().filter(only_spoke).map(|reason| reason.layer.clone()).collect();
+    let mut layers: Vec<String> = reasons.iter().filter(decides).map(|reason| reason.layer.clone()).collect();
     layers.dedup();
     layers
 }

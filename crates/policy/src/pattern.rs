@@ -20,6 +20,10 @@ use crate::{Kind, Need};
 /// The longest pattern, in bytes.
 pub(crate) const LONGEST: usize = 4096;
 
+/// So many `**`, and stars in all, one pattern has at most: what is matched with them costs time for each.
+const MOST_ANY: usize = 16;
+const MOST_STARS: usize = 64;
+
 /// Why a text is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PatternError {
@@ -81,6 +85,9 @@ impl Pattern {
         }
         if let Some(control) = text.chars().find(|character| character.is_control()) {
             return Err(PatternError::new(format!("a pattern contains the control character {control:?}")));
+        }
+        if text.matches("**").count() > MOST_ANY || text.matches('*').count() > MOST_STARS {
+            return Err(PatternError::new("a pattern has more than 16 `**`, or more than 64 stars"));
         }
         let one = |pattern| Ok(vec![pattern]);
         match kind {

@@ -237,18 +237,21 @@ fn counted(layers: &[Layer], context: &Context) -> Vec<Counted> {
     counted
 }
 
-/// The default given last by who may allow; what only narrows can make it stricter.
+/// The default of the last kind of layer that gives one, the strictest if several of that kind do; what only narrows can
+/// make it stricter.
 fn standard(kind: Kind, layers: &[Layer], context: &Context) -> Standard {
-    let mut ordered: Vec<(usize, &Layer)> = layers.iter().enumerate().collect();
-    ordered.sort_by_key(|(_, layer)| layer.kind);
     let given = |narrows: bool| {
-        let all = ordered.iter().filter(move |(_, layer)| layer.only_narrows() == narrows);
-        all.filter(|(_, layer)| layer.content.when.fails(context).is_none())
-            .filter_map(move |(at, layer)| Some((*at, layer.content.default_of(kind)?)))
+        let counting = layers.iter().enumerate().filter(move |(_, layer)| layer.only_narrows() == narrows);
+        counting
+            .filter(|(_, layer)| layer.content.when.fails(context).is_none())
+            .filter_map(move |(at, layer)| Some((layer.kind, layer.content.default_of(kind)?, at)))
     };
-    let working = given(false).next_back().map(|(at, need)| Standard { need, layer: Some(at) });
-    let mut standard = working.unwrap_or(Standard { need: Need::Never, layer: None });
-    for (at, need) in given(true) {
+    // Of equals the first, so that it is named.
+    let working = given(false).max_by_key(|(stands, need, at)| (*stands, *need, std::cmp::Reverse(*at)));
+    let mut standard = working.map_or(Standard { need: Need::Never, layer: None }, |(_, need, at)| {
+        Standard { need, layer: Some(at) }
+    });
+    for (_, need, at) in given(true) {
         if need > standard.need {
             standard = Standard { need, layer: Some(at) };
         }
@@ -256,17 +259,13 @@ fn standard(kind: Kind, layers: &[Layer], context: &Context) -> Standard {
     standard
 }
 
-/// The last one who may allow says so, and no floor says no.
+/// The last kind of layer that speaks of it says so, all of that kind together, and no floor says no.
 fn nested(layers: &[Layer], context: &Context) -> bool {
-    let mut ordered: Vec<&Layer> = layers.iter().collect();
-    ordered.sort_by_key(|layer| layer.kind);
-    let holding = |layer: &&&Layer| layer.content.when.fails(context).is_none();
     let said = |narrows: bool| {
-        ordered
-            .iter()
-            .filter(holding)
-            .filter(move |layer| layer.only_narrows() == narrows)
-            .filter_map(|layer| layer.content.nested)
+        let counting = layers.iter().filter(move |layer| layer.only_narrows() == narrows);
+        counting
+            .filter(|layer| layer.content.when.fails(context).is_none())
+            .filter_map(|layer| Some((layer.kind, !layer.content.nested?)))
     };
-    said(false).next_back().unwrap_or(false) && !said(true).any(|allowed| !allowed)
+    said(false).max().is_some_and(|(_, closed)| !closed) && !said(true).any(|(_, closed)| closed)
 }

@@ -4,8 +4,11 @@
 mod common;
 mod confinement;
 mod decide;
+mod documentation;
 mod explain;
+mod hostile;
 mod hosts;
+mod laws;
 mod layers;
 mod profiles;
 mod words;

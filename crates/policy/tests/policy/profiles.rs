@@ -65,3 +65,11 @@ fn no_profile_names_a_host() {
         assert!(!text.contains("connect = ["), "{name}");
     }
 }
+
+#[test]
+fn what_each_asks_of_the_kernel() {
+    for (name, _, _) in policy::profiles() {
+        let asked = profile(name).confinement().unwrap();
+        insta::assert_snapshot!(format!("confinement_of_{name}"), toml::to_string(&asked).unwrap());
+    }
+}
