@@ -25,8 +25,10 @@ pub struct Bounds {
     pub idle: Duration,
     /// How long a connection may last.
     pub total: Duration,
-    /// How long connections may go on once the run is over.
-    pub grace: Duration,
+    /// Bytes of its body that whoever is refused may still send before the answer.
+    pub refused_bytes: usize,
+    /// And how long that may take.
+    pub refused: Duration,
     /// Bytes of a request to the one door of the inside.
     pub inside_bytes: usize,
     /// Requests to that door that are answered at once; the next wait.
@@ -48,7 +50,8 @@ impl Default for Bounds {
             dial: Duration::from_secs(10),
             idle: Duration::from_secs(60 * 60),
             total: Duration::from_secs(24 * 60 * 60),
-            grace: Duration::from_secs(2),
+            refused_bytes: 4 * 1024 * 1024,
+            refused: Duration::from_secs(2),
             inside_bytes: 4 * 1024 * 1024,
             inside_at_once: 8,
             destinations: 4096,

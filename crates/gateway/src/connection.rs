@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use policy::Endpoint;
 use tokio::time::timeout;
 
 use crate::body::Answer;
+use crate::bounds::Bounds;
 use crate::dial::Outside;
 use crate::flow::Flow;
 use crate::inside::InsideDoor;
@@ -161,15 +162,16 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
-        let answer = match self.target(&request) {
-            Ok(Target::Tunnel(flow)) => self.tunnel(flow, request).await,
-            Ok(Target::Request(flow)) => forward::request(self, flow, request).await,
-            Ok(Target::Inside(path)) => {
-                let answer =
-                    self.carrier.inside.answer(path, request.into_body(), &self.carrier.judge.bounds);
-                return answer.await.map(Answer::Own);
-            }
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
+        let target = self.target(&request);
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (head, body) = request.into_parts();
+        let announced = head.headers.contains_key(EXPECT);
+        let mut body = Some(body);
+        let answer = match target {
+            Ok(Target::Tunnel(flow)) => self.tunnel(flow, upgrade).await,
+            Ok(Target::Request(flow)) => forward::request(self, flow, head, &mut body, upgrade).await,
+            Ok(Target::Inside(path)) => self.inside(path, body.take()).await,
             Err(refusal) => {
                 // Where one message was misread, the next may begin anywhere.
                 let mut response = refusal.response();
@@ -177,7 +179,16 @@ impl Exchange {
                 return response.map(Answer::Own);
             }
         };
-        answer.unwrap_or_else(|refusal| refusal.response().map(Answer::Own))
+        match answer {
+            Ok(response) => response,
+            Err(refusal) => {
+                // Who waits to be told to go on with the body hears the refusal instead.
+                if let Some(body) = body.filter(|_| !announced) {
+                    hear_out(body, &self.carrier.judge.bounds).await;
+                }
+                refusal.response().map(Answer::Own)
+            }
+        }
     }
 
     fn target(&self, request: &Request<Incoming>) -> Result<Target, Refusal> {
@@ -189,12 +200,16 @@ impl Exchange {
         read.inspect_err(|refusal| self.carrier.judge.malformed(request.method(), request.uri(), refusal))
     }
 
+    async fn inside(&self, path: String, body: Option<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let body = body.ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
+        let answer = self.carrier.inside.answer(path, body, &self.carrier.judge.bounds).await;
+        Ok(answer.map(Answer::Own))
+    }
+
     /// CONNECT: the connection is there before its asker hears of it.
-    async fn tunnel(&self, flow: Flow, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+    async fn tunnel(&self, flow: Flow, inside: OnUpgrade) -> Result<Response<Answer>, Refusal> {
         let judge = &self.carrier.judge;
-        let right = judge.tunnel(&flow, &self.wire).await?;
-        let inside = hyper::upgrade::on(request);
-        self.turn_into(match right {
+        self.turn_into(match judge.tunnel(&flow, &self.wire).await? {
             None => Next::Requests { inside, to: flow.endpoint },
             Some(right) => {
                 let (outside, passage) = judge.reach(&flow, right).await?;
@@ -208,6 +223,22 @@ impl Exchange {
     pub(crate) fn turn_into(&self, next: Next) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
     }
+}
+
+/// Lets whoever is refused finish, within limits: who is cut off while speaking does not hear the answer.
+async fn hear_out(mut body: Incoming, bounds: &Bounds) {
+    let mut left = bounds.refused_bytes;
+    let all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            if length > left {
+                return;
+            }
+            left -= length;
+        }
+    };
+    // Whoever takes longer is cut off.
+    let _ = timeout(bounds.refused, all).await;
 }
 
 /// Tells whoever cannot be served, as far as that needs no waiting.

@@ -11,34 +11,34 @@ use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use policy::Endpoint;
 use tokio::time::timeout;
 
 use crate::body::{Alarm, Answer, Through};
-use crate::bounds::Bounds;
 use crate::connection::{Exchange, Next};
 use crate::credential::Credentials;
 use crate::dial::Outside;
 use crate::flow::Flow;
-use crate::meter::{Count, End};
+use crate::meter::{Count, End, Passage};
 use crate::refusal::{DENIED, Refusal};
 use crate::{head, scrub};
 
 /// The port of `http` where none is said.
 const HTTP_PORT: u16 = 80;
 
-/// Passes a request on, and its answer back.
+/// Passes a request on, and its answer back. What is left in `body` was not asked for.
 pub(crate) async fn request(
     exchange: &Exchange,
     flow: Flow,
-    mut request: Request<Incoming>,
+    mut head: request::Parts,
+    body: &mut Option<Incoming>,
+    upgrade: OnUpgrade,
 ) -> Result<Response<Answer>, Refusal> {
     let judge = &exchange.carrier.judge;
     let credentials = &judge.credentials;
-    let websocket = head::wants_websocket(request.method(), request.headers());
-    let inside = websocket.then(|| hyper::upgrade::on(&mut request));
-    let (mut head, body) = request.into_parts();
+    let websocket = head::wants_websocket(&head.method, &head.headers);
 
     let uses = credentials.used_by(&head, &flow.endpoint).map_err(|leak| judge.alarm(&flow, &leak))?;
     let right = judge.request(&flow, &head.headers, &exchange.wire).await?;
@@ -51,73 +51,87 @@ pub(crate) async fn request(
     judge.release(&flow, &uses, &mut head.headers, &exchange.wire).await?;
     let (outside, mut passage) = judge.reach(&flow, right).await?;
 
-    let way = Way { flow: &flow, bounds: &judge.bounds, count: outside.count() };
-    let method = head.method.clone();
-    let mut body = Through::new(body, judge.bounds.idle, None);
+    let (method, count) = (head.method.clone(), outside.count());
+    let way = Way { exchange, flow: &flow, method, websocket, bound, count };
+    let taken = body.take().ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
+    let mut through = Through::new(taken, judge.bounds.idle, None);
     let alarm = Arc::new(Mutex::new(None));
     if !bound {
-        body = body.watched(credentials.placeholders(), alarm_for(exchange, &flow, &alarm));
+        through = through.watched(credentials.placeholders(), alarm_for(exchange, &flow, &alarm));
     }
-    let outgoing = outgoing(head, body, &flow.endpoint, judged.as_deref())?;
-    let mut response = match way.send(outside, outgoing).await {
-        Ok(response) => response,
+    let outgoing = outgoing(head, through, &flow.endpoint, judged.as_deref())?;
+    match way.send(outside, outgoing).await {
+        Ok(response) => way.back(response, passage, upgrade),
         Err(because) => {
             passage.ends(End::Reset);
             let alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(alarm.unwrap_or_else(|| Refusal::unanswered(&flow.endpoint, &because)));
-        }
-    };
-    passage.answered(response.status().as_u16());
-    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let outside = switches.then(|| hyper::upgrade::on(&mut response));
-    let (mut head, body) = response.into_parts();
-    let begins = head::begins_websocket(&head);
-    head::strip(&mut head.headers, switches && begins);
-    head.headers.remove(DENIED);
-    head.version = Version::HTTP_11;
-    if bound {
-        credentials.scrub(&mut head.headers);
-    }
-    match (inside, outside) {
-        (Some(inside), Some(outside)) if begins => {
-            exchange.turn_into(Next::WebSocket { inside, outside, count: way.count, passage });
-            Ok(Response::from_parts(head, Answer::Own(Full::default())))
-        }
-        (_, Some(_)) => {
-            passage.ends(End::Reset);
-            Err(Refusal::unanswered(&flow.endpoint, "it began to speak another protocol, unasked"))
-        }
-        (_, None) => {
-            let secrets = if bound { credentials.released() } else { Vec::new() };
-            if !secrets.is_empty() && scrub::is_encoded(&head.headers) {
-                passage.ends(End::Reset);
-                let because =
-                    "it sent a compressed answer, though asked not to: it cannot be searched for secrets";
-                return Err(Refusal::unanswered(&flow.endpoint, because));
-            }
-            own_length(&mut head.headers, &method, head.status);
-            let through = Through::new(body, judge.bounds.idle, Some(passage)).scrubbed(secrets);
-            Ok(Response::from_parts(head, Answer::Theirs(Box::new(through))))
+            Err(alarm.unwrap_or_else(|| Refusal::unanswered(&flow.endpoint, &because)))
         }
     }
 }
 
-/// The way to one place, for one request.
+/// The way to one place and back, for one request.
 struct Way<'a> {
+    exchange: &'a Exchange,
     flow: &'a Flow,
-    bounds: &'a Bounds,
+    method: Method,
+    /// Whether a WebSocket was asked for.
+    websocket: bool,
+    /// Whether a credential is bound to the place.
+    bound: bool,
     count: Arc<Count>,
 }
 
 impl Way<'_> {
+    /// The answer, as it goes back.
+    fn back(
+        self,
+        mut response: Response<Incoming>,
+        mut passage: Passage,
+        inside: OnUpgrade,
+    ) -> Result<Response<Answer>, Refusal> {
+        let credentials = &self.exchange.carrier.judge.credentials;
+        passage.answered(response.status().as_u16());
+        let outside = hyper::upgrade::on(&mut response);
+        let (mut head, body) = response.into_parts();
+        let begins = self.websocket && head::begins_websocket(&head);
+        head::strip(&mut head.headers, begins);
+        head.headers.remove(DENIED);
+        head.version = Version::HTTP_11;
+        if self.bound {
+            credentials.scrub(&mut head.headers);
+        }
+        if begins {
+            self.exchange.turn_into(Next::WebSocket { inside, outside, count: self.count, passage });
+            return Ok(Response::from_parts(head, Answer::Own(Full::default())));
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            passage.ends(End::Reset);
+            let because = "it began to speak another protocol, unasked";
+            return Err(Refusal::unanswered(&self.flow.endpoint, because));
+        }
+        let secrets = if self.bound { credentials.released() } else { Vec::new() };
+        if !secrets.is_empty() && scrub::is_encoded(&head.headers) {
+            passage.ends(End::Reset);
+            let because =
+                "it sent a compressed answer, though asked not to: it cannot be searched for secrets";
+            return Err(Refusal::unanswered(&self.flow.endpoint, because));
+        }
+        own_length(&mut head.headers, &self.method, head.status);
+        let idle = self.exchange.carrier.judge.bounds.idle;
+        let through = Through::new(body, idle, Some(passage)).scrubbed(secrets);
+        Ok(Response::from_parts(head, Answer::Theirs(Box::new(through))))
+    }
+
     async fn send(&self, outside: Outside, request: Request<Through>) -> Result<Response<Incoming>, String> {
+        let bounds = &self.exchange.carrier.judge.bounds;
         let mut client = http1::Builder::new();
-        client.max_buf_size(self.bounds.head_bytes).max_headers(self.bounds.headers);
+        client.max_buf_size(bounds.head_bytes).max_headers(bounds.headers);
         let shaken = client.handshake(TokioIo::new(outside)).await;
         let (mut sender, connection) = shaken.map_err(|error| because(&error))?;
         // It ends with the request: the sender and the answer's body are its only handles.
         tokio::spawn(connection.with_upgrades());
-        match timeout(self.bounds.idle, sender.send_request(request)).await {
+        match timeout(bounds.idle, sender.send_request(request)).await {
             Ok(answered) => answered.map_err(|error| because(&error)),
             Err(_) => Err(format!("{} did not answer in time", self.flow.endpoint)),
         }

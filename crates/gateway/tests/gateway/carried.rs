@@ -340,3 +340,33 @@ fn what_moved_is_said_per_destination_and_per_request() {
     assert_eq!(recorded[..2], vec![(get, Some("/x".to_owned()), down, closed.clone()); 2]);
     assert_eq!(recorded[2], (None, None, down, closed));
 }
+
+#[test]
+fn an_answer_to_head_says_a_length_and_has_no_body() {
+    let server = Server::start(|client, _| client.send("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"));
+    let stage = Setting::new(server.allowed()).start();
+    let mut client = stage.connect();
+    for _ in 0..2 {
+        client.send(format!("HEAD {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", server.url("/"), server.port));
+        let (first, headers) = client.head();
+        assert_eq!(first, "HTTP/1.1 200 OK");
+        assert!(headers.contains(&("content-length".to_owned(), "1000".to_owned())), "{headers:?}");
+    }
+}
+
+#[test]
+fn who_waits_to_be_told_to_go_on_is_told() {
+    let server = Server::echo();
+    let stage = Setting::new(server.allowed()).start();
+    let mut client = stage.connect();
+    client.send(format!(
+        "POST {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
+        server.url("/"),
+        server.port
+    ));
+    assert_eq!(client.head().0, "HTTP/1.1 100 Continue");
+    client.send("hello");
+    assert!(client.reply().text().ends_with("\n\nhello"));
+    client.send("POST http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+    assert_eq!(client.reply().status, 403, "and who may not is told that instead");
+}

@@ -61,3 +61,18 @@ fn a_port_of_the_host_that_no_rule_allows_is_not_reached() {
     assert!(client.is_over());
     assert_eq!(server.connections(), 0);
 }
+
+#[test]
+fn who_is_refused_while_sending_much_hears_why() {
+    let stage = Setting::new("").start();
+    let mut client = stage.connect();
+    let length = 2 << 20;
+    for _ in 0..2 {
+        client.send(format!(
+            "POST http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\ncontent-length: {length}\r\n\r\n"
+        ));
+        client.send(vec![b'x'; length]);
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.error()["code"].as_str()), (403, Some("denied")));
+    }
+}
