@@ -73,7 +73,9 @@ mod tests {
     fn nothing_else_in_this_crate_connects() {
         let mut found = Vec::new();
         connecting(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-        assert_eq!(found.len(), 1, "{found:#?}");
-        assert!(found[0].contains("dial.rs"));
+        // Who asks at the door runs inside, where there is no way but to the door.
+        let (inside, outside): (Vec<_>, Vec<_>) = found.iter().partition(|line| line.contains("ask.rs:"));
+        assert!(inside.len() == 1 && outside.len() == 1, "{found:#?}");
+        assert!(outside[0].contains("dial.rs:"));
     }
 }
