@@ -16,6 +16,7 @@ mod handoff;
 mod hunk;
 mod ignored;
 mod index;
+mod land;
 mod name;
 pub mod place;
 mod sides;
@@ -39,6 +40,7 @@ use beneath::{Moment, Root};
 pub use change::{Change, Content, FileChange, Side, What};
 pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
+pub use land::{BadPattern, Kept, LandError, Landing, Pick};
 pub use place::{NotAWorkspace, Surroundings};
 use sides::Sides;
 
@@ -250,6 +252,10 @@ impl Workspace {
 
     fn compared(&self, sides: &Sides) -> Result<Change, StageError> {
         change::compare(sides, &self.root).map_err(io_error("compare what the run left of", &self.root))
+    }
+
+    fn set_base(&self, base: Base) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Past::Taken(Arc::new(base));
     }
 
     fn sides(&self) -> Result<Sides, StageError> {

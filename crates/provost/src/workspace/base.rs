@@ -22,25 +22,26 @@ pub(crate) struct Entry {
     pub(crate) target: Option<PathBuf>,
     /// How its copy stood when the agent got it, in a workspace that is a copy. Without one the agent never saw it.
     pub(crate) copied: Option<Stamp>,
+    /// Whether it had changed after the run began when it was looked at: the agent may have seen another content.
+    pub(crate) late: bool,
 }
 
 /// All that was there, sorted by path: what lies in a folder follows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Base {
-    /// When the run began. What has changed since then was changed by somebody else.
-    pub(crate) began: Moment,
     pub(crate) entries: Vec<Entry>,
 }
 
 impl Base {
-    /// Looks at everything beneath a root. What goes away meanwhile, or cannot be listed, is not in it.
+    /// Looks at everything beneath a root, for a run that began then. What goes away meanwhile, or cannot be listed, is not
+    /// in it.
     pub(crate) fn take(root: &Root, began: Moment) -> io::Result<Base> {
         Base::look(root, began).map(|(base, _)| base)
     }
 
     /// As [`Base::take`], with the folders that could not be listed.
     pub(crate) fn look(root: &Root, began: Moment) -> io::Result<(Base, Vec<PathBuf>)> {
-        let (mut base, mut shut) = (Base { began, entries: Vec::new() }, Vec::new());
+        let (mut base, mut shut) = (Base::default(), Vec::new());
         // The names still to look at, folder by folder; the last folder is the innermost.
         let mut open = vec![(PathBuf::new(), listed(root, Path::new(""))?)];
         while let Some((folder, names)) = open.last_mut() {
@@ -56,7 +57,8 @@ impl Base {
                 });
                 open.push((path.clone(), names));
             }
-            base.entries.push(Entry { path, ..entry });
+            let late = entry.found.stamp.ctime > began;
+            base.entries.push(Entry { path, late, ..entry });
         }
         Ok((base, shut))
     }
@@ -81,14 +83,13 @@ impl Base {
     }
 
     /// Whether what stands now is what was there, untouched since.
-    pub(crate) fn is_untouched(&self, entry: &Entry, now: &Found) -> bool {
+    pub(crate) fn is_untouched(entry: &Entry, now: &Found) -> bool {
         let same = entry.found.kind == now.kind && entry.found.mode == now.mode;
         // A folder's bookkeeping changes with what is in it, which has entries of its own.
-        same && (now.is_folder() || (entry.found.stamp == now.stamp && now.stamp.ctime <= self.began))
+        same && (now.is_folder() || (entry.found.stamp == now.stamp && !entry.late))
     }
 
     /// Puts another thing, or nothing, in the place of what was at a path.
-    #[allow(dead_code, reason = "landing, which comes next, calls it")]
     pub(crate) fn set(&mut self, path: &Path, entry: Option<Entry>) {
         match (self.entries.binary_search_by(|known| known.path.as_path().cmp(path)), entry) {
             (Ok(at), Some(entry)) => {
@@ -115,7 +116,7 @@ fn listed(root: &Root, folder: &Path) -> io::Result<Vec<Entry>> {
             Kind::Link => super::beneath::link_in(&held, &name).ok(),
             Kind::File | Kind::Folder | Kind::Special { .. } => None,
         };
-        listed.push(Entry { path: PathBuf::from(name), found, target, copied: None });
+        listed.push(Entry { path: PathBuf::from(name), found, target, copied: None, late: false });
     }
     Ok(listed)
 }
@@ -171,13 +172,13 @@ mod tests {
         let base = Base::take(&root, (i64::MAX, 0)).unwrap();
         let entry = base.get(Path::new("z")).unwrap();
         let at = |path: &str| root.find(Path::new(path)).unwrap().unwrap();
-        assert!(base.is_untouched(entry, &at("z")));
+        assert!(Base::is_untouched(entry, &at("z")));
         let times = fs::metadata(dir.path().join("z")).unwrap().modified().unwrap();
         let file = fs::OpenOptions::new().write(true).open(dir.path().join("z")).unwrap();
         std::io::Write::write_all(&mut &file, b"y").unwrap();
         file.set_modified(times).unwrap();
         assert_eq!(at("z").stamp.mtime, entry.found.stamp.mtime);
-        assert!(!base.is_untouched(entry, &at("z")));
+        assert!(!Base::is_untouched(entry, &at("z")));
     }
 
     #[test]
@@ -185,6 +186,6 @@ mod tests {
         let (_dir, root) = tree();
         let base = Base::take(&root, (0, 0)).unwrap();
         let found = root.find(Path::new("z")).unwrap().unwrap();
-        assert!(!base.is_untouched(base.get(Path::new("z")).unwrap(), &found));
+        assert!(!Base::is_untouched(base.get(Path::new("z")).unwrap(), &found));
     }
 }

@@ -135,6 +135,11 @@ impl Root {
         names_in(&self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?)
     }
 
+    /// Makes the names in a folder outlast a power failure.
+    pub(crate) fn sync(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::fsync(self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?)?)
+    }
+
     /// Opens a regular file for reading; anything else is an error, and is never waited for.
     pub(crate) fn file(&self, path: &Path) -> io::Result<File> {
         let file = File::from(self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);

@@ -52,7 +52,7 @@ impl Sides {
     /// Whether what was at a path stands there still, as far as bookkeeping tells.
     pub(crate) fn is_untouched(&self, entry: &Entry) -> bool {
         let now = self.now.find(&entry.path).ok().flatten();
-        now.is_some_and(|now| self.base.is_untouched(entry, &now))
+        now.is_some_and(|now| Base::is_untouched(entry, &now))
     }
 
     /// The content that was at a path when the run began; `None` if it is gone.
@@ -67,7 +67,6 @@ impl Sides {
     }
 
     /// The digest of the content that was at a path; `None` if it cannot be told any more.
-    #[allow(dead_code, reason = "landing, which comes next, calls it")]
     pub(crate) fn digest_before(&self, entry: &Entry) -> io::Result<Option<Digest>> {
         if let Some(digest) = self.digests.get(&entry.path) {
             return Ok(Some(*digest));
@@ -98,13 +97,32 @@ impl Sides {
         write_digests(&self.kept, &self.digests)
     }
 
-    /// Forgets the digest of what was at a path: something else is there now, on purpose.
-    #[allow(dead_code, reason = "landing, which comes next, calls it")]
-    pub(crate) fn forget(&mut self, path: &Path) -> io::Result<()> {
-        match self.digests.remove(path) {
-            Some(_) => write_digests(&self.kept, &self.digests),
-            None => Ok(()),
+    /// Forgets the digests of what was at these paths: something else is there now, on purpose.
+    pub(crate) fn forget<'a>(&mut self, paths: impl Iterator<Item = &'a Path>) -> io::Result<()> {
+        let known = self.digests.len();
+        for path in paths {
+            self.digests.remove(path);
         }
+        if self.digests.len() == known { Ok(()) } else { write_digests(&self.kept, &self.digests) }
+    }
+
+    /// Whether the agent saw a folder at a path when the run ended.
+    pub(crate) fn shows_folder(&self, path: &Path) -> io::Result<bool> {
+        if !self.is_overlay {
+            return Ok(self.left.find(path)?.is_some_and(|found| found.is_folder()));
+        }
+        let mut hidden = false;
+        let mut steps: Vec<&Path> = path.ancestors().filter(|step| !step.as_os_str().is_empty()).collect();
+        steps.reverse();
+        for step in steps {
+            match self.left.find(step)? {
+                Some(found) if found.is_folder() => hidden = hidden || self.left.is_opaque(step)?,
+                Some(_) => return Ok(false),
+                // Nothing of the run lies deeper: what was there shows through.
+                None => return Ok(!hidden && self.was(path).is_some_and(|was| was.found.is_folder())),
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -32,7 +32,6 @@ impl Base {
 
     fn encode(&self) -> Vec<u8> {
         let mut to = MAGIC.to_vec();
-        put_moment(&mut to, self.began);
         put(&mut to, self.entries.len() as u64);
         for entry in &self.entries {
             put_bytes(&mut to, entry.path.as_os_str().as_bytes());
@@ -51,6 +50,7 @@ impl Base {
                 put_bytes(to, target.as_os_str().as_bytes());
             });
             put_option(&mut to, entry.copied.as_ref(), put_stamp);
+            to.push(entry.late.into());
         }
         to
     }
@@ -58,13 +58,12 @@ impl Base {
     fn decode(bytes: &[u8]) -> Option<Base> {
         let mut from = bytes.strip_prefix(MAGIC)?;
         let from = &mut from;
-        let began = moment(from)?;
         let count = number(from)?;
         let mut entries = Vec::new();
         for _ in 0..count {
             entries.push(entry(from)?);
         }
-        from.is_empty().then_some(Base { began, entries })
+        from.is_empty().then_some(Base { entries })
     }
 }
 
@@ -147,7 +146,9 @@ fn entry(from: &mut &[u8]) -> Option<Entry> {
     };
     let (mode, uid, gid) = (small(from)?, small(from)?, small(from)?);
     let found = Found { kind, mode, uid, gid, stamp: stamp(from)? };
-    Some(Entry { path: place, found, target: option(from, path)?, copied: option(from, stamp)? })
+    let (target, copied) = (option(from, path)?, option(from, stamp)?);
+    let late = matches!(byte(from)?, 1);
+    Some(Entry { path: place, found, target, copied, late })
 }
 
 #[cfg(test)]
@@ -158,10 +159,10 @@ mod tests {
         let stamp = Stamp { ino: u64::MAX, size: 7, mtime: (-1, 999_999_999), ctime: (1, 2) };
         let found = Found { kind: Kind::Link, mode: 0o7777, uid: 1000, gid: u32::MAX, stamp };
         let path = PathBuf::from(OsStr::from_bytes(b"a\n\xff"));
-        let link = Entry { path, found, target: Some("../x".into()), copied: Some(stamp) };
+        let link = Entry { path, found, target: Some("../x".into()), copied: Some(stamp), late: true };
         let file = Found { kind: Kind::File, ..found };
-        let file = Entry { path: "b".into(), found: file, target: None, copied: None };
-        Base { began: (1_700_000_000, 5), entries: vec![link, file] }
+        let file = Entry { path: "b".into(), found: file, target: None, copied: None, late: false };
+        Base { entries: vec![link, file] }
     }
 
     #[test]

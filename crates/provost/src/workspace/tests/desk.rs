@@ -142,8 +142,47 @@ pub(super) fn hide(folder: &Path) {
     rustix::fs::setxattr(folder, c"user.overlay.opaque", b"y", rustix::fs::XattrFlags::empty()).unwrap();
 }
 
+/// A line on which everything may land but what is named `secret`, with its ledger.
+pub(super) struct Line {
+    pub(super) admission: Admission,
+    pub(super) host: ledger::Host,
+    pub(super) run: ledger::RunId,
+    _dir: tempfile::TempDir,
+}
+
+pub(super) fn line() -> Line {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| fs::canonicalize(dir.path()).unwrap().join(name);
+    let host = ledger::Host::open(&place("state")).unwrap();
+    let run = host.new_run().unwrap();
+    let writer = host.begin(&run, ledger::event::RunOpened::default()).unwrap();
+    let rules = vec![
+        policy::RuleSpec::new("all", policy::Need::None).tree(policy::Kind::Land, "/"),
+        policy::RuleSpec::new("secrets", policy::Need::Never).pattern(policy::Kind::Land, "/**/secret"),
+    ];
+    let layer = policy::Layer::from_rules("test", policy::LayerKind::File, rules).unwrap();
+    let anchors = policy::Anchors {
+        workspace: place("w"),
+        home: place("home"),
+        state: place("state"),
+        config: place("config"),
+    };
+    let context = policy::Context::default();
+    let policy = policy::Policy::compile(vec![layer], &anchors, &context).unwrap();
+    let admission = Admission::start(Arc::new(policy), writer, false);
+    Line { admission, host, run, _dir: dir }
+}
+
+impl Line {
+    /// The events so far.
+    pub(super) fn events(&self) -> Vec<ledger::Body> {
+        self.admission.barrier().unwrap();
+        let mut reader = ledger::Reader::open(&self.host.ledger_dir(&self.run)).unwrap();
+        std::iter::from_fn(|| reader.read().unwrap()).map(|event| event.body).collect()
+    }
+}
+
 /// All beneath a folder, one line each.
-#[allow(dead_code, reason = "landing, which comes next, calls it")]
 pub(super) fn listing(root: &Path) -> Vec<String> {
     let base = Base::take(&Root::open(root).unwrap(), (0, 0)).unwrap();
     let line = |entry: &base::Entry| {

@@ -1,0 +1,342 @@
+//! Landing: what the run left, put into the repository, file by file, with a permit for each.
+//!
+//! Read [`Workspace::land`]. Everything is made ready beside its place before anything changes; then each file is swapped
+//! in one step, and what comes out is checked to be what was judged, or is put back. A journal in the run's folder says
+//! how far it got, so that [`Workspace::recover`] can finish it or take it back.
+//!
+//! Owns: the order, which files may land at all, what is recorded. Does not own: making ready (`land/ready`), the one
+//! step (`land/swap`), what is on disk of it (`land/journal`).
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use admission::{Admission, Denial, Land, LedgerClosed, Outcome, Permit};
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use ledger::Trust;
+use ledger::event::{LandRefused, Landed};
+use policy::AbsPath;
+
+use super::change::{Change, FileChange};
+use super::sides::Sides;
+use super::{StageError, Workspace, io_error};
+use journal::{Journal, Step};
+
+mod journal;
+mod ready;
+mod swap;
+
+/// Which files are to land.
+#[derive(Debug, Clone)]
+pub struct Pick {
+    only: Option<Gitignore>,
+    handoffs: bool,
+}
+
+/// A pattern that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{pattern}` is no pattern of paths: {because}")]
+pub struct BadPattern {
+    /// As it was given.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub because: String,
+}
+
+impl Pick {
+    /// All that may land.
+    #[must_use]
+    pub fn all() -> Pick {
+        Pick { only: None, handoffs: false }
+    }
+
+    /// What one of these patterns matches, written as in a `.gitignore` file: `*.rs`, `src/**`, `docs/`.
+    ///
+    /// # Errors
+    /// One of them is no pattern.
+    pub fn only<S: AsRef<str>>(patterns: &[S]) -> Result<Pick, BadPattern> {
+        let mut builder = GitignoreBuilder::new("");
+        let bad = |pattern: &str, because: ignore::Error| BadPattern {
+            pattern: pattern.to_owned(),
+            because: because.to_string(),
+        };
+        for pattern in patterns {
+            let pattern = pattern.as_ref().trim_start_matches("./");
+            builder.add_line(None, pattern).map_err(|because| bad(pattern, because))?;
+        }
+        let only = builder.build().map_err(|because| bad("", because))?;
+        Ok(Pick { only: Some(only), handoffs: false })
+    }
+
+    /// The same, handoff files too: for a gate that has shown them.
+    #[cfg(test)]
+    pub(crate) fn with_handoffs(self) -> Pick {
+        Pick { handoffs: true, ..self }
+    }
+
+    fn takes(&self, path: &Path) -> bool {
+        let Some(only) = &self.only else { return true };
+        matches!(only.matched_path_or_any_parents(path, false), Match::Ignore(_))
+    }
+}
+
+/// What became of a landing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Landing {
+    /// What is in the repository now, sorted.
+    pub landed: Vec<PathBuf>,
+    /// What was kept back, sorted; it stays staged.
+    pub refused: Vec<Kept>,
+}
+
+/// A file that was kept back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Beneath the workspace.
+    pub path: PathBuf,
+    /// Why.
+    pub because: String,
+}
+
+/// A landing could not go on. What had landed stands, and `recover` puts the rest in order.
+#[derive(Debug, thiserror::Error)]
+pub enum LandError {
+    /// Either side, or the journal, could not be used.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The ledger takes nothing more.
+    #[error(transparent)]
+    Ledger(#[from] LedgerClosed),
+}
+
+/// A file that may land, with what says so.
+#[derive(Debug)]
+struct Permitted<'a> {
+    file: &'a FileChange,
+    permit: Permit<Land>,
+}
+
+impl Workspace {
+    /// Lands the picked files of a change. What may not land is kept back with its reason, and both are recorded.
+    ///
+    /// # Errors
+    /// The landing could not go on.
+    pub fn land(&self, admission: &Admission, change: &Change, pick: &Pick) -> Result<Landing, LandError> {
+        let mut landing = self.recover(admission)?;
+        let at = self.run_dir.join("landing");
+        let mut sides = self.sides()?;
+        let permitted = self.permitted(admission, change, pick, &mut landing)?;
+        // ORDER: the names of what is made ready are on disk before it is made; all of it is, before anything is swapped;
+        // the base says what stands before the journal is closed.
+        let mut journal = Journal::open(&at).map_err(io_error("write the journal in", &at))?;
+        let (steps, permits) = self.make_ready(admission, &mut journal, &sides, permitted, &mut landing)?;
+        let folders = journal.prepared(&sides, steps).map_err(io_error("write the journal in", &at))?;
+        for (step, permit) in swap::in_order(journal.steps(), permits) {
+            let done = swap::perform(permit, step, &sides, &folders);
+            self.record(admission, &sides, step, done, &mut landing)?;
+        }
+        self.finish(admission, &mut sides, journal, landing)
+    }
+
+    /// Finishes a landing that a crash cut short, or takes it back where nothing had changed yet.
+    ///
+    /// # Errors
+    /// It can be neither: the journal or the repository cannot be used.
+    pub fn recover(&self, admission: &Admission) -> Result<Landing, LandError> {
+        let at = self.run_dir.join("landing");
+        let mut landing = Landing::default();
+        let found = Journal::found(&at).map_err(io_error("read the journal in", &at))?;
+        let Some(journal) = found else { return Ok(landing) };
+        let mut sides = self.sides()?;
+        if journal.steps().is_empty() {
+            swap::clear(&sides.now, &journal);
+            journal.close().map_err(io_error("close the journal in", &at))?;
+            return Ok(landing);
+        }
+        let folders = journal.folders();
+        for step in swap::by_order(journal.steps()) {
+            let done = match swap::standing(&sides.now, step) {
+                swap::Reached::Done => Ok(None),
+                swap::Reached::Not => match self.admit(admission, &step.path()) {
+                    Ok(permit) => swap::perform(permit, step, &sides, &folders),
+                    Err(denial) => Err(denial.to_string()),
+                },
+                swap::Reached::Lost(because) => Err(because),
+            };
+            self.record(admission, &sides, step, done, &mut landing)?;
+        }
+        self.finish(admission, &mut sides, journal, landing)
+    }
+
+    /// Whether a landing was cut short.
+    #[must_use]
+    pub fn is_half_landed(&self) -> bool {
+        self.run_dir.join("landing/journal").exists()
+    }
+
+    /// What may land of what was picked.
+    fn permitted<'a>(
+        &self,
+        admission: &Admission,
+        change: &'a Change,
+        pick: &Pick,
+        landing: &mut Landing,
+    ) -> Result<Vec<Permitted<'a>>, LandError> {
+        let mut pending = Vec::new();
+        for file in change.files.iter().filter(|file| pick.takes(&file.path)) {
+            let held = file.never.map(str::to_owned).or_else(|| {
+                let handoff = file.handoff.filter(|_| !pick.handoffs)?;
+                Some(format!("it waits for its own yes: {}", handoff.why()))
+            });
+            match (held, AbsPath::new(&self.root.join(&file.path))) {
+                (Some(because), _) => refuse(admission, landing, &file.path, because, None)?,
+                (None, Err(_)) => {
+                    refuse(admission, landing, &file.path, "its path is not plain".into(), None)?
+                }
+                // All are asked for before the first is waited for: one write to the disk serves them all.
+                (None, Ok(path)) => pending.push((file, admission.admit(Land(path)))),
+            }
+        }
+        let mut permitted = Vec::new();
+        for (file, pending) in pending {
+            match pending.wait().permit() {
+                Ok(permit) => permitted.push(Permitted { file, permit }),
+                Err(denial) => refuse(admission, landing, &file.path, denial.to_string(), denial.seq)?,
+            }
+        }
+        Ok(permitted)
+    }
+
+    /// Makes all ready beside its place. What cannot be is kept back.
+    fn make_ready(
+        &self,
+        admission: &Admission,
+        journal: &mut Journal,
+        sides: &Sides,
+        permitted: Vec<Permitted<'_>>,
+        landing: &mut Landing,
+    ) -> Result<(Vec<Step>, Vec<Permit<Land>>), LandError> {
+        let kept = self.run_dir.join("base/kept");
+        let at = self.run_dir.join("landing");
+        std::fs::create_dir_all(&kept).map_err(io_error("make", &kept))?;
+        let places = permitted.iter().map(|one| ready::beside(sides, &one.file.path)).collect::<Vec<_>>();
+        let temps = journal.announce(&places).map_err(io_error("write the journal in", &at))?;
+        let (mut steps, mut permits) = (Vec::new(), Vec::new());
+        for (Permitted { file, permit }, temp) in permitted.into_iter().zip(temps) {
+            let ready = temp.ok_or_else(|| "its folder cannot be reached".to_owned());
+            let ready = ready.and_then(|temp| {
+                ready::make(sides, file, &temp, &kept).map_err(|why| self.explained(why, &file.path))
+            });
+            match ready {
+                Ok(step) => {
+                    steps.push(step);
+                    permits.push(permit);
+                }
+                Err(because) => {
+                    let (_, receipt) = permit.begin();
+                    let cause = Some(receipt.seq());
+                    receipt.settle(Outcome::failed(because.clone()));
+                    refuse(admission, landing, &file.path, because, cause)?;
+                }
+            }
+        }
+        ready::sync(&sides.now, &steps).map_err(io_error("write to", &self.root))?;
+        Ok((steps, permits))
+    }
+
+    /// Names both sides of what cannot be brought together.
+    fn explained(&self, why: ready::Unready, path: &Path) -> String {
+        match why {
+            ready::Unready::Moved(what) => {
+                let left = match &self.staged {
+                    sandbox::plan::Stage::Overlay { upper, .. } => upper,
+                    sandbox::plan::Stage::Copy { from } => from,
+                };
+                format!(
+                    "{what} since the run began: `{}` is what you have, `{}` what the run left",
+                    self.root.join(path).display(),
+                    left.join(path).display()
+                )
+            }
+            ready::Unready::Cannot(because) => because,
+        }
+    }
+
+    fn admit(&self, admission: &Admission, path: &Path) -> Result<Permit<Land>, Denial> {
+        let plain = AbsPath::new(&self.root.join(path)).map_err(|_| Denial {
+            action: format!("land {}", path.display()),
+            reasons: Vec::new(),
+            hint: "its path is not plain".to_owned(),
+            seq: None,
+        })?;
+        admission.admit(Land(plain)).wait().permit()
+    }
+
+    /// Records what became of one step.
+    fn record(
+        &self,
+        admission: &Admission,
+        sides: &Sides,
+        step: &Step,
+        done: swap::Done,
+        landing: &mut Landing,
+    ) -> Result<(), LandError> {
+        match done {
+            Ok(cause) => {
+                swap::prune(sides, step);
+                let landed =
+                    Landed { path: step.path.clone(), pre: step.pre.digest(), post: step.post.digest() };
+                admission.note(landed.into(), Trust::Observed, cause)?;
+                landing.landed.push(step.path());
+                Ok(())
+            }
+            Err(because) => refuse(admission, landing, &step.path(), because, None),
+        }
+    }
+
+    /// Brings folders and base to what stands now, and closes the journal.
+    fn finish(
+        &self,
+        admission: &Admission,
+        sides: &mut Sides,
+        journal: Journal,
+        mut landing: Landing,
+    ) -> Result<Landing, LandError> {
+        let at = self.run_dir.join("landing");
+        swap::clear(&sides.now, &journal);
+        swap::shut_folders(&sides.now, &journal.folders());
+        let landed: BTreeSet<&PathBuf> = landing.landed.iter().collect();
+        let steps: Vec<&Step> = journal.steps().iter().filter(|step| landed.contains(&step.path())).collect();
+        ready::sync_folders(&sides.now, steps.iter().copied()).map_err(io_error("write to", &self.root))?;
+        let base = ready::rebased(sides, steps.into_iter()).map_err(io_error("look at", &self.root))?;
+        let base_dir = self.run_dir.join("base");
+        let paths = landing.landed.iter().map(PathBuf::as_path);
+        sides.forget(paths).map_err(io_error("write to", &base_dir))?;
+        base.save(&base_dir).map_err(io_error("write to", &base_dir))?;
+        self.set_base(base);
+        admission.barrier()?;
+        journal.close().map_err(io_error("close the journal in", &at))?;
+        landing.landed.sort();
+        landing.refused.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(landing)
+    }
+}
+
+fn refuse(
+    admission: &Admission,
+    landing: &mut Landing,
+    path: &Path,
+    because: String,
+    cause: Option<u64>,
+) -> Result<(), LandError> {
+    let refused = LandRefused { path: path.into(), because: because.clone() };
+    admission.note(refused.into(), Trust::Observed, cause)?;
+    landing.refused.push(Kept { path: path.to_owned(), because });
+    Ok(())
+}
+
+/// What the disk said, in words.
+fn said(what: &str) -> impl Fn(io::Error) -> String + '_ {
+    move |error| format!("cannot {what}: {error}")
+}

@@ -1,0 +1,289 @@
+//! Making a landing ready: what stands is held against what was there, and the new content lies beside its place.
+//!
+//! Owns: that nothing lands over what the run did not see. Bringing two edits of one file together would be done in
+//! [`make`], where they are found. Does not own changing anything that has a name of its own (`swap`).
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::journal::{Stands, Step, Temp};
+use super::said;
+use crate::workspace::base::{Base, Entry};
+use crate::workspace::beneath::{Found, Kind, Root, digest, find_in, is_absent};
+use crate::workspace::change::{FileChange, Side, What};
+use crate::workspace::copy;
+use crate::workspace::sides::{Sides, hex, keep_content};
+
+/// Why a file cannot be made ready.
+#[derive(Debug)]
+pub(super) enum Unready {
+    /// The repository is not what it was; in words.
+    Moved(&'static str),
+    /// For this reason.
+    Cannot(String),
+}
+
+impl From<String> for Unready {
+    fn from(because: String) -> Unready {
+        Unready::Cannot(because)
+    }
+}
+
+/// The nearest folder above a path that is there: where its new content is made ready.
+pub(super) fn beside(sides: &Sides, path: &Path) -> Option<PathBuf> {
+    for above in path.ancestors().skip(1) {
+        match sides.now.find(above) {
+            Ok(Some(found)) if found.is_folder() => return Some(above.to_owned()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    None
+}
+
+/// Checks that what stands is what was there, keeps it, and makes the new content ready.
+pub(super) fn make(sides: &Sides, file: &FileChange, temp: &Temp, kept: &Path) -> Result<Step, Unready> {
+    let was = sides.was(&file.path);
+    let now = match sides.now.find(&file.path) {
+        // A link on the way is in nobody's way if it goes first. If it stays, the step ends at it.
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) && file.pre.is_none() => None,
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+            return Err("a link stands on its way".to_owned().into());
+        }
+        found => found.map_err(said("look at it"))?,
+    };
+    let pre = before(sides, was, now, file, kept)?;
+    let mut post = match &file.post {
+        None => Stands::Nothing,
+        Some(Side { what: What::Folder, mode }) => Stands::Folder { mode: *mode },
+        Some(Side { what: What::Link(target), .. }) => Stands::Link { target: target.as_path().into() },
+        Some(Side { what: What::Special, .. }) => return Err("it is no file".to_owned().into()),
+        Some(Side { what: What::File(_), mode }) => Stands::File { digest: String::new(), mode: *mode },
+    };
+    let holder = sides.now.folder(&temp.folder()).map_err(said("open its folder"))?;
+    let owner = owner(&holder, now)?;
+    match &mut post {
+        Stands::File { digest: known, mode } => {
+            if let (Some(now), Some(Side { mode: was, .. })) = (now, &file.pre)
+                && *mode == *was
+                && now.kind == Kind::File
+            {
+                // The run did not touch the mode: it stays what it is.
+                *mode = now.mode;
+            }
+            let content = sides.after(&file.path).map_err(said("read what the run left"))?;
+            *known = match &pre {
+                Stands::File { digest, .. } if file.kind == ledger::event::Change::Mode => digest.clone(),
+                _ => write(&sides.now, temp, &content, *mode, owner)?,
+            };
+        }
+        Stands::Link { target } => {
+            rustix::fs::symlinkat(target.to_path(), &holder, temp.name.as_str())
+                .map_err(|error| said("write beside it")(error.into()))?;
+        }
+        Stands::Nothing | Stands::Folder { .. } => {}
+    }
+    Ok(Step {
+        path: file.path.as_path().into(),
+        temp: temp.clone(),
+        pre,
+        post,
+        seen: now.map(|now| now.stamp.into()),
+    })
+}
+
+/// What stands, if it is what was there, kept so that it can be put back.
+fn before(
+    sides: &Sides,
+    was: Option<&Entry>,
+    now: Option<Found>,
+    file: &FileChange,
+    kept: &Path,
+) -> Result<Stands, Unready> {
+    let (was, now) = match (was, now) {
+        (None, None) => return Ok(Stands::Nothing),
+        (None, Some(_)) => return Err(Unready::Moved("something else was put there")),
+        (Some(_), None) => return Err(Unready::Moved("it was removed")),
+        (Some(was), Some(now)) => (was, now),
+    };
+    const CHANGED: Unready = Unready::Moved("it was changed");
+    if was.found.kind != now.kind {
+        return Err(CHANGED);
+    }
+    let touches_mode =
+        file.pre.as_ref().zip(file.post.as_ref()).is_some_and(|(pre, post)| pre.mode != post.mode);
+    if touches_mode && was.found.mode != now.mode {
+        return Err(CHANGED);
+    }
+    match now.kind {
+        Kind::Folder => Ok(Stands::Folder { mode: now.mode }),
+        Kind::Link => {
+            let target = sides.now.link(&file.path).map_err(said("read where it leads"))?;
+            let same = was.target.as_ref() == Some(&target);
+            if same { Ok(Stands::Link { target: target.as_path().into() }) } else { Err(CHANGED) }
+        }
+        Kind::File => {
+            let known = sides.digest_before(was).map_err(said("read what was there"))?;
+            let content = sides.now.file(&file.path).map_err(said("read what is there"))?;
+            let stands = keep_content(&content, kept, true).map_err(said("keep what is there"))?;
+            let same = known == Some(stands);
+            if same { Ok(Stands::File { digest: hex(&stands), mode: now.mode }) } else { Err(CHANGED) }
+        }
+        Kind::Special { .. } => Err("it is no file".to_owned().into()),
+    }
+}
+
+/// Who will own it: who owns what it replaces; for something new, as root, who owns the folder.
+fn owner(folder: &rustix::fd::OwnedFd, now: Option<Found>) -> Result<Option<(u32, u32)>, Unready> {
+    let own = rustix::process::geteuid();
+    match now {
+        Some(now) if own.is_root() => Ok(Some((now.uid, now.gid))),
+        Some(now) if now.uid != own.as_raw() => Err("it belongs to another user".to_owned().into()),
+        Some(now) => Ok(Some((now.uid, now.gid))),
+        None if own.is_root() => {
+            let folder =
+                rustix::fs::fstat(folder).map_err(|error| said("look at its folder")(error.into()))?;
+            Ok(Some((folder.st_uid, folder.st_gid)))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Writes the new content beside its place, and digests what was written.
+fn write(
+    now: &Root,
+    temp: &Temp,
+    content: &File,
+    mode: u32,
+    owner: Option<(u32, u32)>,
+) -> Result<String, Unready> {
+    let write = || -> io::Result<String> {
+        let mut fresh = copy::create(now, &temp.path())?;
+        copy::copy_content(content, &mut fresh)?;
+        if let Some((uid, gid)) = owner {
+            rustix::fs::fchown(&fresh, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        rustix::fs::fchmod(&fresh, Mode::from_raw_mode(mode))?;
+        io::Seek::rewind(&mut fresh)?;
+        Ok(hex(&digest(&mut fresh)?))
+    };
+    Ok(write().map_err(said("write beside it"))?)
+}
+
+/// What was made ready outlasts a power failure from here on.
+pub(super) fn sync(now: &Root, steps: &[Step]) -> io::Result<()> {
+    for step in steps.iter().filter(|step| matches!(step.post, Stands::File { .. }) && !step.is_mode()) {
+        // Opened by what made it: whatever its mode says, its owner may sync it.
+        let (folder, name) = (now.folder(&step.temp.folder())?, step.temp.name.as_str());
+        match rustix::fs::openat(
+            folder,
+            name,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(file) => rustix::fs::fdatasync(file)?,
+            Err(Errno::ACCESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    sync_folders(now, steps.iter())
+}
+
+/// So do the names.
+pub(super) fn sync_folders<'a>(now: &Root, steps: impl Iterator<Item = &'a Step>) -> io::Result<()> {
+    let folders: BTreeSet<PathBuf> = steps
+        .flat_map(|step| [Some(step.temp.folder()), step.path().parent().map(Path::to_owned)])
+        .flatten()
+        .collect();
+    for folder in folders {
+        match now.sync(&folder) {
+            Err(error) if is_absent(&error) || is_behind(&error) => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// The folders that the steps need and that are not there, as the run left them, and those that change their mode.
+pub(super) fn folders(sides: &Sides, steps: &[Step]) -> io::Result<Vec<(PathBuf, u32)>> {
+    let mut folders = BTreeSet::new();
+    for step in steps {
+        if let Stands::Folder { mode } = step.post {
+            folders.insert((step.path(), mode));
+        }
+        if step.post == Stands::Nothing {
+            continue;
+        }
+        for above in step.path().ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            let is_there = matches!(sides.now.find(above), Ok(Some(found)) if found.is_folder());
+            if !is_there && let Some(left) = sides.left.find(above)?.filter(Found::is_folder) {
+                folders.insert((above.to_owned(), left.mode));
+            }
+        }
+    }
+    Ok(folders.into_iter().collect())
+}
+
+/// Whether an error says that the path leads through a link, or a folder that does not let us in: not to a place of ours.
+fn is_behind(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::ACCESS))
+}
+
+/// The base after these steps: what landed is what was there.
+pub(super) fn rebased<'a>(sides: &Sides, steps: impl Iterator<Item = &'a Step>) -> io::Result<Base> {
+    let mut base = (*sides.base).clone();
+    for step in steps {
+        let path = step.path();
+        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            let now = standing(sides, above)?;
+            if now.is_none() || base.get(above).is_none() {
+                base.set(above, now);
+            }
+        }
+        base.set(&path, standing(sides, &path)?);
+    }
+    Ok(base)
+}
+
+/// What stands at a path, as something that was there.
+fn standing(sides: &Sides, path: &Path) -> io::Result<Option<Entry>> {
+    let found = match sides.now.find(path) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        Err(error) if is_behind(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let target = if found.kind == Kind::Link { Some(sides.now.link(path)?) } else { None };
+    // In a copy it counts as given: what the run left there is what stands here.
+    let copied = if sides.is_overlay { None } else { sides.left.find(path)?.map(|left| left.stamp) };
+    Ok(Some(Entry { path: path.to_owned(), found, target, copied, late: false }))
+}
+
+/// What stands under a name, by content.
+pub(super) fn stands(folder: &rustix::fd::OwnedFd, name: &std::ffi::OsStr) -> io::Result<Stands> {
+    let Some(found) = find_in(folder, name)? else { return Ok(Stands::Nothing) };
+    Ok(match found.kind {
+        Kind::Folder => Stands::Folder { mode: found.mode },
+        Kind::Link => {
+            Stands::Link { target: crate::workspace::beneath::link_in(folder, name)?.as_path().into() }
+        }
+        Kind::File => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+            Stands::File { digest: hex(&digest(&mut file)?), mode: found.mode }
+        }
+        Kind::Special { .. } => return Err(io::Error::from(Errno::INVAL)),
+    })
+}
+
+/// Takes away what was made ready and is not needed.
+pub(super) fn take_away(now: &Root, temp: &Temp) {
+    if let Ok(folder) = now.folder(&temp.folder()) {
+        // One that is not there is what was wanted.
+        let _ = rustix::fs::unlinkat(folder, temp.name.as_str(), AtFlags::empty());
+    }
+}
