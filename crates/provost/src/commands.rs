@@ -2,6 +2,7 @@
 //!
 //! Owns choosing among them, and what every command does first. Does not own what they call.
 
+mod doctor;
 mod ledger;
 mod request;
 mod run;
@@ -52,6 +53,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
     match verb {
         Some(Verb::Run(order)) => run::run(&order, out),
         Some(Verb::Shell(flags)) => run::shell(flags, out),
+        Some(Verb::Doctor) => doctor::doctor(out),
         None | Some(Verb::Status) => status::status(out),
         Some(Verb::Stop(order)) => stop::stop(&order, out),
         Some(Verb::Runs(order)) => runs::runs(&order, out),

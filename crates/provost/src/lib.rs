@@ -10,6 +10,7 @@ pub mod agents;
 pub mod cli;
 pub mod commands;
 pub mod desk;
+pub mod doctor;
 pub mod failure;
 pub mod folders;
 pub mod inside;

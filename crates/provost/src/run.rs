@@ -63,14 +63,14 @@ pub struct Ended {
 }
 
 /// All that is known before anything is opened.
-struct Prepared {
-    task: Task,
+pub(crate) struct Prepared {
+    pub(crate) task: Task,
     agent: &'static dyn Agent,
     tools: Toolchains,
     credentials: Credentials,
     outfit: Outfit,
     profile: String,
-    policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
 }
 
 /// Runs an agent, governed. `cell` was made while this process had one thread.
@@ -100,7 +100,7 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
 }
 
 /// Who, what, under which policy. Nothing is changed anywhere.
-fn prepare(order: &Order<'_>, folders: &Folders) -> Result<Prepared, Failure> {
+pub(crate) fn prepare(order: &Order<'_>, folders: &Folders) -> Result<Prepared, Failure> {
     let task = Task::understand(order.flags, order.task, order.argv, folders)?;
     crate::workspace::place::root(&task.workspace, &folders.around())?;
     let agent = agents::recognise(&task.argv);

@@ -1,0 +1,6 @@
+//! Commands as they are called: the real program, a person with a home of their own, whatever machine this is.
+
+#[cfg(test)]
+mod doctor;
+#[cfg(test)]
+mod person;
