@@ -137,6 +137,16 @@ pub(crate) fn base(pid: i32, folder: i32) -> io::Result<PathBuf> {
     }
 }
 
+/// What a path argument names, as an absolute path that still has its `..`: only the kernel knows where they lead.
+pub(crate) fn asked(pid: i32, folder: i32, path: &Path) -> io::Result<PathBuf> {
+    if path.is_absolute() { Ok(path.to_path_buf()) } else { Ok(base(pid, folder)?.join(path)) }
+}
+
+/// Whether a path goes up again somewhere.
+pub(crate) fn goes_up(path: &Path) -> bool {
+    path.components().any(|part| part == std::path::Component::ParentDir)
+}
+
 /// Joins and folds `.`, `..` and doubled slashes, as text: what the caller named, before any link is followed.
 pub(crate) fn named(base: &Path, path: &Path) -> PathBuf {
     use std::path::Component;
@@ -153,6 +163,19 @@ pub(crate) fn named(base: &Path, path: &Path) -> PathBuf {
     folded
 }
 
+/// The path of a process's controlling terminal, which is always one of the cell's own.
+pub(crate) fn terminal(pid: i32) -> io::Result<PathBuf> {
+    let none = || io::Error::from_raw_os_error(libc::ENXIO);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name before it may hold anything, but not the last closing parenthesis.
+    let (_, fields) = stat.rsplit_once(')').ok_or_else(none)?;
+    let number: u64 = fields.split_whitespace().nth(4).and_then(|text| text.parse().ok()).ok_or_else(none)?;
+    if number == 0 {
+        return Err(none());
+    }
+    Ok(PathBuf::from(format!("/dev/pts/{}", rustix::fs::minor(number))))
+}
+
 /// Who a thread belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -162,6 +185,8 @@ pub(crate) struct Identity {
     pub(crate) parent: i32,
     /// Process id inside.
     pub(crate) inside: i32,
+    /// Thread id inside.
+    pub(crate) thread: i32,
 }
 
 /// Reads the identity of a thread.
@@ -176,6 +201,7 @@ pub(crate) fn identity(thread: i32) -> Identity {
         pid: number("Tgid:", false).unwrap_or(thread),
         parent: number("PPid:", false).unwrap_or(0),
         inside: number("NStgid:", true).unwrap_or(0),
+        thread: number("NSpid:", true).unwrap_or(0),
     }
 }
 

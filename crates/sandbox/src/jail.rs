@@ -128,6 +128,7 @@ impl Cell {
             held: Some((listener, view)),
             program: plan.program.path().to_path_buf(),
             judged_execs: plan.judged_execs,
+            own: plan.own(),
         })
     }
 
@@ -228,6 +229,7 @@ pub struct Jail {
     held: Option<(OwnedFd, OwnedFd)>,
     program: PathBuf,
     judged_execs: bool,
+    own: Vec<(PathBuf, bool)>,
 }
 
 impl Jail {
@@ -268,8 +270,15 @@ impl Jail {
         let voice = self.cell.voice.try_clone().map_err(JailError::Lost)?;
         let first = listener.try_clone().map_err(JailError::Lost)?;
         let mounts = self.cell.mounts.try_clone().map_err(JailError::Lost)?;
-        let tools =
-            Tools { listener, root, mounts, voice, bell: Arc::clone(&bell), judged_execs: self.judged_execs };
+        let tools = Tools {
+            listener,
+            root,
+            mounts,
+            voice,
+            bell: Arc::clone(&bell),
+            judged_execs: self.judged_execs,
+            own: std::mem::take(&mut self.own),
+        };
         let mut supervisor = Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
         supervisor.launched(&self.program);
         let (_, receipt) = permit.begin();

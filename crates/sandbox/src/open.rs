@@ -11,8 +11,9 @@ use policy::Reason;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// An open as it was asked for.
@@ -25,11 +26,47 @@ pub(crate) struct Wanted {
     resolve: u64,
 }
 
+/// What an open leads to.
+#[derive(Debug)]
+pub(crate) enum Goal {
+    /// The caller holds it already, or the kernel keeps it for the caller.
+    Held(Found),
+    /// A path of the inside.
+    Path(PathBuf),
+}
+
 /// What came of an open on behalf.
 #[derive(Debug)]
 pub(crate) enum Opened {
-    Yes { file: OwnedFd, path: PathBuf },
-    Denied { path: PathBuf, reasons: Vec<Reason> },
+    Yes {
+        file: OwnedFd,
+        path: PathBuf,
+    },
+    /// Its other end may never come: to be opened by somebody who may wait.
+    Blocks(Waiting),
+    Denied {
+        path: PathBuf,
+        reasons: Vec<Reason>,
+    },
+}
+
+/// An open that waits for the other end of a pipe.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    object: OwnedFd,
+    flags: OFlags,
+    pub(crate) path: PathBuf,
+}
+
+impl Waiting {
+    pub(crate) fn open(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::open(by_descriptor(&self.object), self.flags, Mode::empty())?)
+    }
+}
+
+/// A path that leads to something that is held, whatever became of its name.
+fn by_descriptor(object: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", object.as_raw_fd())
 }
 
 /// Judges a path of the inside; reasons mean no.
@@ -80,28 +117,42 @@ pub(crate) fn read(call: &Notification) -> io::Result<Wanted> {
     })
 }
 
-/// Opens `target` (a path of the inside) as `wanted`, if `judge` has nothing against what it leads to.
+/// Opens what the caller wants, if `judge` has nothing against what it leads to.
 pub(crate) fn on_behalf(
     view: &View,
-    target: &Path,
+    goal: Goal,
     wanted: &Wanted,
     thread: i32,
     judge: Judge<'_>,
 ) -> io::Result<Opened> {
     if wanted.resolve != 0 {
         // The caller's own resolution rules cannot be kept on another root; libraries fall back to openat.
-        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        return Err(Errno::NOSYS.into());
     }
-    let access = wanted.access();
-    match view.find(target, !wanted.flags.contains(OFlags::NOFOLLOW)) {
-        Ok(found) => match judge(&found.path, access) {
-            Some(reasons) => Ok(Opened::Denied { path: found.path, reasons }),
-            None => open_found(found, wanted),
-        },
+    let target = match goal {
+        Goal::Held(found) if has_a_name(&found)? => return open_judged(found, wanted, judge),
+        Goal::Held(found) => return open_found(found, wanted),
+        Goal::Path(path) => path,
+    };
+    match view.find(&target, !wanted.flags.contains(OFlags::NOFOLLOW)) {
+        Ok(found) => open_judged(found, wanted, judge),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) && wanted.flags.contains(OFlags::CREATE) => {
             create(view, target, wanted, thread, judge)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Whether something lies in a folder. A pipe, a file in memory and a file that was removed do not: nobody but who
+/// holds them could come by them.
+fn has_a_name(found: &Found) -> io::Result<bool> {
+    Ok(found.path.is_absolute() && rustix::fs::fstat(&found.object)?.st_nlink > 0)
+}
+
+fn open_judged(found: Found, wanted: &Wanted, judge: Judge<'_>) -> io::Result<Opened> {
+    match judge(&found.path, wanted.access()) {
+        Some(reasons) => Ok(Opened::Denied { path: found.path, reasons }),
+        None => open_found(found, wanted),
     }
 }
 
@@ -110,30 +161,43 @@ fn open_found(found: Found, wanted: &Wanted) -> io::Result<Opened> {
     if wanted.flags.contains(OFlags::CREATE | OFlags::EXCL) {
         return Err(Errno::EXIST.into());
     }
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&found.object)?.st_mode);
     if wanted.flags.contains(OFlags::PATH) {
+        if wanted.flags.contains(OFlags::DIRECTORY) && !kind.is_dir() {
+            return Err(Errno::NOTDIR.into());
+        }
         return Ok(Opened::Yes { file: found.object, path: found.path });
     }
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&found.object)?.st_mode);
     if kind.is_symlink() {
         return Err(Errno::LOOP.into());
     }
     let mut flags = wanted.flags - OFlags::CREATE - OFlags::EXCL - OFlags::NOFOLLOW;
     flags |= OFlags::CLOEXEC | OFlags::NOCTTY;
-    if kind.is_fifo() {
-        // The other end may never come, and this thread must not wait for it.
-        flags |= OFlags::NONBLOCK;
+    if kind.is_fifo() && !flags.contains(OFlags::NONBLOCK) {
+        return Ok(Opened::Blocks(Waiting { object: found.object, flags, path: found.path }));
     }
-    let by_descriptor = format!("/proc/self/fd/{}", found.object.as_raw_fd());
-    let file = rustix::fs::openat(CWD, by_descriptor, flags, Mode::from_raw_mode(wanted.mode))?;
-    if kind.is_fifo() && !wanted.flags.contains(OFlags::NONBLOCK) {
-        let now = rustix::fs::fcntl_getfl(&file)?;
-        rustix::fs::fcntl_setfl(&file, now - OFlags::NONBLOCK)?;
-    }
+    let mode = Mode::from_raw_mode(wanted.mode);
+    let file = rustix::fs::openat(CWD, by_descriptor(&found.object), flags, mode)?;
     Ok(Opened::Yes { file, path: found.path })
 }
 
-fn create(view: &View, target: &Path, wanted: &Wanted, thread: i32, judge: Judge<'_>) -> io::Result<Opened> {
-    let place = Place::find(view, target)?;
+/// How many links to nothing are followed to the file that an open makes.
+const LINKS_MAX: usize = 8;
+
+fn create(
+    view: &View,
+    mut target: PathBuf,
+    wanted: &Wanted,
+    thread: i32,
+    judge: Judge<'_>,
+) -> io::Result<Opened> {
+    let mut place = Place::find(view, &target)?;
+    for _ in 0..LINKS_MAX {
+        let link = rustix::fs::readlinkat(&place.folder.object, &place.name, Vec::new());
+        let (Ok(text), false) = (link, wanted.flags.contains(OFlags::EXCL)) else { break };
+        target = place.folder.path.join(OsStr::from_bytes(text.as_bytes()));
+        place = Place::find(view, &target)?;
+    }
     let path = place.path();
     if let Some(reasons) = judge(&path, wanted.access()) {
         return Ok(Opened::Denied { path, reasons });
@@ -145,7 +209,7 @@ fn create(view: &View, target: &Path, wanted: &Wanted, thread: i32, judge: Judge
     Ok(Opened::Yes { file, path })
 }
 
-/// The caller's umask; ours is not less strict than 022 either way.
+/// The caller's umask.
 fn mask_of(thread: i32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
     status
@@ -182,8 +246,7 @@ impl Place {
             // Linking a nameless file by its descriptor: not for runs whose names are judged.
             return Err(Errno::PERM.into());
         }
-        let base = if path.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
-        let path = caller::named(&base, &path);
+        let path = caller::asked(call.pid, folder, &path)?;
         if is_of_the_kernel(&path) { Err(Errno::PERM.into()) } else { Self::find(view, &path) }
     }
 
@@ -224,9 +287,8 @@ pub(crate) fn truncate(
     if let Some(reasons) = judge(&found.path, Access::Write) {
         return Ok(Some((found.path, reasons)));
     }
-    let by_descriptor = format!("/proc/self/fd/{}", found.object.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(CWD, by_descriptor, flags, Mode::empty())?;
+    let file = rustix::fs::open(by_descriptor(&found.object), flags, Mode::empty())?;
     rustix::fs::ftruncate(&file, call.args[1])?;
     Ok(None)
 }
@@ -295,9 +357,9 @@ fn judge_content(from: &Place, judge: Judge<'_>) -> io::Result<Option<(PathBuf, 
             if seen > ENTRIES_MAX {
                 return Err(Errno::PERM.into());
             }
-            let name = OsString::from(String::from_utf8_lossy(name.to_bytes()).into_owned());
-            if let Some(reasons) = judge(&path.join(&name), Access::Read) {
-                return Ok(Some((path.join(&name), reasons)));
+            let name = OsStr::from_bytes(name.to_bytes());
+            if let Some(reasons) = judge(&path.join(name), Access::Read) {
+                return Ok(Some((path.join(name), reasons)));
             }
             if entry.file_type().is_dir() {
                 waiting.push(rustix::fs::openat(&folder, entry.file_name(), flags, Mode::empty())?);

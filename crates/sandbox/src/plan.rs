@@ -135,6 +135,8 @@ pub struct Plan {
     pub argv: Vec<Bytes>,
     /// `NAME=value`, sorted.
     pub env: Vec<Bytes>,
+    /// The workspace's root.
+    pub workspace: Bytes,
     /// Where the program starts.
     pub folder: Bytes,
     /// Which of stdin, stdout, stderr are the run's terminal; the others are passed on as they are.
@@ -274,12 +276,36 @@ impl Plan {
             program: order.program.as_path().into(),
             argv: order.argv.iter().map(Bytes::from).collect(),
             env: order.env.iter().map(|(name, value)| environment_entry(name, value)).collect(),
+            workspace: order.workspace.as_path().into(),
             folder: order.folder.as_path().into(),
             terminal: order.terminal,
             judged_opens: asked.judged_opens,
             judged_execs: asked.judged_execs,
             nested: asked.nested,
         })
+    }
+}
+
+impl Plan {
+    /// The places of the view, each with whether it is the run's own (private places and caches, but neither the
+    /// workspace nor what is shown); the deeper after the shallower.
+    #[must_use]
+    pub fn own(&self) -> Vec<(PathBuf, bool)> {
+        let own = |step: &Step| match step {
+            Step::Private { at, .. } => Some((at.path().to_path_buf(), true)),
+            Step::Show { at, writable, .. } => {
+                Some((at.path().to_path_buf(), *writable && *at != self.workspace))
+            }
+            Step::Layer { at, .. } => Some((at.path().to_path_buf(), *at != self.workspace)),
+            Step::Link { .. }
+            | Step::File { .. }
+            | Step::Mask { .. }
+            | Step::Keep { .. }
+            | Step::Freeze { .. } => None,
+        };
+        let mut places: Vec<_> = self.steps.iter().filter_map(own).collect();
+        places.sort_by_key(|(at, _)| at.components().count());
+        places
     }
 }
 

@@ -14,6 +14,7 @@ use crate::caller::Identities;
 use crate::channel::{self, Speech};
 use crate::notary::Notary;
 use crate::plan::Bytes;
+use crate::sys::namespace;
 use crate::sys::notify::{self, Notification};
 use crate::tracer::Tracer;
 use crate::view::View;
@@ -28,6 +29,7 @@ use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// What the supervisor must know of the run.
@@ -62,6 +64,10 @@ pub(crate) struct Supervisor {
     /// Judgements of paths that the confinement decides anyway: whether a denial is to be told.
     judged: HashMap<(PathBuf, Access), Option<Vec<Reason>>>,
     told: HashSet<(PathBuf, Access)>,
+    /// Which places of the view are the run's own, the deeper after the shallower.
+    own: Vec<(PathBuf, bool)>,
+    /// How many opens wait for the other end of a pipe.
+    waiters: Arc<AtomicUsize>,
 }
 
 /// What a supervisor works with.
@@ -75,6 +81,8 @@ pub(crate) struct Tools {
     pub(crate) bell: Arc<Bell>,
     /// Some rule is about execs.
     pub(crate) judged_execs: bool,
+    /// See [`Plan::own`](crate::plan::Plan::own).
+    pub(crate) own: Vec<(PathBuf, bool)>,
 }
 
 /// What an open or connect that is not simply let go comes to.
@@ -96,7 +104,7 @@ impl Refusal {
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, mounts, voice, bell, judged_execs } = tools;
+        let Tools { listener, root, mounts, voice, bell, judged_execs, own } = tools;
         notify::wake_synchronously(listener.as_fd());
         // PID 1 answers at once or never: a cell that is ending must not hold us.
         voice.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -116,6 +124,8 @@ impl Supervisor {
             answers: Bell::new()?,
             judged: HashMap::new(),
             told: HashSet::new(),
+            own,
+            waiters: Arc::default(),
         })
     }
 
@@ -126,7 +136,7 @@ impl Supervisor {
 
     /// Answers calls until nothing is left that could make one.
     pub(crate) fn attend(mut self, alarm: Alarm) {
-        let seen_to_the_end = self.answer_all();
+        let seen_to_the_end = self.take_no_more_rights().and_then(|()| self.answer_all());
         // ORDER: the questions go first, then what is being started, then the last of what was seen.
         self.asked.clear();
         if let Some(tracer) = &mut self.tracer {
@@ -135,6 +145,18 @@ impl Supervisor {
         if self.notary.finish() && seen_to_the_end.is_ok() {
             alarm.all_is_well();
         }
+    }
+
+    /// Whatever is done on behalf of a caller is done with no more rights than it has, and with its own umask alone.
+    fn take_no_more_rights(&self) -> io::Result<()> {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+        if !self.watch.judged_opens {
+            return Ok(());
+        }
+        namespace::leave_umask_to_callers()?;
+        let mut sets = capabilities(None)?;
+        sets.effective = CapabilitySet::empty();
+        Ok(set_capabilities(None, sets)?)
     }
 
     fn answer_all(&mut self) -> io::Result<()> {

@@ -2,9 +2,10 @@
 //!
 //! Owns: resolving a path of the inside to the thing it leads to. Does not own: whether that may be opened.
 
-use crate::caller::named;
+use crate::caller::Identity;
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -78,56 +79,80 @@ pub(crate) fn whereabouts(object: impl AsFd) -> io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", object.as_fd().as_raw_fd()))
 }
 
-/// A path through /proc/self or /proc/PID to one's own descriptor, folder or root, which only the caller's own
-/// numbers can follow.
+/// A path through /proc/self, /proc/PID or /dev/fd to what is the caller's own: only the caller's numbers can follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
     /// `/proc/self/fd/3`, `/dev/fd/3`, `/dev/stdin`.
     Descriptor(i32),
-    /// `/proc/self/root/...`, `/proc/self/cwd/...`: the same as this path.
-    Path(PathBuf),
     /// `/proc/self/exe`.
     Program,
+    /// `/dev/tty`.
+    Terminal,
+    /// `/proc/self/root/...`, `/proc/self/cwd/...`, `/dev/fd/3/...`: the same as this path.
+    Path(PathBuf),
+    /// `/proc/self/status`: this path, for whoever looks.
+    Entry(PathBuf),
 }
 
-/// Recognises a path through the caller's own /proc entries; `None` for every other path.
+/// Recognises a path through the caller's own entries; `None` for every other path. `base` tells where the caller's
+/// folder, or its working folder, lies.
 pub(crate) fn through_own(
     path: &Path,
-    inside_pid: i32,
-    cwd: &dyn Fn() -> io::Result<PathBuf>,
-) -> Option<Own> {
-    match path.to_str()? {
-        "/dev/stdin" => return Some(Own::Descriptor(0)),
-        "/dev/stdout" => return Some(Own::Descriptor(1)),
-        "/dev/stderr" => return Some(Own::Descriptor(2)),
+    who: Identity,
+    base: &dyn Fn(i32) -> io::Result<PathBuf>,
+) -> io::Result<Option<Own>> {
+    match path.to_str() {
+        Some("/dev/stdin") => return Ok(Some(Own::Descriptor(0))),
+        Some("/dev/stdout") => return Ok(Some(Own::Descriptor(1))),
+        Some("/dev/stderr") => return Ok(Some(Own::Descriptor(2))),
+        Some("/dev/tty") => return Ok(Some(Own::Terminal)),
         _ => {}
     }
-    if let Ok(number) = path.strip_prefix("/dev/fd") {
-        return Some(Own::Descriptor(number.to_str()?.parse().ok()?));
+    if let Ok(left) = path.strip_prefix("/dev/fd") {
+        return descriptor(left, Path::new(&format!("/proc/{}/fd", who.inside)), base);
     }
-    let rest = path.strip_prefix("/proc").ok()?;
+    let Ok(rest) = path.strip_prefix("/proc") else { return Ok(None) };
     let mut parts = rest.components().map(|part| part.as_os_str());
-    let who = parts.next()?.to_str()?;
-    if who != "self" && who != "thread-self" && who.parse() != Ok(inside_pid) {
-        return None;
+    let mut entry = match parts.next().and_then(OsStr::to_str) {
+        Some("self") => format!("/proc/{}", who.inside),
+        Some("thread-self") => format!("/proc/{}/task/{}", who.inside, who.thread),
+        Some(number) if number.parse() == Ok(who.inside) => format!("/proc/{number}"),
+        _ => return Ok(None),
+    };
+    let mut what = parts.next();
+    if what == Some(OsStr::new("task"))
+        && let Some(thread) = parts.next()
+    {
+        entry = format!("{entry}/task/{}", thread.display());
+        what = parts.next();
     }
-    let mut what = parts.next()?.to_str()?;
-    if what == "task" {
-        parts.next()?;
-        what = parts.next()?.to_str()?;
-    }
+    let Some(what) = what else { return Ok(Some(Own::Entry(entry.into()))) };
     let left: PathBuf = parts.collect();
-    match what {
-        "exe" => Some(Own::Program),
-        "root" => Some(Own::Path(Path::new("/").join(left))),
-        "cwd" => Some(Own::Path(named(&cwd().ok()?, &left))),
-        "fd" => {
-            let mut left = left.components();
-            let number = left.next()?.as_os_str().to_str()?.parse().ok()?;
-            left.next().is_none().then_some(Own::Descriptor(number))
-        }
-        _ => None,
-    }
+    Ok(Some(match what.to_str() {
+        Some("exe") if left.as_os_str().is_empty() => Own::Program,
+        Some("root") => Own::Path(Path::new("/").join(left)),
+        Some("cwd") => Own::Path(base(libc::AT_FDCWD)?.join(left)),
+        Some("fd") => return descriptor(&left, &Path::new(&entry).join("fd"), base),
+        _ => Own::Entry(Path::new(&entry).join(what).join(left)),
+    }))
+}
+
+/// What `left` means beneath a list of descriptors, which itself is at `list`.
+fn descriptor(
+    left: &Path,
+    list: &Path,
+    base: &dyn Fn(i32) -> io::Result<PathBuf>,
+) -> io::Result<Option<Own>> {
+    let mut parts = left.components();
+    let Some(number) = parts.next() else { return Ok(Some(Own::Entry(list.to_path_buf()))) };
+    let number = number.as_os_str().to_str().and_then(|text| text.parse().ok());
+    let number: i32 = number.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+    let left = parts.as_path();
+    Ok(Some(if left.as_os_str().is_empty() {
+        Own::Descriptor(number)
+    } else {
+        Own::Path(base(number)?.join(left))
+    }))
 }
 
 #[cfg(test)]
@@ -136,15 +161,27 @@ mod tests {
 
     #[test]
     fn own_paths_are_recognised_in_every_spelling() {
-        let cwd = || Ok(PathBuf::from("/work"));
-        let own = |path: &str| through_own(Path::new(path), 7, &cwd);
+        let base = |number: i32| Ok(PathBuf::from(if number < 0 { "/work" } else { "/held" }));
+        let who = Identity { pid: 107, parent: 106, inside: 7, thread: 9 };
+        let own = |path: &str| through_own(Path::new(path), who, &base).unwrap();
+        let path = |path: &str| Some(Own::Path(path.into()));
+        let entry = |path: &str| Some(Own::Entry(path.into()));
         assert_eq!(own("/dev/stdin"), Some(Own::Descriptor(0)));
+        assert_eq!(own("/dev/tty"), Some(Own::Terminal));
+        assert_eq!(own("/dev/fd/3"), Some(Own::Descriptor(3)));
+        assert_eq!(own("/dev/fd/3/x"), path("/held/x"));
         assert_eq!(own("/proc/self/fd/12"), Some(Own::Descriptor(12)));
         assert_eq!(own("/proc/7/fd/12"), Some(Own::Descriptor(12)));
+        assert_eq!(own("/proc/self/fd/12/../x"), path("/held/../x"));
+        assert_eq!(own("/proc/self/fd"), entry("/proc/7/fd"));
         assert_eq!(own("/proc/self/task/9/fd/1"), Some(Own::Descriptor(1)));
-        assert_eq!(own("/proc/self/root/etc/shadow"), Some(Own::Path("/etc/shadow".into())));
-        assert_eq!(own("/proc/thread-self/cwd/.env"), Some(Own::Path("/work/.env".into())));
+        assert_eq!(own("/proc/self/root/etc/shadow"), path("/etc/shadow"));
+        assert_eq!(own("/proc/thread-self/cwd/.env"), path("/work/.env"));
+        assert_eq!(own("/proc/thread-self/comm"), entry("/proc/7/task/9/comm"));
+        assert_eq!(own("/proc/self/cwd/../x"), path("/work/../x"));
         assert_eq!(own("/proc/self/exe"), Some(Own::Program));
+        assert_eq!(own("/proc/self/status"), entry("/proc/7/status"));
+        assert_eq!(own("/proc/self"), entry("/proc/7"));
         assert_eq!(own("/proc/8/root/etc/shadow"), None);
         assert_eq!(own("/proc/meminfo"), None);
         assert_eq!(own("/work/.env"), None);

@@ -5,7 +5,7 @@
 //! stopping it (`tracer.rs`). An ask holds its own caller and nobody else.
 
 use super::{Refusal, Supervisor, built_in};
-use crate::caller::{self, Memory};
+use crate::caller::{self, Identity, Memory};
 use crate::image::{Image, split_variable};
 use crate::sys::notify::{self, Notification};
 use crate::tracer::Job;
@@ -62,7 +62,7 @@ impl Supervisor {
     pub(super) fn exec(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
         self.identities.forget(call.pid);
         let who = self.identities.of(call.pid);
-        let seen = self.read_exec(call, who.inside)?;
+        let seen = self.read_exec(call, who)?;
         let exec = Exec::new(seen.command.clone(), who.pid, who.parent, seen.folder.clone());
         let mut pending = self.admission.admit(exec);
         match pending.or_wake(self.answers.clone().into()) {
@@ -91,8 +91,8 @@ impl Supervisor {
 
     /// A person saw certain words; others do not start on that answer.
     fn conclude_asked(&mut self, call: &Notification, seen: Seen, verdict: Verdict<Exec>) {
-        let inside = self.identities.of(call.pid).inside;
-        let again = self.read_exec(call, inside);
+        let who = self.identities.of(call.pid);
+        let again = self.read_exec(call, who);
         let same = again.is_ok_and(|again| again.command == seen.command && again.folder == seen.folder);
         match verdict {
             Verdict::Pass(permit) if !same => {
@@ -147,7 +147,7 @@ impl Supervisor {
         self.notary.program(seen.program);
     }
 
-    fn read_exec(&self, call: &Notification, inside: i32) -> io::Result<Seen> {
+    fn read_exec(&self, call: &Notification, who: Identity) -> io::Result<Seen> {
         let mut memory = Memory::of(call.pid);
         let Call { folder, path, argv, env, by_descriptor } = Call::of(call);
         let called = memory.path(path)?;
@@ -156,9 +156,7 @@ impl Supervisor {
         let (named, program) = if by_descriptor {
             (PathBuf::from(format!("/dev/fd/{folder}")), Some(Found::held_by(call.pid, folder)?))
         } else {
-            let base =
-                if called.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, folder)? };
-            let program = self.find_program(call.pid, inside, &caller::named(&base, &called))?;
+            let program = self.find_program(call.pid, who, &caller::asked(call.pid, folder, &called)?)?;
             (called, program)
         };
         let path = program.as_ref().map_or(named.as_path(), |found| &found.path);
@@ -172,13 +170,13 @@ impl Supervisor {
     }
 
     /// What an exec of this path starts. An error is the call's own: what we do not find, the kernel must not find.
-    fn find_program(&self, pid: i32, inside: i32, path: &Path) -> io::Result<Option<Found>> {
-        let cwd = || caller::base(pid, libc::AT_FDCWD);
-        match through_own(path, inside, &cwd) {
+    fn find_program(&self, pid: i32, who: Identity, path: &Path) -> io::Result<Option<Found>> {
+        let base = |folder| caller::base(pid, folder);
+        match through_own(path, who, &base)? {
             Some(Own::Descriptor(number)) => Found::held_by(pid, number).map(Some),
             Some(Own::Program) => Found::at(&format!("/proc/{pid}/exe")).map(Some),
-            Some(Own::Path(path)) => self.view.find(&path, true).map(Some),
-            None => self.view.find(path, true).map(Some),
+            Some(Own::Path(path) | Own::Entry(path)) => self.view.find(&path, true).map(Some),
+            Some(Own::Terminal) | None => self.view.find(path, true).map(Some),
         }
     }
 }

@@ -5,24 +5,30 @@
 
 use super::{Refusal, Supervisor, judge, on_host};
 use crate::caller;
-use crate::open::{self, Opened, Wanted, is_of_the_kernel};
-use crate::plan::is_private;
+use crate::open::{self, Goal, Opened, Waiting, Wanted, is_of_the_kernel};
 use crate::sys::notify::{self, Notification};
-use crate::view::{Own, through_own};
+use crate::view::{Found, Own, through_own};
 use ledger::Access;
 use policy::Reason;
 use rustix::fd::AsFd as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How often a path may lead through the caller's own entries.
+const OWN_MAX: usize = 8;
+/// How many opens may wait for the other end of a pipe at once.
+const WAITERS_MAX: usize = 256;
 
 impl Supervisor {
     pub(super) fn open(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
         let wanted = open::read(call)?;
+        if self.watch.judged_opens {
+            return self.open_on_behalf(call, &wanted);
+        }
         let path = self.name(call, &wanted)?;
         let access = wanted.access();
-        if self.watch.judged_opens {
-            return self.open_on_behalf(call, &wanted, &path, access);
-        }
         if is_of_the_kernel(&path) {
             self.let_go(call);
             return Ok(None);
@@ -38,47 +44,76 @@ impl Supervisor {
 
     /// What the caller named, folded to an absolute path of the inside.
     fn name(&self, call: &Notification, wanted: &Wanted) -> io::Result<PathBuf> {
-        if wanted.path.is_absolute() {
-            return Ok(caller::named(Path::new("/"), &wanted.path));
+        let asked = caller::asked(call.pid, wanted.folder, &wanted.path)?;
+        if caller::goes_up(&asked)
+            && let Ok(found) = self.view.find(&asked, true)
+        {
+            return Ok(found.path);
         }
-        Ok(caller::named(&caller::base(call.pid, wanted.folder)?, &wanted.path))
+        Ok(caller::named(Path::new("/"), &asked))
     }
 
     /// Every open is judged on what it leads to, and done by us: nothing that the caller changes afterwards matters.
-    fn open_on_behalf(
-        &mut self,
-        call: &Notification,
-        wanted: &Wanted,
-        path: &Path,
-        access: Access,
-    ) -> io::Result<Option<Refusal>> {
-        let inside = self.identities.of(call.pid).inside;
-        let cwd = || caller::base(call.pid, libc::AT_FDCWD);
-        let target = match through_own(path, inside, &cwd) {
-            Some(Own::Path(path)) => path,
-            Some(Own::Program) => {
-                self.let_go(call);
-                return Ok(None);
-            }
-            Some(Own::Descriptor(number)) => return self.reopen(call, number, access),
-            None if is_of_the_kernel(path) => {
-                self.let_go(call);
-                return Ok(None);
-            }
-            None => path.to_path_buf(),
-        };
-        let opened = open::on_behalf(&self.view, &target, wanted, call.pid, &mut |path, access| {
+    fn open_on_behalf(&mut self, call: &Notification, wanted: &Wanted) -> io::Result<Option<Refusal>> {
+        let asked = caller::asked(call.pid, wanted.folder, &wanted.path)?;
+        let goal = self.goal(call, asked)?;
+        let opened = open::on_behalf(&self.view, goal, wanted, call.pid, &mut |path, access| {
             self.binding(path, access)
         })?;
+        let (pid, access) = (self.identities.of(call.pid).pid, wanted.access());
         match opened {
             Opened::Yes { file, path } => {
+                self.notary.opened(pid, access, path);
                 notify::inject(self.listener.as_fd(), call.id, file.as_fd(), wanted.close_on_exec())?;
-                let who = self.identities.of(call.pid);
-                self.notary.opened(who.pid, access, path);
+                Ok(None)
+            }
+            Opened::Blocks(waiting) => {
+                self.notary.opened(pid, access, waiting.path.clone());
+                self.wait_for_other_end(call, waiting, wanted.close_on_exec())?;
                 Ok(None)
             }
             Opened::Denied { path, reasons } => Ok(Some(Refusal::of(path, access, reasons))),
         }
+    }
+
+    /// What a path leads to; its way through the caller's own entries of /proc is gone for it.
+    fn goal(&mut self, call: &Notification, mut path: PathBuf) -> io::Result<Goal> {
+        let base = |folder| caller::base(call.pid, folder);
+        for _ in 0..OWN_MAX {
+            let who = self.identities.of(call.pid);
+            path = match through_own(&path, who, &base)? {
+                None => return Ok(Goal::Path(path)),
+                Some(Own::Entry(path)) => return Ok(Goal::Path(path)),
+                Some(Own::Descriptor(number)) => return Found::held_by(call.pid, number).map(Goal::Held),
+                Some(Own::Program) => return Found::at(&format!("/proc/{}/exe", call.pid)).map(Goal::Held),
+                Some(Own::Terminal) => return caller::terminal(call.pid).map(Goal::Path),
+                Some(Own::Path(path)) => path,
+            };
+        }
+        Err(io::Error::from_raw_os_error(libc::ELOOP))
+    }
+
+    /// An open of a named pipe waits for the other end: on a thread of its own, so that nobody else waits with it.
+    fn wait_for_other_end(
+        &self,
+        call: &Notification,
+        waiting: Waiting,
+        close_on_exec: bool,
+    ) -> io::Result<()> {
+        let (listener, waiters, id) = (Arc::clone(&self.listener), Arc::clone(&self.waiters), call.id);
+        if waiters.fetch_add(1, Ordering::Relaxed) >= WAITERS_MAX {
+            waiters.fetch_sub(1, Ordering::Relaxed);
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        let wait = move || {
+            // A caller that was killed meanwhile needs no answer.
+            let _ = match waiting.open() {
+                Ok(file) => notify::inject(listener.as_fd(), id, file.as_fd(), close_on_exec),
+                Err(error) => notify::refuse(listener.as_fd(), id, error.raw_os_error().unwrap_or(libc::EIO)),
+            };
+            waiters.fetch_sub(1, Ordering::Relaxed);
+        };
+        std::thread::Builder::new().name("other end".into()).spawn(wait).map(drop)
     }
 
     /// Whatever changes what a name means is judged and done by us.
@@ -101,22 +136,13 @@ impl Supervisor {
     /// may be written.
     fn binding(&self, path: &Path, access: Access) -> Option<Vec<Reason>> {
         let reasons = judge(&self.admission, path, access)?;
-        let open = access == Access::Read || is_private(path, &self.watch.home) || is_of_the_kernel(path);
+        let open = access == Access::Read || self.is_private(path) || path.starts_with("/dev");
         (is_explicit(&reasons) || !open).then_some(reasons)
     }
 
-    /// Opening one's own descriptor again: fine where what it holds may be had in that way.
-    fn reopen(&mut self, call: &Notification, number: i32, access: Access) -> io::Result<Option<Refusal>> {
-        let held = std::fs::read_link(format!("/proc/{}/fd/{number}", call.pid))?;
-        if held.is_absolute()
-            && !is_of_the_kernel(&held)
-            && let Some(reasons) = self.binding(&held, access)
-        {
-            return Ok(Some(Refusal::of(held, access, reasons)));
-        }
-        // The descriptor may be exchanged now, but only for one that was itself judged when it was opened.
-        self.let_go(call);
-        Ok(None)
+    /// Whether what lies there is the run's own, and no policy of the host's files speaks of it by default.
+    fn is_private(&self, path: &Path) -> bool {
+        self.own.iter().rev().find(|(place, _)| path.starts_with(place)).is_some_and(|(_, private)| *private)
     }
 
     /// Whether the policy denies what the confinement keeps away anyway, so that it can be recorded and told.
@@ -130,7 +156,7 @@ impl Supervisor {
         }
         let reasons = self.judged.get(&key).cloned().flatten()?;
         let explicit = is_explicit(&reasons);
-        let private = is_private(path, &self.watch.home);
+        let private = self.is_private(path);
         let stands = self.view.stands(path);
         let refusal =
             |errno, tell| Some(Refusal { target: path.to_path_buf(), access, reasons, errno, tell });

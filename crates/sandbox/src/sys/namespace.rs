@@ -193,6 +193,15 @@ pub(crate) fn close_all_but(kept: [BorrowedFd<'_>; 2]) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives this thread a umask of its own, which masks nothing.
+pub(crate) fn leave_umask_to_callers() -> io::Result<()> {
+    // SAFETY: only this thread's root, working folder and umask stop being shared with the others.
+    checked(unsafe { libc::c_long::from(libc::unshare(libc::CLONE_FS)) })?;
+    // SAFETY: umask cannot fail.
+    unsafe { libc::umask(0) };
+    Ok(())
+}
+
 /// Ends this process at once: no destructors, no flushing of what the parent's copy would flush again.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit does not return and touches nothing of ours.

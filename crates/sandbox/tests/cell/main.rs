@@ -4,7 +4,11 @@
 //! second time as an ordinary user. Owns: running cases. Does not own: what they promise (the files beside this).
 
 #[cfg(test)]
+mod closed;
+#[cfg(test)]
 mod dying;
+#[cfg(test)]
+mod judged;
 #[cfg(test)]
 mod runner;
 #[cfg(test)]
@@ -18,7 +22,10 @@ mod view;
 
 #[cfg(test)]
 fn main() -> std::process::ExitCode {
-    runner::run(&[starts::CASES, view::CASES, seen::CASES, dying::CASES], dying::PARTS)
+    runner::run(
+        &[starts::CASES, view::CASES, closed::CASES, judged::CASES, seen::CASES, dying::CASES],
+        dying::PARTS,
+    )
 }
 
 #[cfg(not(test))]
