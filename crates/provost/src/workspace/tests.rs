@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 mod changes;
 mod desk;
 mod landing;
+mod reviewing;
 
 use desk::Desk;
 

@@ -1,0 +1,369 @@
+//! A change as a person reads it, and the same as data.
+//!
+//! Owns: the shape of `review`, as text and as JSON, and that nothing the agent wrote can do anything to the terminal it
+//! is shown on. Does not own printing it.
+
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use ledger::event::{Change as Became, OsText};
+use serde::Serialize;
+
+use super::change::{self, Change, Content, FileChange, Side, Texts, What};
+use super::hunk::{self, Hunk, Mark};
+use super::sides::Sides;
+use super::{Handoff, StageError, Workspace};
+
+/// Bytes of a line that are shown as text.
+const WIDEST: usize = 2000;
+
+/// Everything a run changed and has not landed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Review {
+    /// The files, sorted by path.
+    pub files: Vec<FileReview>,
+    /// What git ignores: it stays with the workspace and never lands.
+    pub ignored: Vec<OsText>,
+    /// How many files of git's own bookkeeping changed; they never land as files.
+    pub git: usize,
+}
+
+/// One changed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReview {
+    /// Beneath the workspace.
+    pub path: OsText,
+    /// What became of it.
+    pub change: Became,
+    /// What was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre: Option<SideReview>,
+    /// What the run left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post: Option<SideReview>,
+    /// `lines`, `binary`, `large`, `unknown` (what was there is gone) or `none`.
+    pub content: &'static str,
+    /// Lines added.
+    pub added: u64,
+    /// Lines removed.
+    pub removed: u64,
+    /// Who would obey it, if it is a handoff file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handoff: Option<Handoff>,
+    /// Why it waits, or can never land.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    /// Whether the repository has changed here since the run began.
+    pub moved: bool,
+    /// What differs.
+    pub hunks: Vec<HunkReview>,
+}
+
+/// One side of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SideReview {
+    /// `file`, `link`, `folder` or `special`.
+    pub kind: &'static str,
+    /// Its permission bits, in octal.
+    pub mode: String,
+    /// Bytes of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Where a link says it leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<OsText>,
+}
+
+/// One hunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HunkReview {
+    /// Its name, which it keeps.
+    pub id: String,
+    /// First line before, and how many.
+    pub old: (usize, usize),
+    /// First line after, and how many.
+    pub new: (usize, usize),
+    /// The lines, each behind ` `, `-` or `+`.
+    pub lines: Vec<OsText>,
+}
+
+impl Workspace {
+    /// A change in full.
+    ///
+    /// # Errors
+    /// What was there when the run began is not known.
+    pub fn review(&self, change: &Change) -> Result<Review, StageError> {
+        let sides = self.sides()?;
+        let files = change.files.iter().map(|file| file_review(&sides, file)).collect();
+        let ignored = change.ignored.iter().map(|path| path.as_path().into()).collect();
+        Ok(Review { files, ignored, git: change.git.len() })
+    }
+}
+
+fn file_review(sides: &Sides, file: &FileChange) -> FileReview {
+    let (added, removed) = file.lines();
+    FileReview {
+        path: file.path.as_path().into(),
+        change: file.kind,
+        pre: file.pre.as_ref().map(side_review),
+        post: file.post.as_ref().map(side_review),
+        content: match file.content {
+            Content::Lines { .. } => "lines",
+            Content::Binary => "binary",
+            Content::Large => "large",
+            Content::Unknown => "unknown",
+            Content::None => "none",
+        },
+        added,
+        removed,
+        handoff: file.handoff,
+        why: file.why(),
+        moved: file.moved,
+        hunks: hunks(sides, file).iter().map(hunk_review).collect(),
+    }
+}
+
+fn side_review(side: &Side) -> SideReview {
+    let mode = format!("{:04o}", side.mode);
+    let plain = |kind| SideReview { kind, mode: mode.clone(), size: None, target: None };
+    match &side.what {
+        What::File(size) => SideReview { size: Some(*size), ..plain("file") },
+        What::Link(target) => SideReview { target: Some(target.as_path().into()), ..plain("link") },
+        What::Folder => plain("folder"),
+        What::Special => plain("special"),
+    }
+}
+
+/// The hunks of a changed file; none where it is not compared by lines.
+fn hunks(sides: &Sides, file: &FileChange) -> Vec<Hunk> {
+    if !matches!(file.content, Content::Lines { .. }) {
+        return Vec::new();
+    }
+    let is_file = |side: &Option<Side>| matches!(side, Some(Side { what: What::File(_), .. }));
+    let was = sides.was(&file.path).filter(|_| is_file(&file.pre));
+    match change::texts(sides, &file.path, was, is_file(&file.post)) {
+        Ok(Texts::Both(before, after)) => hunk::hunks(&file.path, &before, &after),
+        Ok(Texts::Binary | Texts::Gone) | Err(_) => Vec::new(),
+    }
+}
+
+fn hunk_review(hunk: &Hunk) -> HunkReview {
+    let line = |line: &hunk::Line| OsText::new(&[&[sign(line.mark)], line.text.as_slice()].concat());
+    HunkReview {
+        id: hunk.id.clone(),
+        old: hunk.old,
+        new: hunk.new,
+        lines: hunk.lines.iter().map(line).collect(),
+    }
+}
+
+fn sign(mark: Mark) -> u8 {
+    match mark {
+        Mark::Same => b' ',
+        Mark::Removed => b'-',
+        Mark::Added => b'+',
+    }
+}
+
+/// How a line is shown where there are colours.
+#[derive(Debug, Clone, Copy)]
+enum Tone {
+    Head,
+    Hunk,
+    Added,
+    Removed,
+    Warning,
+    Plain,
+}
+
+/// Text in the making.
+struct Page {
+    text: String,
+    colour: bool,
+}
+
+impl Page {
+    fn line(&mut self, tone: Tone, line: &str) {
+        let code = match tone {
+            Tone::Head => "1",
+            Tone::Hunk => "36",
+            Tone::Added => "32",
+            Tone::Removed => "31",
+            Tone::Warning => "33",
+            Tone::Plain => "",
+        };
+        let _ = match self.colour && !code.is_empty() {
+            true => writeln!(self.text, "\x1b[{code}m{line}\x1b[0m"),
+            false => writeln!(self.text, "{line}"),
+        };
+    }
+}
+
+impl Review {
+    /// The whole as text. Colours only if asked for; whatever the agent wrote is shown, not obeyed.
+    #[must_use]
+    pub fn text(&self, colour: bool) -> String {
+        let mut page = Page { text: String::new(), colour };
+        for file in &self.files {
+            file.write(&mut page);
+            page.text.push('\n');
+        }
+        let (added, removed) =
+            self.files.iter().fold((0, 0), |sum, file| (sum.0 + file.added, sum.1 + file.removed));
+        let waiting = self.files.iter().filter(|file| file.why.is_some()).count();
+        let files = if self.files.len() == 1 { "file" } else { "files" };
+        let mut sum = format!("{} {files} changed, +{added} -{removed}", self.files.len());
+        if waiting > 0 {
+            let _ = write!(sum, "; {waiting} of them kept back");
+        }
+        page.line(Tone::Head, &sum);
+        if self.git > 0 {
+            page.line(
+                Tone::Plain,
+                &format!("{} of git's own files changed: they never land as files", self.git),
+            );
+        }
+        if !self.ignored.is_empty() {
+            let names: Vec<String> =
+                self.ignored.iter().take(5).map(|path| harmless(path.as_bytes())).collect();
+            let more = if self.ignored.len() > names.len() { ", .." } else { "" };
+            page.line(Tone::Plain, &format!("ignored by git, never landing: {}{more}", names.join(", ")));
+        }
+        page.text
+    }
+}
+
+impl FileReview {
+    fn write(&self, page: &mut Page) {
+        let word = match self.change {
+            Became::Added => "added",
+            Became::Modified => "modified",
+            Became::Deleted => "deleted",
+            Became::Mode => "mode",
+            Became::Link => "link",
+        };
+        let counts = if self.content == "lines" {
+            format!("  +{} -{}", self.added, self.removed)
+        } else {
+            String::new()
+        };
+        page.line(Tone::Head, &format!("{word} {}{counts}", harmless(self.path.as_bytes())));
+        if let Some(why) = self.why {
+            page.line(Tone::Warning, &format!("  kept back: {why}"));
+        }
+        if self.moved {
+            page.line(Tone::Warning, "  your own copy has changed since the run began");
+        }
+        if let Some(told) = self.told() {
+            page.line(Tone::Plain, &format!("  {told}"));
+        }
+        for hunk in &self.hunks {
+            let ((old, removed), (new, added)) = (hunk.old, hunk.new);
+            page.line(Tone::Hunk, &format!("@@ -{old},{removed} +{new},{added} @@ {}", hunk.id));
+            hunk.lines.iter().for_each(|line| write_line(page, line.as_bytes(), line.is_whole()));
+        }
+    }
+
+    /// What there is to say of it beside lines.
+    fn told(&self) -> Option<String> {
+        let side = |side: &Option<SideReview>| match side {
+            None => "nothing".to_owned(),
+            Some(SideReview { size: Some(size), .. }) => format!("{size} bytes"),
+            Some(SideReview { target: Some(target), .. }) => {
+                format!("a link to `{}`", harmless(target.as_bytes()))
+            }
+            Some(SideReview { kind: "special", .. }) => "a pipe, socket or device".to_owned(),
+            Some(SideReview { kind, .. }) => format!("a {kind}"),
+        };
+        let kinds = |side: &Option<SideReview>| side.as_ref().map(|side| side.kind);
+        let modes = self.pre.as_ref().zip(self.post.as_ref()).filter(|(pre, post)| pre.mode != post.mode);
+        let modes = modes.filter(|(pre, post)| pre.kind == post.kind && pre.kind != "link");
+        let modes = modes.map(|(pre, post)| format!("mode {} -> {}", pre.mode, post.mode));
+        let what = match self.content {
+            "binary" => Some("binary: "),
+            "large" => Some("too large to be shown: "),
+            "unknown" => Some("what was there is gone: "),
+            _ if self.content == "none" && self.change != Became::Mode => Some(""),
+            _ if kinds(&self.pre) != kinds(&self.post) && self.pre.is_some() && self.post.is_some() => {
+                Some("")
+            }
+            _ => None,
+        };
+        let what = what.map(|what| format!("{what}{} -> {}", side(&self.pre), side(&self.post)));
+        match (what, modes) {
+            (Some(what), Some(modes)) => Some(format!("{what}, {modes}")),
+            (what, modes) => what.or(modes),
+        }
+    }
+}
+
+fn write_line(page: &mut Page, line: &[u8], is_whole: bool) {
+    let tone = match line.first() {
+        Some(b'+') => Tone::Added,
+        Some(b'-') => Tone::Removed,
+        _ => Tone::Plain,
+    };
+    let (text, ended) = match line.strip_suffix(b"\n") {
+        Some(text) => (text, true),
+        None => (line, !is_whole),
+    };
+    let cut = text.get(..WIDEST).filter(|_| text.len() > WIDEST);
+    let more = if cut.is_some() || !is_whole { " .. (line cut)" } else { "" };
+    page.line(tone, &format!("{}{more}", harmless(cut.unwrap_or(text))));
+    if !ended {
+        page.line(Tone::Plain, "\\ no line end at the end of the file");
+    }
+}
+
+/// Text of the agent that a terminal only shows: control characters, what is not seen, what turns the direction of
+/// writing, and bytes that are no text are spelt out.
+#[must_use]
+pub fn harmless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for one in chunk.valid().chars() {
+            match one {
+                '\t' => text.push(one),
+                _ if is_harmful(one) => text.extend(one.escape_unicode()),
+                _ => text.push(one),
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+fn is_harmful(one: char) -> bool {
+    one.is_control()
+        || matches!(one, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(one, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A path, harmless to show.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    harmless(path.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_spelt_out() {
+        assert_eq!(harmless(b"a\x1b]52;c;eA==\x07b"), "a\\u{1b}]52;c;eA==\\u{7}b");
+        assert_eq!(harmless("x\u{202e}fdp\u{9b}2J\r".as_bytes()), "x\\u{202e}fdp\\u{9b}2J\\u{d}");
+        assert_eq!(harmless(b"caf\xc3\xa9 \xff\t"), "café \\xff\t");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_it_is_a_control_character(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(harmless(&bytes).chars().all(|one| one == '\t' || !is_harmful(one)));
+        }
+    }
+}
