@@ -1,3 +1,5 @@
+//! What doctor says of machines that hold everything, something, or nothing.
+
 use std::fs;
 use std::path::Path;
 
