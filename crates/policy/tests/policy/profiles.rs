@@ -16,11 +16,14 @@ fn every_profile_reads_the_workspace_and_the_system_and_no_secret() {
             "/etc/shadow",
             "/etc/sudoers.d/x",
             "/etc/ssh/ssh_host_ed25519_key",
-            "/home/ann/.ssh/id_rsa",
+            "/home/ann/notes.txt",
             "/root/x",
             "/var/lib/x",
         ] {
             assert!(said(&policy, &read(closed)).starts_with("deny"), "{name} {closed}");
+        }
+        for hers in ["/home/ann/.ssh/id_rsa", "/home/ann/.aws/credentials"] {
+            assert!(said(&policy, &read(hers)).starts_with("ask human: home-secrets"), "{name} {hers}");
         }
         assert_eq!(said(&policy, &exec("make test")), "allow: default", "{name}");
         for closed in

@@ -332,15 +332,29 @@ fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
     summary.changes.iter().map(row).collect()
 }
 
+/// What a rule speaks of comes first; reads of what is only not shown are many, and mostly programs looking around.
 fn denials(summary: &Summary, paint: Paint) -> Vec<String> {
-    let row = |denial: &DenialLine| {
-        let times = if denial.count > 1 { format!(" ×{}", denial.count) } else { String::new() };
-        let why = denial.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
-        let rule = format!("rule {} of {}{why}", clean(&denial.rule), clean(&denial.layer));
-        let what = format!("{} {}", clean(&denial.what), short(&clean(&denial.target), 60));
-        format!("{}{times}  {}", paint.on(Tone::Bad, what), paint.on(Tone::Faint, rule))
-    };
-    summary.denied.iter().map(row).collect()
+    let looking = |denial: &&DenialLine| denial.rule == "default" && denial.what == "read";
+    let (around, spoken): (Vec<&DenialLine>, Vec<&DenialLine>) = summary.denied.iter().partition(looking);
+    let mut rows: Vec<String> = spoken.iter().map(|line| denied(line, paint)).collect();
+    if let [only] = around.as_slice() {
+        rows.push(denied(only, paint));
+    } else if let Some(first) = around.first() {
+        let target = short(&clean(&first.target), 50);
+        rows.push(paint.on(
+            Tone::Faint,
+            format!("read of {} places that are not shown, {target} among them", around.len()),
+        ));
+    }
+    rows
+}
+
+fn denied(denial: &DenialLine, paint: Paint) -> String {
+    let times = if denial.count > 1 { format!(" ×{}", denial.count) } else { String::new() };
+    let why = denial.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
+    let rule = format!("rule {} of {}{why}", clean(&denial.rule), clean(&denial.layer));
+    let what = format!("{} {}", clean(&denial.what), short(&clean(&denial.target), 60));
+    format!("{}{times}  {}", paint.on(Tone::Bad, what), paint.on(Tone::Faint, rule))
 }
 
 fn reaches(summary: &Summary) -> Vec<String> {
