@@ -63,7 +63,8 @@ pub(crate) struct Supervisor {
     answers: Arc<Bell>,
     /// Judgements of paths that the confinement decides anyway: whether a denial is to be told.
     judged: HashMap<(PathBuf, Access), Option<Vec<Reason>>>,
-    told: HashSet<(PathBuf, Access)>,
+    /// What each process was told already: a loop is told once, another process again.
+    told: HashSet<(i32, PathBuf, Access)>,
     /// Which places of the view are the run's own, the deeper after the shallower.
     own: Vec<(PathBuf, bool)>,
     /// How many opens wait for the other end of a pipe.
@@ -231,7 +232,7 @@ impl Supervisor {
     fn refuse(&mut self, call: &Notification, refusal: &Refusal) {
         let who = self.identities.of(call.pid);
         let what = word(refusal.access);
-        let tell = refusal.tell && self.told.insert((refusal.target.clone(), refusal.access));
+        let tell = refusal.tell && self.is_news(who.pid, &refusal.target, refusal.access);
         let told = tell && self.say(call, &spoken(what, &refusal.target, &refusal.reasons));
         self.notary.denied(who.pid, what, refusal.target.as_os_str(), &refusal.reasons, refusal.errno, told);
         match refusal.errno {
@@ -248,6 +249,16 @@ impl Supervisor {
         channel::send(&self.voice, &speech).is_ok()
             && (&self.voice).read_exact(&mut said).is_ok()
             && said == [1]
+    }
+}
+
+impl Supervisor {
+    /// Whether this process was not told of this yet.
+    pub(super) fn is_news(&mut self, pid: i32, target: &Path, access: Access) -> bool {
+        if self.told.len() > 65_536 {
+            self.told.clear();
+        }
+        self.told.insert((pid, target.to_path_buf(), access))
     }
 }
 

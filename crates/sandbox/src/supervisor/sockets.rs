@@ -40,8 +40,8 @@ impl Supervisor {
     }
 
     fn strayed(&mut self, call: &Notification, pid: i32, target: PathBuf, reasons: &[Reason]) {
-        let told = self.told.insert((target.clone(), Access::Write))
-            && self.say(call, &spoken("connect", &target, reasons));
+        let told =
+            self.is_news(pid, &target, Access::Write) && self.say(call, &spoken("connect", &target, reasons));
         self.notary.denied(pid, "connect", target.as_os_str(), reasons, None, told);
     }
 
