@@ -29,11 +29,11 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Follows `program`, asked for as `named` with these words, through its `#!` lines.
+    /// Follows `program`, asked for as `named` with these words from `folder`, through its `#!` lines.
     pub(crate) fn expect(
         view: &View,
         program: &Found,
-        named: &Path,
+        (named, folder): (&Path, &Path),
         mut words: Vec<Vec<u8>>,
         steering: Vec<Variable>,
     ) -> io::Result<Self> {
@@ -41,7 +41,7 @@ impl Image {
         let mut called = named.as_os_str().as_bytes().to_vec();
         for _ in 0..=CHAIN_MAX {
             let Some((interpreter, argument)) = interpreter(&read_some(&at, LINE_MAX)) else { break };
-            let found = view.find(Path::new(OsStr::from_bytes(&interpreter)), true)?;
+            let found = view.find(&folder.join(OsStr::from_bytes(&interpreter)), true)?;
             let rest = words.split_off(words.len().min(1));
             words = [Some(interpreter.clone()), argument, Some(called)].into_iter().flatten().collect();
             words.extend(rest);

@@ -202,7 +202,11 @@ impl Book {
         let mut next = interpreter(&start);
         for _ in 0..CHAIN_MAX {
             let Some((name, _)) = next else { break };
-            let Ok(found) = self.view.find(Path::new(OsStr::from_bytes(&name)), true) else { break };
+            let name = Path::new(OsStr::from_bytes(&name));
+            // Where a name without a beginning starts from, only the process knew.
+            let Some(found) = name.is_absolute().then(|| self.view.find(name, true).ok()).flatten() else {
+                break;
+            };
             let Some(start) = self.content(&found)? else { break };
             next = interpreter(&start);
         }

@@ -124,7 +124,7 @@ impl Supervisor {
             (None, _) => None,
             (Some(_), Some(found)) => {
                 let Command { argv, env, .. } = seen.command.clone();
-                Some(Image::expect(&self.view, found, &seen.named, argv, env))
+                Some(Image::expect(&self.view, found, (&seen.named, &seen.folder), argv, env))
             }
             // What lies in no folder has no name that a rule could have judged.
             (Some(_), None) => Some(Err(io::Error::from_raw_os_error(libc::EACCES))),

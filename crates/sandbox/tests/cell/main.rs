@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod closed;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod dying;
 #[cfg(test)]
 mod judged;
@@ -23,7 +25,15 @@ mod view;
 #[cfg(test)]
 fn main() -> std::process::ExitCode {
     runner::run(
-        &[starts::CASES, view::CASES, closed::CASES, judged::CASES, seen::CASES, dying::CASES],
+        &[
+            starts::CASES,
+            view::CASES,
+            closed::CASES,
+            judged::CASES,
+            commands::CASES,
+            seen::CASES,
+            dying::CASES,
+        ],
         dying::PARTS,
     )
 }
