@@ -340,3 +340,6 @@ fn refuse(
 fn said(what: &str) -> impl Fn(io::Error) -> String + '_ {
     move |error| format!("cannot {what}: {error}")
 }
+
+#[cfg(test)]
+mod tests;

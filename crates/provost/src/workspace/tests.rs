@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 mod changes;
-mod desk;
+pub(crate) mod desk;
 mod landing;
+mod overlay;
 mod reviewing;
 
 use desk::Desk;

@@ -7,12 +7,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use rustix::fs::{CWD, FileType, Mode};
 
-pub(super) struct Desk {
+pub(crate) struct Desk {
     dir: tempfile::TempDir,
 }
 
 impl Desk {
-    pub(super) fn new() -> Desk {
+    pub(crate) fn new() -> Desk {
         let desk = Desk { dir: tempfile::tempdir().unwrap() };
         fs::create_dir_all(desk.root()).unwrap();
         fs::create_dir_all(desk.run_dir()).unwrap();
@@ -20,23 +20,23 @@ impl Desk {
         desk
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         fs::canonicalize(self.dir.path()).unwrap().join(name)
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.path("home/app")
     }
 
-    pub(super) fn run_dir(&self) -> PathBuf {
+    pub(crate) fn run_dir(&self) -> PathBuf {
         self.path("state/runs/r1")
     }
 
-    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         write(&self.root(), name, content);
     }
 
-    pub(super) fn stage(&self) -> Workspace {
+    pub(crate) fn stage(&self) -> Workspace {
         let (home, state, config) = (self.path("home"), self.path("state"), self.path("config"));
         let around = Surroundings { home: &home, state: &state, config: &config };
         let workspace = Workspace::stage(&self.root(), &self.run_dir(), &around).unwrap();
@@ -46,7 +46,7 @@ impl Desk {
     }
 
     /// What the run left once `edit` was done to what it saw. Returns where it was done.
-    pub(super) fn edited(&self, workspace: &Workspace, edit: impl FnOnce(&Path)) -> PathBuf {
+    pub(crate) fn edited(&self, workspace: &Workspace, edit: impl FnOnce(&Path)) -> PathBuf {
         let seen = self.path("seen");
         copy(&self.root(), &seen);
         edit(&seen);
@@ -58,7 +58,7 @@ impl Desk {
     }
 }
 
-pub(super) fn write(root: &Path, name: impl AsRef<OsStr>, content: impl AsRef<[u8]>) {
+pub(crate) fn write(root: &Path, name: impl AsRef<OsStr>, content: impl AsRef<[u8]>) {
     let path = root.join(Path::new(name.as_ref()));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
@@ -79,7 +79,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// Copies one thing, and all in it.
-pub(super) fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let found = look(from).unwrap();
     if found.is_symlink() {
         symlink(fs::read_link(from).unwrap(), to).unwrap();
@@ -138,19 +138,19 @@ fn lay(lower: &Path, seen: &Path, upper: &Path) {
 }
 
 /// Makes a folder hide what lies under it.
-pub(super) fn hide(folder: &Path) {
+pub(crate) fn hide(folder: &Path) {
     rustix::fs::setxattr(folder, c"user.overlay.opaque", b"y", rustix::fs::XattrFlags::empty()).unwrap();
 }
 
 /// A line on which everything may land but what is named `secret`, with its ledger.
-pub(super) struct Line {
-    pub(super) admission: Admission,
-    pub(super) host: ledger::Host,
-    pub(super) run: ledger::RunId,
+pub(crate) struct Line {
+    pub(crate) admission: Admission,
+    pub(crate) host: ledger::Host,
+    pub(crate) run: ledger::RunId,
     _dir: tempfile::TempDir,
 }
 
-pub(super) fn line() -> Line {
+pub(crate) fn line() -> Line {
     let dir = tempfile::tempdir().unwrap();
     let place = |name: &str| fs::canonicalize(dir.path()).unwrap().join(name);
     let host = ledger::Host::open(&place("state")).unwrap();
@@ -175,7 +175,7 @@ pub(super) fn line() -> Line {
 
 impl Line {
     /// The events so far.
-    pub(super) fn events(&self) -> Vec<ledger::Body> {
+    pub(crate) fn events(&self) -> Vec<ledger::Body> {
         self.admission.barrier().unwrap();
         let mut reader = ledger::Reader::open(&self.host.ledger_dir(&self.run)).unwrap();
         std::iter::from_fn(|| reader.read().unwrap()).map(|event| event.body).collect()
@@ -183,7 +183,7 @@ impl Line {
 }
 
 /// All beneath a folder, one line each.
-pub(super) fn listing(root: &Path) -> Vec<String> {
+pub(crate) fn listing(root: &Path) -> Vec<String> {
     let base = Base::take(&Root::open(root).unwrap(), (0, 0)).unwrap();
     let line = |entry: &base::Entry| {
         let content = if entry.found.kind == beneath::Kind::File {

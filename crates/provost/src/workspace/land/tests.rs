@@ -1,0 +1,156 @@
+//! Landings cut short after every part of them, and finished or taken back by the next process.
+
+use super::journal::Stands;
+use super::*;
+use crate::workspace::tests::desk::{Desk, Line, line, listing, write};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+/// Where a landing ends without a word.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// The names of what will be made ready are on disk.
+    Announced,
+    /// It is made ready.
+    Ready,
+    /// So is the plan; this many steps are done.
+    Steps(usize),
+    /// As before, and the next has changed places without being looked at.
+    Within(usize),
+}
+
+/// Lands like [`Workspace::land`], up to the cut.
+fn land_until(workspace: &Workspace, line: &Line, cut: Cut) {
+    let (admission, mut landing) = (&line.admission, Landing::default());
+    let mut journal = Journal::open(&workspace.run_dir.join("landing")).unwrap();
+    let sides = workspace.sides().unwrap();
+    let change = workspace.change().unwrap();
+    let pick = Pick::all().with_handoffs();
+    let permitted = workspace.permitted(admission, &change, &pick, &mut landing).unwrap();
+    if matches!(cut, Cut::Announced) {
+        let places: Vec<_> = permitted.iter().map(|one| ready::beside(&sides, &one.file.path)).collect();
+        journal.announce(&places).unwrap();
+        return;
+    }
+    let (steps, permits) =
+        workspace.make_ready(admission, &mut journal, &sides, permitted, &mut landing).unwrap();
+    if matches!(cut, Cut::Ready) {
+        return;
+    }
+    let folders = journal.prepared(&sides, steps).unwrap();
+    let (Cut::Steps(whole) | Cut::Within(whole)) = cut else { panic!() };
+    for (index, (step, permit)) in swap::in_order(journal.steps(), permits).into_iter().enumerate() {
+        if index < whole {
+            swap::perform(permit, step, &sides, &folders).unwrap();
+        } else if index == whole && matches!(cut, Cut::Within(_)) {
+            change_places(&workspace.root, step);
+        }
+    }
+}
+
+/// The first half of a step.
+fn change_places(root: &Path, step: &Step) {
+    let (place, temp) = (root.join(step.path()), root.join(step.temp.path()));
+    let (from, to, flags) = match (&step.pre, &step.post) {
+        (Stands::File { .. } | Stands::Link { .. }, Stands::Nothing | Stands::Folder { .. }) => {
+            (&place, &temp, RenameFlags::NOREPLACE)
+        }
+        _ if step.is_mode() => return,
+        (Stands::File { .. } | Stands::Link { .. }, _) => (&temp, &place, RenameFlags::EXCHANGE),
+        _ => return,
+    };
+    renameat_with(CWD, from, CWD, to, flags).unwrap();
+}
+
+/// A desk, a staged change of every kind, and what it leads to.
+fn staged() -> (Desk, Workspace, Vec<String>) {
+    let desk = Desk::new();
+    for name in ["edit", "gone", "old/x", "old/y", "was-file", "mode", "was-folder/z"] {
+        desk.write(name, format!("{name}\n"));
+    }
+    symlink("edit", desk.root().join("link")).unwrap();
+    let workspace = desk.stage();
+    let seen = desk.edited(&workspace, |seen| {
+        write(seen, "edit", "of the run\n");
+        fs::remove_file(seen.join("gone")).unwrap();
+        fs::remove_dir_all(seen.join("old")).unwrap();
+        fs::remove_file(seen.join("was-file")).unwrap();
+        write(seen, "was-file/in", "x\n");
+        fs::remove_dir_all(seen.join("was-folder")).unwrap();
+        write(seen, "was-folder", "x\n");
+        fs::set_permissions(seen.join("mode"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(seen.join("link")).unwrap();
+        symlink("gone", seen.join("link")).unwrap();
+        write(seen, "new/deep/er", "x\n");
+        fs::create_dir(seen.join("bare")).unwrap();
+        fs::set_permissions(seen.join("bare"), fs::Permissions::from_mode(0o750)).unwrap();
+    });
+    let wanted = listing(&seen);
+    (desk, workspace, wanted)
+}
+
+#[test]
+fn a_landing_that_was_cut_short_is_finished_or_taken_back() {
+    let steps = 12;
+    let cuts = [Cut::Announced, Cut::Ready].into_iter();
+    for cut in cuts.chain((0..=steps).map(Cut::Steps)).chain((0..steps).map(Cut::Within)) {
+        let line = line();
+        let (desk, workspace, wanted) = staged();
+        workspace.settle(&line.admission).unwrap();
+        assert_eq!(workspace.change().unwrap().files.len(), steps);
+        let before = listing(&desk.root());
+        land_until(&workspace, &line, cut);
+        let later = Workspace::reopen(&desk.run_dir()).unwrap();
+        assert!(later.is_half_landed());
+        let recovered = later.recover(&line.admission).unwrap();
+        assert_eq!(recovered.refused, vec![], "{cut:?}");
+        assert!(!later.is_half_landed());
+        let taken_back = matches!(cut, Cut::Announced | Cut::Ready);
+        assert_eq!(listing(&desk.root()), if taken_back { before } else { wanted.clone() }, "{cut:?}");
+        let change = later.change().unwrap();
+        assert_eq!(change.is_empty(), !taken_back, "{cut:?} {change:?}");
+        later.land(&line.admission, &change, &Pick::all().with_handoffs()).unwrap();
+        assert_eq!(listing(&desk.root()), wanted, "{cut:?}");
+    }
+}
+
+#[test]
+fn what_a_person_wrote_between_crash_and_recovery_stays() {
+    for cut in [Cut::Steps(0), Cut::Within(0)] {
+        let (desk, line) = (Desk::new(), line());
+        desk.write("edit", "1\n");
+        let workspace = desk.stage();
+        desk.edited(&workspace, |seen| write(seen, "edit", "of the run\n"));
+        workspace.settle(&line.admission).unwrap();
+        if matches!(cut, Cut::Within(_)) {
+            // The editor was faster than the step: what came out of the place is the person's.
+            land_until(&workspace, &line, Cut::Steps(0));
+            desk.write("edit", "mine\n");
+            let journal = Journal::found(&workspace.run_dir.join("landing")).unwrap().unwrap();
+            change_places(&workspace.root, &journal.steps()[0]);
+            assert_eq!(fs::read_to_string(desk.root().join("edit")).unwrap(), "of the run\n");
+        } else {
+            land_until(&workspace, &line, cut);
+            desk.write("edit", "mine\n");
+        }
+        let landing = Workspace::reopen(&desk.run_dir()).unwrap().recover(&line.admission).unwrap();
+        assert_eq!((landing.landed.len(), landing.refused.len()), (0, 1), "{cut:?}");
+        assert_eq!(fs::read_to_string(desk.root().join("edit")).unwrap(), "mine\n", "{cut:?}");
+        assert_eq!(fs::read_dir(desk.root()).unwrap().count(), 2, "{cut:?}: something is left beside");
+    }
+}
+
+#[test]
+fn a_journal_whose_last_line_was_cut_is_taken_back() {
+    let line = line();
+    let (desk, workspace, _) = staged();
+    let before = listing(&desk.root());
+    land_until(&workspace, &line, Cut::Steps(0));
+    let journal = workspace.run_dir.join("landing/journal");
+    let text = fs::read(&journal).unwrap();
+    fs::write(&journal, &text[..text.len() - 1]).unwrap();
+    let landing = workspace.recover(&line.admission).unwrap();
+    assert_eq!(landing, Landing::default());
+    assert_eq!(listing(&desk.root()), before);
+}
