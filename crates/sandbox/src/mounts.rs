@@ -11,7 +11,7 @@ use crate::sys::namespace::{
     restrict_mount_at,
 };
 use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
     move_mount, open_tree, unmount,
@@ -142,6 +142,7 @@ fn attach(source: &OwnedFd, at: &Path, attributes: u64) -> std::io::Result<()> {
 fn layer(host: &OwnedFd, [lower, upper, work]: [&Bytes; 3], at: &Path) -> Result<(), Failed> {
     let open = |path: &Bytes| open_host(host, path.path()).at(naming("find", path.path()));
     let (lower, upper, work) = (open(lower)?, open(upper)?, open(work)?);
+    forget_last_use(&work).at(naming("take up again", at))?;
     let inside = path_in(at);
     make_folder(&inside).at(naming("make", at))?;
     // By descriptor: no comma, colon or link in a path can mean anything to the mount's option parser.
@@ -155,6 +156,17 @@ fn layer(host: &OwnedFd, [lower, upper, work]: [&Bytes; 3], at: &Path) -> Result
     let options = CString::new(options).at(naming("layer", at))?;
     mount("overlay", &inside, "overlay", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
         .at(naming("lay an overlay over", at))
+}
+
+/// Takes away the mark by which the kernel refuses what was layered without syncs before: what a machine that lost power
+/// may leave behind is a torn file of a cache, which tools look out for themselves.
+fn forget_last_use(work: &OwnedFd) -> std::io::Result<()> {
+    const MARK: [(&str, AtFlags); 2] =
+        [("work/incompat/volatile/dirty", AtFlags::empty()), ("work/incompat/volatile", AtFlags::REMOVEDIR)];
+    MARK.iter().try_for_each(|(path, flags)| match rustix::fs::unlinkat(work, *path, *flags) {
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        other => Ok(other?),
+    })
 }
 
 fn link(at: &Path, target: &Path) -> Result<(), Failed> {
