@@ -216,12 +216,24 @@ impl Admission {
     /// # Errors
     /// The ledger could not be finished; the run then looks interrupted, which it is.
     pub fn close(self, ended: Body) -> Result<Sealed, LedgerClosed> {
+        self.seal(Some(ended))
+    }
+
+    /// Puts a run down that was taken up again after its end: as [`Admission::close`], but it has ended before.
+    ///
+    /// # Errors
+    /// The ledger could not be finished; the run then looks interrupted, which it is.
+    pub fn put_down(self) -> Result<Sealed, LedgerClosed> {
+        self.seal(None)
+    }
+
+    fn seal(self, last: Option<Body>) -> Result<Sealed, LedgerClosed> {
         if let Some(asks) = &self.line.asks {
             asks.end_all();
         }
         let owner = lock(&self.line.owner).take();
         let owner = owner.ok_or_else(|| LedgerClosed { because: "the run is over".to_owned() })?;
-        owner.seal(ended)
+        owner.seal(last)
     }
 
     pub(crate) fn withdraw(&self, ask: &str) {

@@ -110,9 +110,11 @@ impl Owner {
         self.recorder.clone()
     }
 
-    /// Accepts a last event and nothing after it, writes everything, and seals the ledger.
-    pub(crate) fn seal(mut self, last: Body) -> Result<Sealed, LedgerClosed> {
-        self.recorder.accept(last, Trust::Observed, None, None, true)?;
+    /// Accepts a last event, if there is one, and nothing after it, writes everything, and seals the ledger.
+    pub(crate) fn seal(mut self, last: Option<Body>) -> Result<Sealed, LedgerClosed> {
+        if let Some(last) = last {
+            self.recorder.accept(last, Trust::Observed, None, None, true)?;
+        }
         let writer = self.stop().ok_or_else(|| self.recorder.shared.why_closed())?;
         writer.seal().map_err(|error| LedgerClosed { because: because(&error) })
     }

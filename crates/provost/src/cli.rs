@@ -59,6 +59,15 @@ pub enum Verb {
     Runs(Runs),
     /// What happened in a run, in order.
     Show(Show),
+    /// The staged changes of a run, as a diff.
+    Review(OneRun),
+    /// Land staged changes in your folder.
+    #[command(
+        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) is kept back,\nand nothing of .git ever lands as a file. Exit status: 0 when all that was asked landed, 1 when some was kept back."
+    )]
+    Apply(Apply),
+    /// Throw away what a run has staged.
+    Discard(OneRun),
     /// From inside a run: ask for a capability, or put a question to a person.
     Request(Request),
     /// Let this repository's own policy allow, too. Without it, that policy only narrows.

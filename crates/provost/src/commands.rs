@@ -2,9 +2,12 @@
 //!
 //! Owns choosing among them, and what every command does first. Does not own what they call.
 
+mod apply;
+mod discard;
 mod doctor;
 mod ledger;
 mod request;
+mod review;
 mod run;
 mod runs;
 mod show;
@@ -58,6 +61,9 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Stop(order)) => stop::stop(&order, out),
         Some(Verb::Runs(order)) => runs::runs(&order, out),
         Some(Verb::Show(order)) => show::show(&order, out),
+        Some(Verb::Review(order)) => review::review(&order, out),
+        Some(Verb::Apply(order)) => apply::apply(&order, out),
+        Some(Verb::Discard(order)) => discard::discard(&order, out),
         Some(Verb::Request(order)) => request::request(&order, out),
         Some(Verb::Trust(order)) => trust::trust(&order, out),
         Some(Verb::Ledger(order)) => ledger::ledger(&order, out),

@@ -113,6 +113,24 @@ impl From<crate::workspace::SettleError> for Failure {
     }
 }
 
+impl From<crate::workspace::LandError> for Failure {
+    fn from(error: crate::workspace::LandError) -> Failure {
+        match error {
+            crate::workspace::LandError::Stage(error) => error.into(),
+            crate::workspace::LandError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<crate::workspace::DiscardError> for Failure {
+    fn from(error: crate::workspace::DiscardError) -> Failure {
+        match error {
+            crate::workspace::DiscardError::Stage(error) => error.into(),
+            crate::workspace::DiscardError::Ledger(error) => error.into(),
+        }
+    }
+}
+
 impl From<crate::workspace::NotAWorkspace> for Failure {
     fn from(error: crate::workspace::NotAWorkspace) -> Failure {
         Failure::hinted(&error, Some(error.hint()))

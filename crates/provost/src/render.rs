@@ -58,6 +58,11 @@ impl Paint {
     /// No colour.
     pub const PLAIN: Paint = Paint(false);
 
+    /// Whether there is any.
+    pub fn is_on(self) -> bool {
+        self.0
+    }
+
     /// The text in a tone.
     pub fn on(self, tone: Tone, text: impl Display) -> String {
         if self.0 { format!("\x1b[{}m{text}\x1b[0m", tone.code()) } else { text.to_string() }

@@ -1,0 +1,24 @@
+//! `provost discard`: throw away what a run has staged.
+
+use super::{DONE, find, open, story};
+use crate::cli::OneRun;
+use crate::epilogue;
+use crate::failure::Failure;
+use crate::folders::Folders;
+use crate::render::{Out, count};
+
+pub(super) fn discard(order: &OneRun, out: Out) -> Result<u8, Failure> {
+    let folders = Folders::find()?;
+    let (host, _) = open(&folders, "discard")?;
+    let run = find(&host, order.run.as_deref())?.run;
+    let story = story(&host, &run)?;
+    let files = epilogue::take_up((&folders, &host), &run, &story, "discard", |epilogue| {
+        Ok(epilogue.workspace.discard(epilogue.admission)?)
+    })?;
+    if out.human() {
+        out.line(format!("discarded {} of run {run}; its ledger stays", count(files, "file")));
+    } else {
+        out.json(&serde_json::json!({ "run": run.as_str(), "discarded": files }));
+    }
+    Ok(DONE)
+}
