@@ -70,6 +70,9 @@ pub enum Verb {
     Discard(OneRun),
     /// From inside a run: ask for a capability, or put a question to a person.
     Request(Request),
+    /// Read, check and ask policies.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Let this repository's own policy allow, too. Without it, that policy only narrows.
     Trust(Trust),
     /// The evidence of runs.
@@ -220,8 +223,11 @@ pub struct PolicyShow {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
     /// List the shipped profiles.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "profile")]
     pub profiles: bool,
+    /// As this agent would have it.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<OsString>,
 }
 
 /// A policy file.
@@ -241,6 +247,9 @@ pub struct PolicyExplain {
     /// A further policy file; may be given several times.
     #[arg(long, value_name = "FILE")]
     pub policy: Vec<PathBuf>,
+    /// As this agent would have it.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<OsString>,
     /// The kind of action, and its words.
     #[arg(value_name = "KIND WORDS", num_args = 2.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,

@@ -6,6 +6,7 @@ mod apply;
 mod discard;
 mod doctor;
 mod ledger;
+mod policy;
 mod request;
 mod review;
 mod run;
@@ -65,6 +66,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Apply(order)) => apply::apply(&order, out),
         Some(Verb::Discard(order)) => discard::discard(&order, out),
         Some(Verb::Request(order)) => request::request(&order, out),
+        Some(Verb::Policy(order)) => policy::policy(&order, out),
         Some(Verb::Trust(order)) => trust::trust(&order, out),
         Some(Verb::Ledger(order)) => ledger::ledger(&order, out),
     }

@@ -80,7 +80,7 @@ impl Folders {
 }
 
 /// A path with its links followed, as far as it is there.
-fn resolved(path: &Path) -> PathBuf {
+pub(crate) fn resolved(path: &Path) -> PathBuf {
     let mut missing: Vec<OsString> = Vec::new();
     let mut at = path.to_owned();
     loop {

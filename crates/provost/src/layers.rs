@@ -73,13 +73,21 @@ pub fn anchors(folders: &Folders, workspace: &Path) -> Anchors {
 }
 
 fn profile(name: &str) -> Result<Layer, Failure> {
-    let all = policy::profiles();
-    let Some((name, text, _)) = all.iter().find(|(known, ..)| *known == name) else {
-        let known: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
-        return Err(Failure::new(format!("there is no profile `{name}`"))
-            .hint(format!("the profiles are {}", known.join(", "))));
-    };
+    let (name, text, _) = shipped(name)?;
     Ok(Layer::parse(name, LayerKind::Profile, text)?)
+}
+
+/// A shipped profile: its name, its text, what it is for.
+///
+/// # Errors
+/// There is none of that name.
+pub fn shipped(name: &str) -> Result<(&'static str, &'static str, &'static str), Failure> {
+    let all = policy::profiles();
+    all.iter().find(|(known, ..)| *known == name).copied().ok_or_else(|| {
+        let known: Vec<&str> = all.iter().map(|(name, ..)| *name).collect();
+        Failure::new(format!("there is no profile `{name}`"))
+            .hint(format!("the profiles are {}", known.join(", ")))
+    })
 }
 
 /// What tools lie where may be read; what they keep between builds may be written, privately.

@@ -241,6 +241,12 @@ fn status(exit: Exit) -> u8 {
 }
 
 impl Prepared {
+    /// PATH inside.
+    pub(crate) fn inside_path(&self) -> String {
+        let path = self.tools.environment.iter().find(|(name, _)| name == "PATH");
+        path.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
     fn describe<'a>(
         &'a self,
         asked: &'a policy::Confinement,

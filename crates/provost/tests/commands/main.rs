@@ -4,3 +4,5 @@
 mod doctor;
 #[cfg(test)]
 mod person;
+#[cfg(test)]
+mod policy;

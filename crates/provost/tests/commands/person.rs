@@ -53,7 +53,7 @@ impl Person {
 
     /// The same for programs.
     pub(crate) fn says_json(&self, folder: &Path, words: &[&str]) -> (Option<i32>, Value) {
-        let output = self.calls(folder, &[words, &["--format", "json"]].concat());
+        let output = self.calls(folder, &[&["--format", "json"], words].concat());
         let text = String::from_utf8(output.stdout).unwrap();
         (output.status.code(), serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
