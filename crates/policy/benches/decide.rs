@@ -18,23 +18,43 @@ fn main() {
     measure("connect_warm_1000_rules", &policy, &hosts(), 200_000);
     measure("exec_warm_1000_rules", &policy, &commands(16, 6), 200_000);
     measure("exec_hostile_1000_rules", &policy, &commands(4_000, 200), 4_000);
+    measure_start();
     let policy = compile(&bombs());
     measure("exec_fallback_200_words", &policy, &commands(2_000, 200), 2_000);
 }
 
-fn compile(text: &str) -> Policy {
-    let anchors = Anchors {
+fn anchors() -> Anchors {
+    Anchors {
         workspace: "/home/ann/work".into(),
         home: "/home/ann".into(),
         state: "/home/ann/.local/state/provost".into(),
         config: "/home/ann/.config/provost".into(),
-    };
+    }
+}
+
+fn compile(text: &str) -> Policy {
     let started = Instant::now();
     let layer = Layer::parse("bench", LayerKind::File, text).unwrap();
     let parsed = started.elapsed();
-    let policy = Policy::compile(vec![layer], &anchors, &Context::default()).unwrap();
+    let policy = Policy::compile(vec![layer], &anchors(), &Context::default()).unwrap();
     println!("# parsed in {parsed:?}, compiled in {:?}", started.elapsed() - parsed);
     policy
+}
+
+/// What a run pays at its start: the system layer and a profile, read and put together.
+fn measure_start() {
+    let profile = policy::profiles().iter().find(|(name, ..)| *name == "build").unwrap().1;
+    let mut took: Vec<u128> = (0..200)
+        .map(|_| {
+            let started = Instant::now();
+            let layers = [(LayerKind::System, policy::system_layer()), (LayerKind::Profile, profile)]
+                .map(|(kind, text)| Layer::parse("bench", kind, text).unwrap());
+            black_box(Policy::compile(layers.into(), &anchors(), &Context::default()).unwrap());
+            started.elapsed().as_nanos()
+        })
+        .collect();
+    took.sort_unstable();
+    println!("start_build_profile {} {}", took[took.len() / 2], took[took.len() * 99 / 100]);
 }
 
 /// A thousand rules as people write them: trees, shapes, hosts with stars, commands with words in the middle.
