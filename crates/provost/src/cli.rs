@@ -46,6 +46,8 @@ pub enum Verb {
     Run(Run),
     /// Open a shell where the agent would be.
     Shell(RunFlags),
+    /// Write a first `.provost/policy.toml` from what this repository uses.
+    Init(Init),
     /// What this machine can enforce, and the exact lines that fix what it cannot.
     #[command(
         after_help = "A cell is made and read back: nothing is guessed. The exit status is 0 if runs can start here, else 125."

@@ -5,6 +5,7 @@
 mod apply;
 mod discard;
 mod doctor;
+mod init;
 mod ledger;
 mod policy;
 mod request;
@@ -57,6 +58,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
     match verb {
         Some(Verb::Run(order)) => run::run(&order, out),
         Some(Verb::Shell(flags)) => run::shell(flags, out),
+        Some(Verb::Init(order)) => init::init(&order, out),
         Some(Verb::Doctor) => doctor::doctor(out),
         None | Some(Verb::Status) => status::status(out),
         Some(Verb::Stop(order)) => stop::stop(&order, out),

@@ -19,6 +19,7 @@ pub mod layers;
 pub mod render;
 pub mod run;
 pub mod secrets;
+pub mod starter;
 pub mod task;
 pub mod toolchains;
 pub mod vault;

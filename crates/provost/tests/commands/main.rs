@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod person;
 #[cfg(test)]
 mod policy;
