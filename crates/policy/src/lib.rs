@@ -20,6 +20,7 @@ pub mod need;
 mod pattern;
 pub mod policy;
 pub mod profile;
+mod steering;
 mod text;
 pub mod words;
 
