@@ -9,7 +9,11 @@ pub fn profiles() -> &'static [(&'static str, &'static str, &'static str)] {
             include_str!("../profiles/deploy.toml"),
             "releases: whatever leaves asks, credentials too",
         ),
-        ("deps", include_str!("../profiles/deps.toml"), "dependencies: registries, and nothing unknown"),
+        (
+            "deps",
+            include_str!("../profiles/deps.toml"),
+            "dependencies: the registries that you name, and nothing unknown",
+        ),
         ("refactor", include_str!("../profiles/refactor.toml"), "edits and tests: no network but the model"),
         (
             "review",
