@@ -1,7 +1,7 @@
 //! The house holds itself to its own rules: who leans on whom, where unsafe code lives, what the standing pages promise.
 //!
-//! Owns the checks that need no program to run, only the repository as git knows it. Does not own what Provost does:
-//! that is tested beside the code and in the other tests of this crate.
+//! Owns the checks of the repository as git knows it, and of what its pages show. Does not own what Provost does: that is
+//! tested beside the code and in the other tests of this crate.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -14,3 +14,4 @@ mod files;
 mod mutations;
 mod pages;
 mod repository;
+mod tour;
