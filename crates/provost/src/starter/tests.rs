@@ -1,3 +1,5 @@
+//! What `init` finds in repositories of many kinds, and that what it writes is a policy.
+
 use std::fs;
 use std::path::Path;
 
