@@ -41,13 +41,15 @@ impl Person {
         command
     }
 
-    /// Gives a file, a link or a folder with all it holds to this person.
+    /// Gives a file, a link or a folder with all it holds to this person; not a file that has a second name, for that
+    /// one is shared with what lies outside the stage.
     pub fn owns(self, path: &Path) {
-        if self == Self::myself() {
+        let Ok(data) = std::fs::symlink_metadata(path) else { return };
+        if self == Self::myself() || (data.is_file() && data.nlink() > 1) {
             return;
         }
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.uid)).expect("a file can be given away");
-        if path.is_dir() && !path.is_symlink() {
+        if data.is_dir() {
             for entry in std::fs::read_dir(path).expect("a folder can be read") {
                 self.owns(&entry.expect("an entry can be read").path());
             }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::fmt;
-use std::io::{Read, Write as _};
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -36,10 +36,13 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Ran {
     let name = format!("{command:?}");
     let began = Instant::now();
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
-    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let (stdout, its_stdout) = pipe();
+    let (stderr, its_stderr) = pipe();
+    let child = command.stdin(stdin).stdout(its_stdout).stderr(its_stderr).spawn();
     let mut child = child.unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-    let stdout = drained(child.stdout.take());
-    let stderr = drained(child.stderr.take());
+    // The command holds the other ends of the pipes until it is given other ones.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let (stdout, stderr) = (drained(stdout), drained(stderr));
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not read is its own matter.
         drop(stdin.write_all(input));
@@ -109,19 +112,23 @@ pub fn wait_until(patience: Duration, mut so: impl FnMut() -> bool) -> bool {
     true
 }
 
-type Drained = Option<JoinHandle<Vec<u8>>>;
+/// A pipe that is not the tests' own but everybody's, as that of whoever starts a command is theirs.
+fn pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().expect("the system gives a pipe");
+    rustix::fs::fchmod(&writer, rustix::fs::Mode::from_raw_mode(0o666)).expect("a pipe has a mode");
+    (reader, writer)
+}
 
-fn drained(from: Option<impl Read + Send + 'static>) -> Drained {
-    let mut from = from?;
-    Some(std::thread::spawn(move || {
+fn drained(mut from: PipeReader) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
         let mut all = Vec::new();
         drop(from.read_to_end(&mut all));
         all
-    }))
+    })
 }
 
-fn text(from: Drained) -> String {
-    let bytes = from.and_then(|thread| thread.join().ok()).unwrap_or_default();
+fn text(from: JoinHandle<Vec<u8>>) -> String {
+    let bytes = from.join().unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

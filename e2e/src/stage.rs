@@ -19,7 +19,9 @@ pub struct Stage {
     pub person: Person,
     /// The person's home. It holds `.ssh/id_rsa` with [`SECRET`].
     pub home: PathBuf,
-    /// A git repository in it with one commit: `README.md`, `src/greeting.txt`, `check.sh`.
+    /// A folder of the person's beside the home: no part of any view.
+    pub elsewhere: PathBuf,
+    /// A git repository in the home with one commit: `README.md`, `src/greeting.txt`, `check.sh`.
     pub workspace: PathBuf,
     variables: Vec<(OsString, OsString)>,
     _folder: TempDir,
@@ -34,9 +36,12 @@ impl Stage {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir_in(built::stages(person))
             .expect("a folder can be made");
-        let home = folder.path().canonicalize().expect("the folder is there").join("ada");
+        let root = folder.path().canonicalize().expect("the folder is there");
+        let (home, elsewhere) = (root.join("ada"), root.join("elsewhere"));
         let workspace = home.join("project");
-        let stage = Self { person, home, workspace, variables: Vec::new(), _folder: folder };
+        std::fs::create_dir(&elsewhere).expect("a folder can be made");
+        person.owns(&elsewhere);
+        let stage = Self { person, home, elsewhere, workspace, variables: Vec::new(), _folder: folder };
         stage.in_home(".ssh/id_rsa", SECRET);
         stage.in_home(".gitconfig", "[user]\n\tname = Ada\n\temail = ada@example.org\n");
         stage.write("README.md", "# A project\n");
@@ -135,7 +140,7 @@ impl Stage {
     /// The ledger of the last run.
     #[track_caller]
     pub fn ledger(&self) -> Ledger {
-        Ledger(self.says(&["ledger", "tail", "--format", "json"]).ended(0).json())
+        Ledger(self.says(&["ledger", "tail", "--count", "1000000", "--format", "json"]).ended(0).json())
     }
 
     /// Where Provost keeps its state.
@@ -155,15 +160,24 @@ impl Ledger {
         self.0.iter().filter(move |event| event["type"] == kind)
     }
 
-    /// The denial of something whose target ends so. There must be one, and it must name a rule or the default.
+    /// The denial of something whose name ends so, at the call or at the gateway. There must be one, and it must name a
+    /// rule or the default.
     #[track_caller]
     pub fn denial(&self, what: &str, target: &str) -> &Value {
         let is = |event: &&Value| {
-            event["what"] == what && event["target"].as_str().is_some_and(|known| known.ends_with(target))
+            let ends = |member: &Value| member.as_str().is_some_and(|known| known.ends_with(target));
+            match event["type"].as_str() {
+                Some("denied") => event["what"] == what && ends(&event["target"]),
+                Some("decision") => {
+                    event["verdict"] == "deny" && event["action"]["kind"] == what && ends(&event["text"])
+                }
+                _ => false,
+            }
         };
-        let all: Vec<&Value> = self.of("denied").collect();
-        let found = all.iter().copied().find(is);
-        let found = found.unwrap_or_else(|| panic!("no denial of {what} `{target}` among {all:#?}"));
+        let found = self.0.iter().find(is);
+        let found = found.unwrap_or_else(|| {
+            panic!("no denial of {what} `{target}` among {:#?}", self.of("denied").collect::<Vec<_>>())
+        });
         let reasons = found["reasons"].as_array().map_or(0, Vec::len);
         assert!(reasons > 0, "a denial without a reason: {found:#}");
         found

@@ -7,8 +7,11 @@
     reason = "all of this is tests, their helpers included"
 )]
 
+mod cli;
 mod doubles;
+mod escapes;
 mod real_agents;
+mod real_work;
 
 /// A file that no module names is never run.
 #[test]

@@ -1,6 +1,14 @@
-//! Real agents run unmodified, confined, judged and recorded.
+//! Real agents run unmodified: they do their work, are held to the rules, are told so, and it is all in the ledger.
 
-use e2e::doubles::model::ModelServer;
+use e2e::built;
+use e2e::doubles::model::{Call, ModelServer, Script, Turn};
+use e2e::person::Person;
+use e2e::ran::{Ran, run};
+use e2e::stage::{SECRET, Stage};
+use e2e::tree::Tree;
+
+/// The key that the person has and the agent must not.
+const KEY: &str = "sk-ant-the-real-key-of-the-person-0123456789";
 
 /// Codex's settings for a scripted model, with its side traffic off.
 pub(crate) fn codex_config(server: &ModelServer) -> String {
@@ -23,4 +31,121 @@ plugins = false
 apps = false
 "#
     )
+}
+
+/// Honest work, and four things it must not do. Each is its own call, so that what it says comes back by itself.
+fn work() -> Script {
+    let shell = |line: &str| Call::Shell(line.to_owned());
+    let calls = [
+        Call::Read("README.md".to_owned()),
+        Call::Write { path: "notes.txt".to_owned(), content: "as told\n".to_owned() },
+        shell("sed -i 's/hello/hello there/' src/greeting.txt && sh check.sh"),
+        shell("cat ~/.ssh/id_rsa"),
+        shell("echo x > ../../elsewhere/outside.txt"),
+        shell("curl --silent --show-error --fail-with-body --max-time 20 http://unlisted.example.org/"),
+        shell("echo 'echo hooked' > .git/hooks/pre-commit"),
+        shell("env"),
+    ];
+    Script::of(calls, "All is done.").for_key(KEY)
+}
+
+/// A stage on which an agent can be started by its name, and its model.
+fn set_up(person: Person) -> Option<(Stage, ModelServer)> {
+    let agents = built::agents(person)?;
+    let server = ModelServer::start(work()).unwrap();
+    let mut stage = Stage::new(person);
+    stage.in_home(".codex/config.toml", &codex_config(&server));
+    stage.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", agents.join("node_modules/.bin").display()));
+    stage.set("MODEL_KEY", KEY);
+    stage.set("ANTHROPIC_API_KEY", KEY);
+    stage.set("ANTHROPIC_BASE_URL", server.url());
+    Some((stage, server))
+}
+
+fn governed(stage: &Stage, command: &[&str]) -> Ran {
+    let words = ["run", "--unattended", "--"].iter().chain(command);
+    run(&mut stage.provost(words))
+}
+
+/// Everything that is promised of such a run.
+fn held(stage: &Stage, server: &ModelServer, before: &Tree, ran: Ran) {
+    let ran = ran.ended(0).printed("All is done.");
+    Tree::of(&stage.workspace).same_as(before);
+    assert!(!stage.elsewhere.join("outside.txt").exists(), "written outside: {ran}");
+
+    let told = server.told();
+    assert_eq!(told.len(), 8, "not every call was made: {told:#?}\n{ran}");
+    assert!(told[0].contains("# A project"), "{told:#?}");
+    assert!(told[2].contains("the greeting is right"), "{told:#?}");
+    for (place, what) in [(3, "read"), (4, "write"), (6, "write")] {
+        let said = &told[place];
+        assert!(
+            said.contains(&format!("provost: denied {what}")) && said.contains("rule "),
+            "{what} {place}: {told:#?}"
+        );
+    }
+    assert!(told[5].contains("unlisted.example.org") && told[5].contains("403"), "{told:#?}");
+    assert!(!told.concat().contains(SECRET), "a secret came to the model: {told:#?}");
+
+    let ledger = stage.ledger();
+    ledger.denial("read", "/.ssh/id_rsa");
+    ledger.denial("write", "/elsewhere/outside.txt");
+    ledger.denial("write", "/.git/hooks/pre-commit");
+    ledger.denial("connect", "unlisted.example.org:80");
+    let commands: Vec<String> = ledger.of("exec").map(|event| event["argv"].to_string()).collect();
+    assert!(commands.iter().any(|argv| argv.contains("check.sh")), "{commands:#?}");
+
+    let exchanges = server.exchanges();
+    assert!(
+        exchanges.iter().filter_map(|exchange| exchange.key()).all(|key| key == KEY),
+        "another key than the real one"
+    );
+    assert!(!told[7].contains(KEY), "the real key was inside: {}", told[7]);
+
+    stage.says(&["ledger", "verify"]).ended(0).printed("whole");
+    let review = stage.says(&["review"]).ended(0);
+    assert!(review.stdout.contains("hello there") && review.stdout.contains("notes.txt"), "{review}");
+}
+
+#[test]
+fn codex_does_its_work_and_is_held_to_the_rules() {
+    for person in Person::everybody() {
+        let Some((stage, server)) = set_up(person) else { return };
+        let before = Tree::of(&stage.workspace);
+        let ran = governed(&stage, &["codex", "exec", "make the greeting friendlier"]);
+        held(&stage, &server, &before, ran);
+    }
+}
+
+#[test]
+fn claude_does_its_work_and_is_held_to_the_rules() {
+    for person in Person::everybody() {
+        let Some((stage, server)) = set_up(person) else { return };
+        let before = Tree::of(&stage.workspace);
+        let ran = governed(&stage, &["claude", "-p", "make the greeting friendlier"]);
+        held(&stage, &server, &before, ran);
+    }
+}
+
+#[test]
+fn an_agents_own_status_is_the_runs() {
+    let Some((stage, _server)) = set_up(Person::myself()) else { return };
+    let ran = governed(&stage, &["codex", "exec", "--no-such-option", "x"]);
+    let bare = run(stage.command("codex").args(["exec", "--no-such-option", "x"]));
+    assert_ne!(bare.status, 0, "{bare}");
+    ran.ended(bare.status);
+}
+
+#[test]
+fn an_agent_whose_model_refuses_fails_as_it_does_outside() {
+    let Some(agents) = built::agents(Person::myself()) else { return };
+    let nothing = Script { turns: vec![Turn { say: "never said".to_owned(), calls: Vec::new() }], key: None };
+    let server = ModelServer::start(nothing.for_key("another key")).unwrap();
+    let mut stage = Stage::new(Person::myself());
+    stage.in_home(".codex/config.toml", &codex_config(&server));
+    stage.set("PATH", format!("{}:/usr/bin:/bin", agents.join("node_modules/.bin").display()));
+    stage.set("MODEL_KEY", KEY);
+    let ran = governed(&stage, &["codex", "exec", "hello"]);
+    assert_eq!(ran.status, 1, "{ran}");
+    assert!(ran.stderr.contains("401"), "{ran}");
 }

@@ -1,0 +1,83 @@
+//! Evidence: no bit of it changes unnoticed, and no secret is in it.
+
+use super::everybody;
+use e2e::stage::{SECRET, Stage};
+use std::path::{Path, PathBuf};
+
+/// Every file beneath a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+            } else if path.is_file() {
+                all.push(path);
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+fn segment(stage: &Stage) -> PathBuf {
+    let mut all = files(&stage.state().join("runs"));
+    all.retain(|path| path.extension().is_some_and(|end| end == "seg"));
+    all.pop().expect("a run has a segment")
+}
+
+#[test]
+fn a_byte_that_changed_is_named_and_a_run_that_is_gone_shows() {
+    everybody(|stage| {
+        stage.inside("true").ended(0);
+        stage.says(&["ledger", "verify"]).ended(0).printed("whole");
+        let path = segment(stage);
+        let honest = std::fs::read(&path).unwrap();
+        for at in [honest.len() / 3, honest.len() / 2, honest.len() - 40] {
+            let mut forged = honest.clone();
+            forged[at] ^= 1;
+            std::fs::write(&path, &forged).unwrap();
+            stage.says(&["ledger", "verify"]).ended(1).printed("broken");
+        }
+        std::fs::write(&path, &honest[..honest.len() / 2]).unwrap();
+        stage.says(&["ledger", "verify"]).ended(1).printed("broken");
+        std::fs::write(&path, &honest).unwrap();
+        stage.says(&["ledger", "verify", "--all"]).ended(0).printed("whole");
+        let run =
+            path.ancestors().find(|part| part.parent().is_some_and(|above| above.ends_with("runs"))).unwrap();
+        std::fs::remove_dir_all(run).unwrap();
+        stage.says(&["ledger", "verify", "--all"]).ended(1).printed("broken");
+    });
+}
+
+#[test]
+fn no_secret_of_the_environment_or_the_home_is_in_the_state() {
+    everybody(|stage| {
+        let value = "a-token-that-nobody-else-may-see";
+        for name in ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "MY_PASSWORD", "DATABASE_URL"] {
+            stage.set(name, value);
+        }
+        stage.inside("cat ~/.ssh/id_rsa; env; true").ended(0);
+        for path in files(&stage.state()) {
+            let bytes = std::fs::read(&path).unwrap();
+            for secret in [value, SECRET] {
+                let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+                assert!(!found, "`{secret}` is in {}", path.display());
+            }
+        }
+    });
+}
+
+#[test]
+fn the_state_is_the_persons_alone() {
+    everybody(|stage| {
+        stage.inside("true").ended(0);
+        let mode = |path: &Path| {
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+        };
+        assert_eq!(mode(&stage.state()), 0o700);
+        assert_eq!(mode(&stage.state().join("key")), 0o600);
+    });
+}
