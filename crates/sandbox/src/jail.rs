@@ -11,7 +11,8 @@ use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
 use crate::sys::notify;
 use admission::{Admission, Launch, Outcome, Permit};
-use policy::Enforcement;
+use ledger::{OsText, Trust};
+use policy::{Command, Enforcement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Signal, WaitOptions};
@@ -127,6 +128,7 @@ impl Cell {
             terminal,
             held: Some((listener, view)),
             program: plan.program.path().to_path_buf(),
+            folder: plan.folder.path().to_path_buf(),
             judged_execs: plan.judged_execs,
             own: plan.own(),
         })
@@ -228,6 +230,7 @@ pub struct Jail {
     terminal: Option<OwnedFd>,
     held: Option<(OwnedFd, OwnedFd)>,
     program: PathBuf,
+    folder: PathBuf,
     judged_execs: bool,
     own: Vec<(PathBuf, bool)>,
 }
@@ -281,27 +284,44 @@ impl Jail {
         };
         let mut supervisor = Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
         supervisor.launched(&self.program);
-        let (_, receipt) = permit.begin();
+        let (Launch(command), receipt) = permit.begin();
         (&self.cell.wire).write_all(b"g").map_err(JailError::Lost)?;
         let agent = let_launch_go(&first).map_err(JailError::Lost)?;
         drop(first);
+        match self.cell.hear()? {
+            Report::Started { .. } => {}
+            Report::NotStarted { errno } => {
+                let source = io::Error::from_raw_os_error(errno);
+                receipt.settle(Outcome::failed(source.to_string()));
+                return Err(JailError::NotStarted { program: self.program.display().to_string(), source });
+            }
+            other => return Err(unexpected(other)),
+        }
+        // ORDER: the launch is told before anything that the agent does can be: its next calls wait for the supervisor.
+        self.note_launch(admission, &command, agent, receipt.seq())?;
+        receipt.settle(Outcome::done());
         let alarm = Alarm::on(&bell);
         let supervisor = std::thread::Builder::new()
             .name("supervisor".into())
             .spawn(|| supervisor.attend(alarm))
             .map_err(JailError::Lost)?;
-        match self.cell.hear()? {
-            Report::Started { .. } => {
-                receipt.settle(Outcome::done());
-                Ok(Running { cell: self.cell, supervisor, bell, agent })
-            }
-            Report::NotStarted { errno } => {
-                let source = io::Error::from_raw_os_error(errno);
-                receipt.settle(Outcome::failed(source.to_string()));
-                Err(JailError::NotStarted { program: self.program.display().to_string(), source })
-            }
-            other => Err(unexpected(other)),
-        }
+        Ok(Running { cell: self.cell, supervisor, bell, agent })
+    }
+
+    fn note_launch(
+        &self,
+        admission: &Admission,
+        command: &Command,
+        agent: i32,
+        decision: u64,
+    ) -> Result<(), JailError> {
+        let launch = ledger::Launch {
+            pid: u32::try_from(agent).unwrap_or_default(),
+            argv: command.argv.iter().map(|word| OsText::from(word.as_slice())).collect(),
+            cwd: OsText::from(self.folder.as_path()),
+        };
+        let noted = admission.note(launch.into(), Trust::Observed, Some(decision));
+        noted.map(drop).map_err(|closed| JailError::Lost(io::Error::other(closed.to_string())))
     }
 }
 

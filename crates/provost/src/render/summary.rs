@@ -168,7 +168,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
         requests: requests(story),
         limits: story.limits.clone(),
         counts: Counted {
-            execs: story.counts.execs,
+            execs: story.counts.execs + u64::from(story.moments.iter().any(is_launch)),
             reads: story.opens.reads,
             writes: story.opens.writes,
             asks: story.counts.asks,
@@ -180,6 +180,10 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
     };
     summary.next = next(&summary, story.waits());
     summary
+}
+
+fn is_launch(moment: &insight::Moment) -> bool {
+    matches!(moment.what, insight::What::Launch { .. })
 }
 
 fn change(changed: &insight::Changed) -> ChangeLine {
