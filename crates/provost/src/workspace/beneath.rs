@@ -135,6 +135,11 @@ impl Root {
         names_in(&self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?)
     }
 
+    /// The folder itself, open for more than naming things.
+    pub(crate) fn reading(&self) -> io::Result<OwnedFd> {
+        self.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
     /// Makes the names in a folder outlast a power failure.
     pub(crate) fn sync(&self, path: &Path) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?)?)

@@ -241,7 +241,7 @@ impl Workspace {
                 }
             }
         }
-        ready::sync(&sides.now, &steps).map_err(io_error("write to", &self.root))?;
+        ready::sync(&sides.now, &kept, &steps).map_err(io_error("write to", &self.root))?;
         Ok((steps, permits))
     }
 

@@ -126,7 +126,7 @@ impl Sides {
     }
 }
 
-/// Digests a content and, if asked, keeps it in a folder under the name of its digest.
+/// Digests a content and, if asked, keeps it in a folder under the name of its digest. It is not synced.
 pub(crate) fn keep_content(from: &File, folder: &Path, keep: bool) -> io::Result<Digest> {
     let digest = beneath::digest(&mut from.try_clone()?)?;
     let place = folder.join(hex(&digest));
@@ -134,7 +134,6 @@ pub(crate) fn keep_content(from: &File, folder: &Path, keep: bool) -> io::Result
         let fresh = folder.join("fresh");
         let mut to = File::create(&fresh)?;
         copy::copy_content(from, &mut to)?;
-        to.sync_data()?;
         std::fs::rename(fresh, place)?;
     }
     Ok(digest)
