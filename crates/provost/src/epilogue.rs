@@ -78,6 +78,7 @@ fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result<pol
         context,
         tools: &Toolchains::default(),
         shown: &[],
+        registries: &[],
         agent: ("any", ""),
     };
     layers::load(folders, &wanted).map_err(|failure| failure.during("cannot judge what lands"))

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::folders::{Folders, write_private};
+use crate::registries;
 use crate::toolchains::{Shown, Toolchains};
 
 /// The profile of a run that names none.
@@ -37,6 +38,8 @@ pub struct Wanted<'a> {
     pub tools: &'a Toolchains,
     /// What it sees beside: the agent's own program.
     pub shown: &'a [Shown],
+    /// Where the tools get packages from, where the profile lets them.
+    pub registries: &'a [RuleSpec],
     /// The agent's layer: its name and text.
     pub agent: (&'a str, &'a str),
 }
@@ -49,6 +52,10 @@ pub fn load(folders: &Folders, wanted: &Wanted<'_>) -> Result<Policy, Failure> {
     let mut layers = vec![Layer::parse("system", LayerKind::System, policy::system_layer())?];
     layers.push(profile(wanted.profile)?);
     layers.push(Layer::from_rules("toolchains", LayerKind::Toolchains, vec![tools(wanted)])?);
+    if !wanted.registries.is_empty() {
+        let rules = wanted.registries.to_vec();
+        layers.push(Layer::from_rules(registries::LAYER, LayerKind::Toolchains, rules)?);
+    }
     if !wanted.agent.1.is_empty() {
         layers.push(Layer::parse(wanted.agent.0, LayerKind::Agent, wanted.agent.1)?);
     }

@@ -16,6 +16,7 @@ pub mod failure;
 pub mod folders;
 pub mod inside;
 pub mod layers;
+pub mod registries;
 pub mod render;
 pub mod run;
 pub mod secrets;

@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::folders::{Folders, Governor};
 use crate::inside::Door;
 use crate::layers::{self, Wanted};
+use crate::registries;
 use crate::secrets::Credentials;
 use crate::task::Task;
 use crate::toolchains::{self, Toolchains};
@@ -116,6 +117,8 @@ pub(crate) fn prepare(order: &Order<'_>, folders: &Folders) -> Result<Prepared, 
         principal: task.principal.name.clone(),
         attended: task.attended,
     };
+    let registries =
+        if profile == registries::PROFILE { registries::find(&task.environment) } else { Vec::new() };
     let policy = layers::load(
         folders,
         &Wanted {
@@ -125,6 +128,7 @@ pub(crate) fn prepare(order: &Order<'_>, folders: &Folders) -> Result<Prepared, 
             context,
             tools: &tools,
             shown: &outfit.shown,
+            registries: &registries,
             agent: (agent.name(), &outfit.layer),
         },
     )?;

@@ -54,8 +54,8 @@ pub fn draft(root: &Path, name: &str) -> Result<Draft, PolicyError> {
     let rules: Vec<Rule> = [
         seen.secrets(),
         ci(&seen),
-        scripts(&seen, &uses),
-        locks(&seen, &uses),
+        scripts(&uses),
+        locks(&uses),
         agents(&seen),
         terraform(&seen),
         published(&uses),
@@ -190,19 +190,19 @@ fn ci(seen: &Seen) -> Option<Rule> {
     })
 }
 
-/// Patterns of the names that are there, anywhere in the repository.
-fn anywhere<'a>(seen: &Seen, names: impl Iterator<Item = &'a &'static str>) -> Vec<String> {
-    let mut there: Vec<&str> = Vec::new();
+/// Patterns of names anywhere in the repository, also of files that are not there yet.
+fn anywhere<'a>(names: impl Iterator<Item = &'a &'static str>) -> Vec<String> {
+    let mut all: Vec<&str> = Vec::new();
     for name in names {
-        if seen.has(name) && !there.contains(name) {
-            there.push(name);
+        if !all.contains(name) {
+            all.push(name);
         }
     }
-    there.into_iter().map(|name| format!("./**/{name}")).collect()
+    all.into_iter().map(|name| format!("./**/{name}")).collect()
 }
 
-fn scripts(seen: &Seen, uses: &[&Use]) -> Option<Rule> {
-    let patterns = anywhere(seen, uses.iter().flat_map(|one| one.scripts));
+fn scripts(uses: &[&Use]) -> Option<Rule> {
+    let patterns = anywhere(uses.iter().flat_map(|one| one.scripts));
     Some(Rule {
         comment: "What is run by whoever builds this, outside of any sandbox, with their rights: a person looks before it changes.",
         why: "It runs on the machine of whoever builds this.",
@@ -210,8 +210,8 @@ fn scripts(seen: &Seen, uses: &[&Use]) -> Option<Rule> {
     })
 }
 
-fn locks(seen: &Seen, uses: &[&Use]) -> Option<Rule> {
-    let patterns = anywhere(seen, uses.iter().flat_map(|one| one.locks));
+fn locks(uses: &[&Use]) -> Option<Rule> {
+    let patterns = anywhere(uses.iter().flat_map(|one| one.locks));
     Some(Rule {
         comment: "What is named there is downloaded, and run, by whoever builds this. Runs that are to fetch it: provost run --profile deps",
         why: "It says what others download and run.",
