@@ -80,10 +80,7 @@ fn open(folders: &Folders, by: &str) -> Result<(Host, Vec<RunId>), Failure> {
     let mut found = Vec::new();
     for run in host.interrupted()? {
         match host.mark_interrupted(&run.run, by) {
-            Ok(sealed) => {
-                host.seal(&run.run, &sealed)?;
-                found.push(run.run);
-            }
+            Ok(_) => found.push(run.run),
             // It came alive, or another command was faster.
             Err(::ledger::HostError::Running(_) | ::ledger::HostError::Standing(..)) => {}
             Err(error) => return Err(error.into()),

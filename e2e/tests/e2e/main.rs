@@ -10,6 +10,7 @@
 mod cli;
 mod doubles;
 mod escapes;
+mod killed;
 mod real_agents;
 mod real_work;
 
