@@ -448,24 +448,24 @@ fn closures(
     look: &dyn Fn(&Path) -> Option<Standing>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    for tree in &asked.hidden {
+    // Beneath a mask there is nothing to be closed again, and nothing to find.
+    let masked = |tree: &Path| asked.hidden.iter().any(|hidden| tree.starts_with(hidden));
+    let beneath_mask = |tree: &Path| tree.parent().is_some_and(masked);
+    for tree in asked.hidden.iter().filter(|tree| !beneath_mask(tree)) {
         let visible = asked.read.iter().any(|shown| tree.starts_with(shown));
         if visible && let Some(standing) = look(tree) {
             steps.push(Step::Mask { at: tree.as_path().into(), directory: standing == Standing::Directory });
         }
     }
     if !writes.contains(&order.workspace) {
-        for tree in writes.iter().filter(|tree| look(tree).is_some()) {
+        for tree in writes.iter().filter(|tree| !masked(tree) && look(tree).is_some()) {
             steps.push(Step::Keep { at: tree.as_path().into() });
         }
         steps.push(Step::Freeze { at: order.workspace.as_path().into() });
     }
     for tree in &asked.frozen {
         let within = writes.iter().any(|open| tree.starts_with(open));
-        if within
-            && !asked.hidden.contains(tree)
-            && matches!(look(tree), Some(Standing::File | Standing::Directory))
-        {
+        if within && !masked(tree) && matches!(look(tree), Some(Standing::File | Standing::Directory)) {
             steps.push(Step::Keep { at: tree.as_path().into() });
             steps.push(Step::Freeze { at: tree.as_path().into() });
         }

@@ -13,6 +13,7 @@ mod escapes;
 mod killed;
 mod real_agents;
 mod real_work;
+mod trees_agree;
 
 /// A file that no module names is never run.
 #[test]
