@@ -18,6 +18,7 @@ mod handoff;
 mod hunk;
 mod ignored;
 mod index;
+mod keep;
 mod land;
 mod name;
 pub mod place;
@@ -56,6 +57,8 @@ pub struct Workspace {
     staged: Stage,
     why_copy: Option<String>,
     base: Mutex<Past>,
+    /// Where what stays from run to run is put by, in the process that staged it.
+    stays: Option<PathBuf>,
 }
 
 /// What was there, or who is still looking.
@@ -142,6 +145,7 @@ impl Workspace {
     pub fn stage(folder: &Path, run_dir: &Path, around: &Surroundings<'_>) -> Result<Workspace, StageError> {
         let began = now();
         let root = place::root(folder, around)?;
+        let stays = around.state.join("workspaces").join(place::id(&root));
         let held = Root::open(&root).map_err(io_error("open", &root))?;
         let (staged, kept) = (run_dir.join("staged"), run_dir.join("base"));
         for folder in [&staged, &kept] {
@@ -150,8 +154,11 @@ impl Workspace {
         let unfit = stage::unfit(&root, &staged).map_err(io_error("use", &staged))?;
         if unfit.is_none() && rustix::process::geteuid().is_root() {
             let stage = stage::overlay(&root, &held, &staged).map_err(io_error("lay out", &staged))?;
+            warm(&stage, &held, run_dir, &stays);
             let looking = look(held, began, kept.clone()).map_err(io_error("look at", &root))?;
-            return Workspace::staged_as(root, run_dir, stage, None, Past::Looking(looking));
+            let past = Past::Looking(looking);
+            let workspace = Workspace::staged_as(root, run_dir, stage, None, past)?;
+            return Ok(Workspace { stays: Some(stays), ..workspace });
         }
         let mut base = Base::take(&held, began).map_err(io_error("look at", &root))?;
         let why_copy = unfit.or_else(|| stage::foreign(&base));
@@ -160,8 +167,11 @@ impl Workspace {
             Some(_) => stage::private_copy(&held, &mut base, &staged),
         };
         let stage = stage.map_err(io_error("lay out", &staged))?;
+        warm(&stage, &held, run_dir, &stays);
         base.save(&kept).map_err(io_error("write to", &kept))?;
-        Workspace::staged_as(root, run_dir, stage, why_copy, Past::Taken(Arc::new(base)))
+        let past = Past::Taken(Arc::new(base));
+        let workspace = Workspace::staged_as(root, run_dir, stage, why_copy, past)?;
+        Ok(Workspace { stays: Some(stays), ..workspace })
     }
 
     fn staged_as(
@@ -176,7 +186,8 @@ impl Workspace {
         let text =
             serde_json::to_vec(&record).map_err(|because| io_error("write", &place)(because.into()))?;
         std::fs::write(&place, text).map_err(io_error("write", &place))?;
-        Ok(Workspace { root, run_dir: run_dir.to_owned(), staged, why_copy, base: Mutex::new(base) })
+        let (run_dir, base) = (run_dir.to_owned(), Mutex::new(base));
+        Ok(Workspace { root, run_dir, staged, why_copy, base, stays: None })
     }
 
     /// Takes up what a run staged, in a later process.
@@ -203,7 +214,7 @@ impl Workspace {
             }
         };
         let (run_dir, base) = (run_dir.to_owned(), Mutex::new(Past::NotYet));
-        Ok(Workspace { root, run_dir, staged: stage, why_copy: record.copy, base })
+        Ok(Workspace { root, run_dir, staged: stage, why_copy: record.copy, base, stays: None })
     }
 
     /// The workspace's canonical path.
@@ -251,11 +262,37 @@ impl Workspace {
         let base_dir = self.run_dir.join("base");
         sides.keep(kept.map(|file| file.path.as_path())).map_err(io_error("keep contents in", &base_dir))?;
         admission.note(change.event().into(), Trust::Observed, None)?;
+        self.put_by(&sides, &change).map_err(io_error("keep what git ignores in", &base_dir))?;
         Ok(change)
     }
 
+    /// Puts by what git ignores, for the next run; its names stay with this one.
+    fn put_by(&self, sides: &Sides, change: &Change) -> io::Result<()> {
+        let names: Vec<OsText> = change.ignored.iter().map(|path| path.as_path().into()).collect();
+        std::fs::write(self.run_dir.join("base/ignored.json"), serde_json::to_vec(&names)?)?;
+        if let Some(stays) = &self.stays {
+            // What cannot be put by makes the next build cold, and harms nothing.
+            let _ = keep::put_by(&sides.now, &sides.left, &change.ignored, &self.run_dir, stays);
+        }
+        Ok(())
+    }
+
     fn compared(&self, sides: &Sides) -> Result<Change, StageError> {
-        change::compare(sides, &self.root).map_err(io_error("compare what the run left of", &self.root))
+        let comparing = io_error("compare what the run left of", &self.root);
+        let mut change = change::compare(sides, &self.root).map_err(comparing)?;
+        let place = self.run_dir.join("base/ignored.json");
+        match std::fs::read(&place) {
+            Ok(text) => {
+                let names: Vec<OsText> = serde_json::from_slice(&text)
+                    .map_err(|because| io_error("read", &place)(because.into()))?;
+                change.ignored.extend(names.iter().map(OsText::to_path));
+                change.ignored.sort();
+                change.ignored.dedup();
+            }
+            Err(because) if because.kind() == io::ErrorKind::NotFound => {}
+            Err(because) => return Err(io_error("read", &place)(because)),
+        }
+        Ok(change)
     }
 
     fn set_base(&self, base: Base) {
@@ -282,6 +319,13 @@ impl Workspace {
         *known = Past::Taken(Arc::clone(&base));
         Ok(base)
     }
+}
+
+/// Gives a run what stayed from an earlier one. Without it the build is cold, and that is all.
+fn warm(stage: &Stage, now: &Root, run_dir: &Path, stays: &Path) {
+    let (Stage::Overlay { upper: left, .. } | Stage::Copy { from: left }) = stage;
+    let left = std::fs::canonicalize(left).and_then(|left| Root::open(&left));
+    let _ = left.and_then(|left| keep::give(now, &left, run_dir, stays));
 }
 
 /// Looks at a workspace while the agent starts: the run does not change it.

@@ -145,6 +145,16 @@ impl Root {
         Ok(rustix::fs::fsync(self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?)?)
     }
 
+    /// Gives a folder the owner and mode of one that it stands for.
+    pub(crate) fn dress(&self, path: &Path, like: &Found) -> io::Result<()> {
+        let folder = self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        if rustix::process::geteuid().is_root() {
+            let (uid, gid) = (rustix::fs::Uid::from_raw(like.uid), rustix::fs::Gid::from_raw(like.gid));
+            rustix::fs::fchown(&folder, Some(uid), Some(gid))?;
+        }
+        Ok(rustix::fs::fchmod(folder, Mode::from_raw_mode(like.mode))?)
+    }
+
     /// Opens a regular file for reading; anything else is an error, and is never waited for.
     pub(crate) fn file(&self, path: &Path) -> io::Result<File> {
         let file = File::from(self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?);

@@ -6,8 +6,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use rustix::fd::AsFd as _;
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
 use super::base::{Base, Entry};
@@ -111,19 +110,4 @@ pub(crate) fn copy_content(from: &File, to: &mut File) -> io::Result<()> {
         at = start + copied;
     }
     to.flush()
-}
-
-/// Gives the folder at `path` the owner and mode of the one it stands for.
-pub(crate) fn dress(path: &Path, like: &Found) -> io::Result<()> {
-    let folder = rustix::fs::openat(
-        CWD,
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    if rustix::process::geteuid().is_root() {
-        let (uid, gid) = (Uid::from_raw(like.uid), Gid::from_raw(like.gid));
-        rustix::fs::fchown(folder.as_fd(), Some(uid), Some(gid))?;
-    }
-    Ok(rustix::fs::fchmod(folder, Mode::from_raw_mode(like.mode))?)
 }

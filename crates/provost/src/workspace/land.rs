@@ -19,6 +19,7 @@ use ledger::event::{LandRefused, Landed};
 use policy::AbsPath;
 
 use super::change::{Change, FileChange};
+use super::diff::shown;
 use super::sides::Sides;
 use super::{StageError, Workspace, io_error};
 use journal::{Journal, Step};
@@ -255,8 +256,8 @@ impl Workspace {
                 };
                 format!(
                     "{what} since the run began: `{}` is what you have, `{}` what the run left",
-                    self.root.join(path).display(),
-                    left.join(path).display()
+                    shown(&self.root.join(path)),
+                    shown(&left.join(path))
                 )
             }
             ready::Unready::Cannot(because) => because,

@@ -82,7 +82,7 @@ pub(crate) fn overlay(root: &Path, held: &Root, staged: &Path) -> io::Result<Sta
     rustix::fs::mkdir(&work, Mode::RWXU)?;
     // The upper layer's own folder is what the agent sees as the workspace's.
     if let Some(like) = held.find(Path::new(""))? {
-        copy::dress(&upper, &like)?;
+        Root::open(&std::fs::canonicalize(&upper)?)?.dress(Path::new(""), &like)?;
     }
     Ok(Stage::Overlay { lower: root.to_owned(), upper, work })
 }
@@ -94,7 +94,7 @@ pub(crate) fn private_copy(held: &Root, base: &mut Base, staged: &Path) -> io::R
     let to = Root::open(&std::fs::canonicalize(&place)?)?;
     copy::copy_tree(held, &to, base)?;
     if let Some(like) = held.find(Path::new(""))? {
-        copy::dress(&place, &like)?;
+        to.dress(Path::new(""), &like)?;
     }
     Ok(Stage::Copy { from: place })
 }

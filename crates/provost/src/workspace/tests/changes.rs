@@ -1,7 +1,7 @@
 //! What a run left, told apart from what was there.
 
 use super::super::*;
-use super::desk::{Desk, hide, write};
+use super::desk::{Desk, hide, line, write};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -194,4 +194,39 @@ fn a_repository_that_moved_beneath_is_told() {
     let file = &workspace.change().unwrap().files[0];
     assert!(file.moved);
     assert_eq!(file.content, Content::Unknown);
+}
+
+#[test]
+fn build_output_stays_with_the_workspace_and_never_lands() {
+    let (desk, line) = (Desk::new(), line());
+    fs::create_dir(desk.root().join(".git")).unwrap();
+    desk.write(".gitignore", "target\n*.log\n");
+    desk.write("sub/file", "x\n");
+    fs::set_permissions(desk.root().join("sub"), fs::Permissions::from_mode(0o751)).unwrap();
+    let first = desk.stage_run("r1");
+    desk.edited(&first, |seen| {
+        write(seen, "target/debug/app", "elf");
+        write(seen, "sub/target/out", "o");
+        write(seen, "gone/x.log", "o");
+        // What is kept may be called anything, and lead anywhere.
+        symlink("/etc/passwd", seen.join("list.json.log")).unwrap();
+    });
+    let change = first.settle(&line.admission).unwrap();
+    assert_eq!(change.ignored.len(), 4);
+    assert_eq!(Workspace::reopen(&desk.path("state/runs/r1")).unwrap().change().unwrap(), change);
+    let second = desk.stage_run("r2");
+    let Stage::Overlay { upper, .. } = second.staged() else { panic!() };
+    assert_eq!(fs::read_to_string(upper.join("target/debug/app")).unwrap(), "elf");
+    assert_eq!(fs::read_to_string(upper.join("sub/target/out")).unwrap(), "o");
+    assert!(!upper.join("gone").exists() && upper.join("list.json.log").is_symlink());
+    let change = second.change().unwrap();
+    assert_eq!((told(&change), change.ignored.len()), (vec![], 3));
+    // A run at the same time has none of it, and one after a build of the person's keeps the person's.
+    let third = desk.stage_run("r3");
+    assert!(third.change().unwrap().ignored.is_empty());
+    second.settle(&line.admission).unwrap();
+    desk.write("target/mine", "x");
+    let fourth = desk.stage_run("r4");
+    let Stage::Overlay { upper, .. } = fourth.staged() else { panic!() };
+    assert!(!upper.join("target").exists() && upper.join("sub/target/out").exists());
 }

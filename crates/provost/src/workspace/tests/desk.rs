@@ -37,9 +37,17 @@ impl Desk {
     }
 
     pub(crate) fn stage(&self) -> Workspace {
+        self.stage_run("r1")
+    }
+
+    pub(crate) fn stage_run(&self, run: &str) -> Workspace {
         let (home, state, config) = (self.path("home"), self.path("state"), self.path("config"));
         let around = Surroundings { home: &home, state: &state, config: &config };
-        let workspace = Workspace::stage(&self.root(), &self.run_dir(), &around).unwrap();
+        let workspace = {
+            let run_dir = self.path("state/runs").join(run);
+            fs::create_dir_all(&run_dir).unwrap();
+            Workspace::stage(&self.root(), &run_dir, &around).unwrap()
+        };
         // What was there is known before anything changes, as it is long before an agent is up.
         workspace.base().unwrap();
         workspace
