@@ -200,7 +200,8 @@ impl Look<'_> {
         let carries = "staging without a copy, on the file system of the state folder";
         let mut layer = self.optional("overlay", carries, self.measured.overlay);
         if layer.state == State::Missing {
-            layer.found = Some("the workspace is copied for each run".to_owned());
+            layer.found =
+                Some("the workspace is copied for each run, and tools' caches start empty".to_owned());
             layer.because = self.refusal("overlay");
             layer.fixes = remedy::overlay(self.facts);
         }

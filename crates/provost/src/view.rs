@@ -47,11 +47,13 @@ pub fn order(
     policy: &Policy,
 ) -> Order {
     let home = task.environment.home.clone();
+    // Where no layer can lie over the person's cache, the workspace's own starts empty.
+    let layered = workspace.carries_layers();
     let cache = |cache: &crate::toolchains::Cache| {
         let place = kept.join("caches").join(place_name(&cache.path));
         Cache {
             at: cache.path.clone(),
-            lower: cache.lower.clone(),
+            lower: cache.lower.clone().filter(|_| layered),
             upper: place.join("upper"),
             work: place.join("work"),
         }

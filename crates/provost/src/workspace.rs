@@ -229,6 +229,12 @@ impl Workspace {
         &self.staged
     }
 
+    /// Whether layers over the host's folders can lie where this run's things are, even if the workspace is a copy.
+    #[must_use]
+    pub fn carries_layers(&self) -> bool {
+        matches!(stage::probe(&self.run_dir.join("staged")), Ok(None))
+    }
+
     /// Why the agent works on a copy, if it does.
     #[must_use]
     pub fn why_copy(&self) -> Option<&str> {

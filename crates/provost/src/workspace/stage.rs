@@ -47,8 +47,14 @@ fn unescaped(text: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&bytes))
 }
 
-/// Tries, where the upper layer would lie, what an overlay needs: marks for what is gone, and for folders that hide.
-fn probe(staged: &Path) -> io::Result<Option<String>> {
+/// Tries, where the upper layer would lie, what an overlay needs: marks for what is gone, and for folders that hide. An
+/// overlay itself has both, and still carries no upper layer of another.
+pub(crate) fn probe(staged: &Path) -> io::Result<Option<String>> {
+    /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+    const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
+    if rustix::fs::statfs(staged)?.f_type == OVERLAY {
+        return Ok(Some("the state folder lies on an overlay, which carries no other".to_owned()));
+    }
     let place = staged.join("probe");
     let marked = rustix::fs::mknodat(CWD, &place, FileType::CharacterDevice, Mode::empty(), 0);
     let marked = marked.and_then(|()| rustix::fs::unlink(&place));

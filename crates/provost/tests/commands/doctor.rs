@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -84,4 +85,62 @@ fn a_policy_that_is_refused_stops_runs_here() {
     assert_eq!(status, Some(125));
     let because = report["workspace"]["because"].as_str().unwrap();
     assert!(because.contains(".provost/policy.toml:2:1"), "{because}");
+}
+
+/// As in many containers. The tools' caches are part of it: one that is there is laid beneath what the run adds.
+#[test]
+fn a_state_on_an_overlay_means_copies_and_runs_all_the_same() {
+    let person = Person::new();
+    for folder in [".cargo/registry/index/x", ".cargo/bin", "lower", "upper", "work", "state"] {
+        fs::create_dir_all(person.home().join(folder)).unwrap();
+    }
+    let cargo = person.home().join(".cargo/bin/cargo");
+    fs::write(&cargo, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = r#"
+        export PATH="$PATH:$HOME/.cargo/bin"
+        cd "$HOME" && mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr state || exit 99
+        export XDG_STATE_HOME="$HOME/state" && cd project || exit 98
+        "$PROVOST" --format json doctor > ../report || exit 97
+        "$PROVOST" run --unattended -- sh -c 'echo changed > file && ls' 2> ../summary
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).env_clear();
+    command
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", person.home())
+        .env("PROVOST", env!("CARGO_BIN_EXE_provost"));
+    let output = command.output().unwrap();
+    let summary = fs::read_to_string(person.home().join("summary")).unwrap_or_default();
+    assert_eq!(output.status.code(), Some(0), "{summary}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"file\n");
+    assert!(!person.project().join("file").exists());
+    let report: Value =
+        serde_json::from_str(&fs::read_to_string(person.home().join("report")).unwrap()).unwrap();
+    let overlay = layer(&report, "overlay");
+    assert_eq!((&overlay["state"], &overlay["needed"]), (&"missing".into(), &false.into()));
+    assert_eq!(report["can_run"], true);
+}
+
+/// The limit is set for this test alone, in a user namespace.
+#[test]
+fn without_namespaces_it_says_which_setting_closes_them() {
+    let person = Person::new();
+    let script = r#"
+        echo 0 > /proc/sys/user/max_user_namespaces || exit 99
+        exec "$PROVOST" --format json doctor
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", script]).env_clear().current_dir(person.project());
+    command
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", person.home())
+        .env("PROVOST", env!("CARGO_BIN_EXE_provost"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(125), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let closed = layer(&report, "user namespace");
+    assert_eq!(closed["state"], "missing");
+    assert!(closed["fixes"][0]["why"].as_str().unwrap().contains("user.max_user_namespaces"), "{closed:#}");
+    assert_eq!(layer(&report, "seccomp")["state"], "untried");
 }
