@@ -1,3 +1,5 @@
+//! What the tools of many languages name as their registries, and what a workspace cannot make of it.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
