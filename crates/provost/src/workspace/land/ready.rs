@@ -56,7 +56,10 @@ pub(super) fn make(sides: &Sides, file: &FileChange, temp: &Temp, kept: &Path) -
         }
         found => found.map_err(said("look at it"))?,
     };
-    let pre = before(sides, was, now, file, kept)?;
+    let pre = match before(sides, was, now, file, kept) {
+        Err(Unready::Moved(what)) => already(sides, now, file, kept)?.ok_or(Unready::Moved(what))?,
+        pre => pre?,
+    };
     let mut post = match &file.post {
         None => Stands::Nothing,
         Some(Side { what: What::Folder, mode }) => Stands::Folder { mode: *mode },
@@ -134,6 +137,28 @@ fn before(
             if same { Ok(Stands::File { digest: hex(&stands), mode: now.mode }) } else { Err(CHANGED) }
         }
         Kind::Special { .. } => Err("it is no file".to_owned().into()),
+    }
+}
+
+/// What stands, if somebody did by hand what would land.
+fn already(
+    sides: &Sides,
+    now: Option<Found>,
+    file: &FileChange,
+    kept: &Path,
+) -> Result<Option<Stands>, Unready> {
+    match (now, &file.post) {
+        (None, None) => Ok(Some(Stands::Nothing)),
+        (Some(now), Some(Side { what: What::File(size), mode }))
+            if now.kind == Kind::File && now.stamp.size == *size && now.mode == *mode =>
+        {
+            let content = sides.now.file(&file.path).map_err(said("read what is there"))?;
+            let mut left = sides.after(&file.path).map_err(said("read what the run left"))?;
+            let stands = keep_content(&content, kept, true).map_err(said("keep what is there"))?;
+            let same = digest(&mut left).map_err(said("read what the run left"))? == stands;
+            Ok(same.then(|| Stands::File { digest: hex(&stands), mode: now.mode }))
+        }
+        _ => Ok(None),
     }
 }
 

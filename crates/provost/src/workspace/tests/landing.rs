@@ -254,6 +254,30 @@ fn an_edit_made_meanwhile_is_never_overwritten() {
 }
 
 #[test]
+fn what_a_person_did_by_hand_meanwhile_is_landed_already() {
+    let (desk, line) = (Desk::new(), line());
+    for name in ["edit", "gone", "other"] {
+        desk.write(name, "1\n");
+    }
+    let workspace = desk.stage();
+    let seen = desk.edited(&workspace, |seen| {
+        write(seen, "edit", "2\n");
+        write(seen, "made", "2\n");
+        write(seen, "other", "2\n");
+        fs::remove_file(seen.join("gone")).unwrap();
+    });
+    workspace.settle(&line.admission).unwrap();
+    for name in ["edit", "made"] {
+        desk.write(name, "2\n");
+    }
+    fs::remove_file(desk.root().join("gone")).unwrap();
+    let landing = land(&workspace, &line, &Pick::all());
+    assert_eq!((landing.landed.len(), landing.refused), (4, vec![]));
+    assert_eq!(listing(&desk.root()), listing(&seen));
+    assert!(workspace.change().unwrap().is_empty());
+}
+
+#[test]
 fn nothing_lands_through_a_link_that_was_put_on_the_way() {
     let (desk, line) = (Desk::new(), line());
     let outside = desk.path("outside");
