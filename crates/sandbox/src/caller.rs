@@ -6,8 +6,8 @@
 use crate::sys::notify;
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::io;
-use std::os::unix::ffi::OsStringExt as _;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,27 +16,29 @@ const PATH_MAX: usize = 4096;
 /// Most words and bytes that an exec may carry before we stop reading; the kernel's own limit is in the same range.
 const WORDS_MAX: usize = 65_536;
 const WORDS_BYTES_MAX: usize = 6 << 20;
-const WINDOW: usize = 8192;
+/// How much is read at once: a path is short, and every page more costs.
+const PATH_WINDOW: usize = 512;
+const WORDS_WINDOW: usize = 4096;
 
 /// Reads strings of another process through a window, so that neighbours cost one call.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pid: i32,
     start: u64,
+    size: usize,
     window: Vec<u8>,
 }
 
 impl Memory {
     pub(crate) fn of(pid: i32) -> Self {
-        Self { pid, start: 0, window: Vec::new() }
+        Self { pid, start: 0, size: PATH_WINDOW, window: Vec::new() }
     }
 
-    /// Up to `most` bytes at `address`; fewer at the end of a mapping.
-    fn bytes(&mut self, address: u64, most: usize) -> io::Result<&[u8]> {
+    /// Bytes at `address`: at least one, fewer than the window at the end of what was read or of a mapping.
+    fn bytes(&mut self, address: u64) -> io::Result<&[u8]> {
         let held = address.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
-        let enough = held.is_some_and(|from| from + most.min(256) <= self.window.len());
-        if !enough {
-            self.window.resize(WINDOW, 0);
+        if held.is_none_or(|from| from >= self.window.len()) {
+            self.window.resize(self.size, 0);
             self.start = address;
             let read = notify::read_memory(self.pid, address, &mut self.window)?;
             self.window.truncate(read);
@@ -50,7 +52,7 @@ impl Memory {
         let mut text = Vec::new();
         let mut at = address;
         while text.len() < most {
-            let piece = self.bytes(at, most)?;
+            let piece = self.bytes(at)?;
             if piece.is_empty() {
                 return Err(io::Error::from_raw_os_error(libc::EFAULT));
             }
@@ -60,8 +62,6 @@ impl Memory {
             }
             text.extend_from_slice(piece);
             at = address.wrapping_add(text.len() as u64);
-            // What is left of the window is used up; the next look must fetch.
-            self.window.clear();
         }
         Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG))
     }
@@ -78,6 +78,7 @@ impl Memory {
         if array == 0 {
             return Ok(words);
         }
+        self.size = WORDS_WINDOW;
         for address in self.pointers(array)? {
             let word = self.string(address, WORDS_BYTES_MAX)?;
             total += word.len();
@@ -144,12 +145,20 @@ pub(crate) fn asked(pid: i32, folder: i32, path: &Path) -> io::Result<PathBuf> {
 
 /// Whether a path goes up again somewhere.
 pub(crate) fn goes_up(path: &Path) -> bool {
-    path.components().any(|part| part == std::path::Component::ParentDir)
+    path.as_os_str().as_bytes().split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
+/// Whether an absolute path has nothing that folding would take away.
+fn is_folded(path: &[u8]) -> bool {
+    matches!(path, [b'/', rest @ ..] if rest.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b"..")))
 }
 
 /// Joins and folds `.`, `..` and doubled slashes, as text: what the caller named, before any link is followed.
 pub(crate) fn named(base: &Path, path: &Path) -> PathBuf {
     use std::path::Component;
+    if is_folded(path.as_os_str().as_bytes()) {
+        return path.to_path_buf();
+    }
     let mut folded = PathBuf::from("/");
     for part in base.join(path).components() {
         match part {
@@ -189,9 +198,16 @@ pub(crate) struct Identity {
     pub(crate) thread: i32,
 }
 
-/// Reads the identity of a thread.
+/// Enough of /proc/PID/status for every line we want, whatever groups come before them (65,536 at most are rare).
+const STATUS_START: usize = 2048;
+
+/// Reads the identity of a thread, in one call: every further one makes the kernel begin anew.
 pub(crate) fn identity(thread: i32) -> Identity {
-    let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
+    let mut start = [0_u8; STATUS_START];
+    let read = std::fs::File::open(format!("/proc/{thread}/status"))
+        .and_then(|mut status| status.read(&mut start))
+        .unwrap_or(0);
+    let status = String::from_utf8_lossy(start.get(..read).unwrap_or_default());
     let number = |name: &str, last: bool| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         let mut fields = line.split_whitespace();

@@ -13,7 +13,7 @@ use policy::Reason;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,13 @@ impl Notary {
     pub(crate) fn start(admission: Admission, root: OwnedFd, alarm: Alarm) -> std::io::Result<Self> {
         let (channel, batches) = sync_channel::<Vec<Seen>>(64);
         let thread = std::thread::Builder::new().name("notary".into()).spawn(move || {
-            let mut book =
-                Book { admission, view: View::new(root), known: HashSet::new(), counts: HashMap::new() };
+            let mut book = Book {
+                admission,
+                view: View::new(root),
+                known: HashSet::new(),
+                system: HashMap::new(),
+                counts: HashMap::new(),
+            };
             for batch in batches {
                 // A ledger that is closed takes no more evidence, and what leaves no evidence must end.
                 book.enter(batch)?;
@@ -133,13 +138,18 @@ impl Notary {
     }
 }
 
+/// Places that are shown read-only in every view, or not at all.
+const SYSTEM: [&str; 4] = ["/usr", "/etc", "/lib", "/lib64"];
+
 struct Book {
     admission: Admission,
     view: View,
     /// Programs whose digest is in the ledger, by device, inode, size and change time.
     known: HashSet<(u64, u64, i64, i64, i64)>,
+    /// Where paths of the system led: nobody inside can change that.
+    system: HashMap<OsString, PathBuf>,
     /// What each process was seen to open, so that floods become counts.
-    counts: HashMap<(i32, Access, PathBuf), u64>,
+    counts: HashMap<(i32, Access, OsString), u64>,
 }
 
 impl Book {
@@ -162,7 +172,7 @@ impl Book {
         if self.counts.len() > 100_000 {
             self.counts.clear();
         }
-        let count = self.counts.entry((pid, access, path.clone())).or_insert(0);
+        let count = self.counts.entry((pid, access, path.as_os_str().to_os_string())).or_insert(0);
         *count += 1;
         // Powers of two: a flood costs its logarithm, and the last figure is never off by more than half. An attempt
         // that found nothing read nothing.
@@ -177,7 +187,18 @@ impl Book {
     }
 
     /// What a path leads to, if anything. A file to be written may be about to be made.
-    fn resolve(&self, path: &Path, access: Access) -> Option<PathBuf> {
+    fn resolve(&mut self, path: &Path, access: Access) -> Option<PathBuf> {
+        if let Some(known) = self.system.get(path.as_os_str()) {
+            return Some(known.clone());
+        }
+        let found = self.look(path, access)?;
+        if SYSTEM.iter().any(|place| path.starts_with(place)) {
+            self.system.insert(path.into(), found.clone());
+        }
+        Some(found)
+    }
+
+    fn look(&self, path: &Path, access: Access) -> Option<PathBuf> {
         match (self.view.find(path, true), access) {
             (Ok(found), _) => Some(found.path),
             (Err(_), Access::Read) => None,

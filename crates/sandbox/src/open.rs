@@ -69,8 +69,9 @@ fn by_descriptor(object: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", object.as_raw_fd())
 }
 
-/// Judges a path of the inside; reasons mean no.
-pub(crate) type Judge<'a> = &'a mut dyn FnMut(&Path, Access) -> Option<Vec<Reason>>;
+/// Judges a path of the inside; reasons mean no. An error where nobody waits for the answer any more: what was read
+/// may then have been somebody else's.
+pub(crate) type Judge<'a> = &'a mut dyn FnMut(&Path, Access) -> io::Result<Option<Vec<Reason>>>;
 
 impl Wanted {
     /// Whether the open could change anything.
@@ -150,7 +151,7 @@ fn has_a_name(found: &Found) -> io::Result<bool> {
 }
 
 fn open_judged(found: Found, wanted: &Wanted, judge: Judge<'_>) -> io::Result<Opened> {
-    match judge(&found.path, wanted.access()) {
+    match judge(&found.path, wanted.access())? {
         Some(reasons) => Ok(Opened::Denied { path: found.path, reasons }),
         None => open_found(found, wanted),
     }
@@ -199,7 +200,7 @@ fn create(
         place = Place::find(view, &target)?;
     }
     let path = place.path();
-    if let Some(reasons) = judge(&path, wanted.access()) {
+    if let Some(reasons) = judge(&path, wanted.access())? {
         return Ok(Opened::Denied { path, reasons });
     }
     let flags = wanted.flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NOFOLLOW;
@@ -268,7 +269,7 @@ pub(crate) fn remove(
         _ => (a0 as i32, a1, AtFlags::from_bits_retain(a2 as u32)),
     };
     let place = Place::named(view, call, &mut Memory::of(call.pid), folder, address)?;
-    if let Some(reasons) = judge(&place.path(), Access::Write) {
+    if let Some(reasons) = judge(&place.path(), Access::Write)? {
         return Ok(Some((place.path(), reasons)));
     }
     rustix::fs::unlinkat(&place.folder.object, &place.name, flags)?;
@@ -284,7 +285,7 @@ pub(crate) fn truncate(
     let path = Memory::of(call.pid).path(call.args[0])?;
     let base = if path.is_absolute() { PathBuf::from("/") } else { caller::base(call.pid, libc::AT_FDCWD)? };
     let found = view.find(&caller::named(&base, &path), true)?;
-    if let Some(reasons) = judge(&found.path, Access::Write) {
+    if let Some(reasons) = judge(&found.path, Access::Write)? {
         return Ok(Some((found.path, reasons)));
     }
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -295,7 +296,11 @@ pub(crate) fn truncate(
 
 /// /proc and /dev are made for the run; nothing of the host lies there.
 pub(crate) fn is_of_the_kernel(path: &Path) -> bool {
-    (path.starts_with("/dev") && !path.starts_with("/dev/shm")) || path.starts_with("/proc")
+    let lies_in = |place: &[u8]| {
+        let rest = path.as_os_str().as_bytes().strip_prefix(place);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    (lies_in(b"/dev") && !lies_in(b"/dev/shm")) || lies_in(b"/proc")
 }
 
 /// A rename or link, done on behalf: both names judged, and for a folder everything in it.
@@ -318,7 +323,7 @@ pub(crate) fn rename_or_link(
     for (place, access) in
         [(&from, Access::Read), (&from, Access::Write), (&to, Access::Write), (&to, Access::Read)]
     {
-        if let Some(reasons) = judge(&place.path(), access) {
+        if let Some(reasons) = judge(&place.path(), access)? {
             return Ok(Some((place.path(), reasons)));
         }
     }
@@ -358,7 +363,7 @@ fn judge_content(from: &Place, judge: Judge<'_>) -> io::Result<Option<(PathBuf, 
                 return Err(Errno::PERM.into());
             }
             let name = OsStr::from_bytes(name.to_bytes());
-            if let Some(reasons) = judge(&path.join(name), Access::Read) {
+            if let Some(reasons) = judge(&path.join(name), Access::Read)? {
                 return Ok(Some((path.join(name), reasons)));
             }
             if entry.file_type().is_dir() {

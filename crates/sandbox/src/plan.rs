@@ -452,8 +452,11 @@ fn closures(
     let masked = |tree: &Path| asked.hidden.iter().any(|hidden| tree.starts_with(hidden));
     let beneath_mask = |tree: &Path| tree.parent().is_some_and(masked);
     for tree in asked.hidden.iter().filter(|tree| !beneath_mask(tree)) {
-        let visible = asked.read.iter().any(|shown| tree.starts_with(shown));
-        if visible && let Some(standing) = look(tree) {
+        // Beneath a private place there is nothing of the host that could be seen.
+        let private = is_private(tree, &order.home) && !is_placed(tree, asked, order);
+        let visible = !private && asked.read.iter().any(|shown| tree.starts_with(shown));
+        // A link holds nothing: what it leads to is judged, and hidden, by its own name.
+        if visible && let Some(standing @ (Standing::File | Standing::Directory)) = look(tree) {
             steps.push(Step::Mask { at: tree.as_path().into(), directory: standing == Standing::Directory });
         }
     }
@@ -471,6 +474,13 @@ fn closures(
         }
     }
     steps
+}
+
+/// Whether something of the host is put in over a private place, and `tree` lies in it.
+fn is_placed(tree: &Path, asked: &Confinement, order: &Order) -> bool {
+    tree.starts_with(&order.workspace)
+        || order.caches.iter().any(|cache| tree.starts_with(&cache.at))
+        || shown(asked, order).into_iter().any(|shown| tree.starts_with(shown))
 }
 
 fn writable(writes: &[PathBuf], order: &Order) -> Vec<Bytes> {

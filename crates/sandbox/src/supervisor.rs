@@ -24,7 +24,7 @@ use policy::{AbsPath, Action, Decision, Reason};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub(crate) struct Supervisor {
     /// Rings when one of them was answered.
     answers: Arc<Bell>,
     /// Judgements of paths that the confinement decides anyway: whether a denial is to be told.
-    judged: HashMap<(PathBuf, Access), Option<Vec<Reason>>>,
+    judged: [HashMap<OsString, Option<Vec<Reason>>>; 2],
     /// What each process was told already: a loop is told once, another process again.
     told: HashSet<(i32, PathBuf, Access)>,
     /// Which places of the view are the run's own, the deeper after the shallower.
@@ -123,7 +123,7 @@ impl Supervisor {
             identities: Identities::default(),
             asked: HashMap::new(),
             answers: Bell::new()?,
-            judged: HashMap::new(),
+            judged: Default::default(),
             told: HashSet::new(),
             own,
             waiters: Arc::default(),

@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 
 /// How often a path may lead through the caller's own entries.
 const OWN_MAX: usize = 8;
+/// How many judgements are remembered.
+const JUDGED_MAX: usize = 65_536;
 /// How many opens may wait for the other end of a pipe at once.
 const WAITERS_MAX: usize = 256;
 
@@ -57,9 +59,8 @@ impl Supervisor {
     fn open_on_behalf(&mut self, call: &Notification, wanted: &Wanted) -> io::Result<Option<Refusal>> {
         let asked = caller::asked(call.pid, wanted.folder, &wanted.path)?;
         let goal = self.goal(call, asked)?;
-        let opened = open::on_behalf(&self.view, goal, wanted, call.pid, &mut |path, access| {
-            self.binding(path, access)
-        })?;
+        let judge = &mut |path: &Path, access| self.binding(call, path, access);
+        let opened = open::on_behalf(&self.view, goal, wanted, call.pid, judge)?;
         let (pid, access) = (self.identities.of(call.pid).pid, wanted.access());
         match opened {
             Opened::Yes { file, path } => {
@@ -123,7 +124,7 @@ impl Supervisor {
             libc::SYS_truncate => open::truncate,
             _ => open::rename_or_link,
         };
-        match change(&self.view, call, &mut |path, access| self.binding(path, access))? {
+        match change(&self.view, call, &mut |path, access| self.binding(call, path, access))? {
             None => {
                 let _ = notify::succeed(self.listener.as_fd(), call.id);
                 Ok(None)
@@ -134,10 +135,13 @@ impl Supervisor {
 
     /// Reasons against an open that no mount holds: a rule that names the path, or a write outside every place that
     /// may be written.
-    fn binding(&self, path: &Path, access: Access) -> Option<Vec<Reason>> {
-        let reasons = judge(&self.admission, path, access)?;
+    fn binding(&self, call: &Notification, path: &Path, access: Access) -> io::Result<Option<Vec<Reason>>> {
+        if !notify::still_held(self.listener.as_fd(), call.id) {
+            return Err(io::Error::from_raw_os_error(libc::EINTR));
+        }
+        let Some(reasons) = judge(&self.admission, path, access) else { return Ok(None) };
         let open = access == Access::Read || self.is_private(path) || path.starts_with("/dev");
-        (is_explicit(&reasons) || !open).then_some(reasons)
+        Ok((is_explicit(&reasons) || !open).then_some(reasons))
     }
 
     /// Whether what lies there is the run's own, and no policy of the host's files speaks of it by default.
@@ -145,16 +149,24 @@ impl Supervisor {
         self.own.iter().rev().find(|(place, _)| path.starts_with(place)).is_some_and(|(_, private)| *private)
     }
 
+    /// What the policy has against it; asked once for each path.
+    fn judgement(&mut self, path: &Path, access: Access) -> Option<Vec<Reason>> {
+        let [reads, writes] = &mut self.judged;
+        let judged = if access == Access::Read { reads } else { writes };
+        if let Some(known) = judged.get(path.as_os_str()) {
+            return known.clone();
+        }
+        if judged.len() > JUDGED_MAX {
+            judged.clear();
+        }
+        let reasons = judge(&self.admission, path, access);
+        judged.insert(path.into(), reasons.clone());
+        reasons
+    }
+
     /// Whether the policy denies what the confinement keeps away anyway, so that it can be recorded and told.
     fn denied(&mut self, path: &Path, access: Access) -> Option<Refusal> {
-        let key = (path.to_path_buf(), access);
-        if !self.judged.contains_key(&key) {
-            if self.judged.len() > 65_536 {
-                self.judged.clear();
-            }
-            self.judged.insert(key.clone(), judge(&self.admission, path, access));
-        }
-        let reasons = self.judged.get(&key).cloned().flatten()?;
+        let reasons = self.judgement(path, access)?;
         let explicit = is_explicit(&reasons);
         let private = self.is_private(path);
         let stands = self.view.stands(path);

@@ -8,6 +8,7 @@ use std::path::Path;
 pub(crate) const CASES: &[Case] = &[
     ("secrets_of_the_system_are_not_to_be_read", secrets_of_the_system),
     ("a_hidden_tree_is_not_there", a_hidden_tree_is_not_there),
+    ("what_is_hidden_may_be_a_link_or_not_be_there", hidden_names_that_are_links),
     ("a_frozen_tree_takes_no_writes", a_frozen_tree_takes_no_writes),
     ("a_shape_holds_however_it_is_reached", a_shape_holds_however_it_is_reached),
     ("a_shape_holds_against_swapped_links", a_shape_holds_against_swapped_links),
@@ -47,6 +48,18 @@ fn a_hidden_tree_is_not_there(root: &Path) {
     assert!(ran.err.contains("(rule hide: Not yours.)"), "{}", ran.err);
     let denied = ran.denials();
     assert!(denied.contains(&("read".into(), root.join("work/key").display().to_string())), "{denied:?}");
+}
+
+fn hidden_names_that_are_links(root: &Path) {
+    let mut scene = Scene::new(root);
+    scene.rules = never("hide", &["read"], &["./link", "./gone"]);
+    scene.state = std::path::PathBuf::from("/dev/shm").join(root.file_name().unwrap());
+    std::os::unix::fs::symlink("plain", scene.work().join("link")).unwrap();
+    fs::write(scene.work().join("plain"), "plain").unwrap();
+    let state = scene.state.clone();
+    let ran = scene.bash(&format!("cat plain; ls {}; exit 0", state.display()));
+    fs::remove_dir_all(state).unwrap();
+    assert_eq!(ran.fine(), "plain");
 }
 
 fn a_frozen_tree_takes_no_writes(root: &Path) {

@@ -21,6 +21,8 @@ pub(crate) struct Scene {
     streams: [JoinHandle<String>; 2],
     pub(crate) input: Option<File>,
     pub(crate) root: PathBuf,
+    /// Where the ledger is.
+    pub(crate) state: PathBuf,
     /// Rules beside those that show the system and open the workspace.
     pub(crate) rules: String,
     /// `nested = true` and the like: what stands before the rules.
@@ -77,7 +79,7 @@ impl Scene {
         let cell = Cell::spawn();
         stand_on([&kept[0], &kept[1], &kept[2]]);
         let cell = cell.unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
-        for name in ["work", "home", "upper", "kernel", "state"] {
+        for name in ["work", "home", "upper", "kernel"] {
             std::fs::create_dir(root.join(name)).unwrap();
         }
         Self {
@@ -85,6 +87,7 @@ impl Scene {
             streams: [take_out, take_err].map(|from| std::thread::spawn(move || read_all(from))),
             input: Some(File::from(give)),
             root: root.to_owned(),
+            state: root.join("state"),
             rules: String::new(),
             head: String::new(),
             attended: false,
@@ -110,7 +113,7 @@ impl Scene {
         let anchors = Anchors {
             workspace: self.work(),
             home: self.home(),
-            state: self.root.join("state"),
+            state: self.state.clone(),
             config: self.root.join("config"),
         };
         let text = format!(
@@ -162,7 +165,7 @@ impl Scene {
         let asked = policy.confinement().unwrap();
         let order = self.order(argv);
         let plan = Plan::new(&asked, &order, &look_at_host).unwrap();
-        let host = Host::open(&self.root.join("state")).unwrap();
+        let host = Host::open(&self.state).unwrap();
         let run: RunId = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
         let admission = Admission::start(Arc::new(policy), writer, self.attended);
