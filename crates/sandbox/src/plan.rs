@@ -509,3 +509,6 @@ pub fn is_plain(path: &Path) -> bool {
     path.is_absolute()
         && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
 }
+
+#[cfg(test)]
+mod tests;
