@@ -48,6 +48,8 @@ pub enum Verb {
     Shell(RunFlags),
     /// Write a first `.provost/policy.toml` from what this repository uses.
     Init(Init),
+    /// See it at work: a scripted agent in a scratch folder, in under a minute.
+    Demo(Demo),
     /// What this machine can enforce, and the exact lines that fix what it cannot.
     #[command(
         after_help = "A cell is made and read back: nothing is guessed. The exit status is 0 if runs can start here, else 125."
@@ -133,9 +135,12 @@ pub struct Init {
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Answer the one question by itself.
+    /// Nobody is asked: what would ask is denied.
     #[arg(long)]
     pub unattended: bool,
+    /// What its agent calls from inside.
+    #[arg(long, hide = true, value_name = "HOST:PORT")]
+    pub call: Option<String>,
 }
 
 /// `stop`.

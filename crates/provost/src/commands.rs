@@ -3,6 +3,7 @@
 //! Owns choosing among them, and what every command does first. Does not own what they call.
 
 mod apply;
+mod demo;
 mod discard;
 mod doctor;
 mod init;
@@ -59,6 +60,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Run(order)) => run::run(&order, out),
         Some(Verb::Shell(flags)) => run::shell(flags, out),
         Some(Verb::Init(order)) => init::init(&order, out),
+        Some(Verb::Demo(order)) => demo::demo(&order, out),
         Some(Verb::Doctor) => doctor::doctor(out),
         None | Some(Verb::Status) => status::status(out),
         Some(Verb::Stop(order)) => stop::stop(&order, out),

@@ -9,6 +9,7 @@
 pub mod agents;
 pub mod cli;
 pub mod commands;
+pub mod demo;
 pub mod desk;
 pub mod doctor;
 pub mod epilogue;

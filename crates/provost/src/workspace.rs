@@ -43,6 +43,7 @@ use beneath::{Moment, Root};
 pub use change::{Change, Content, FileChange, Side, What};
 pub use diff::{FileReview, HunkReview, Review, SideReview, harmless, shown};
 pub use discard::DiscardError;
+pub(crate) use discard::remove as remove_folder;
 pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
 pub use land::{BadPattern, Kept, LandError, Landing, Pick};

@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod demo;
 mod doubles;
 mod escapes;
 mod killed;
