@@ -174,7 +174,6 @@ fn govern(
         Parties { agent: prepared.agent.name().to_owned(), person: prepared.task.principal.name.clone() };
     let desk = Desk::open(admission, terminal.control(), parties).map_err(|error| Failure::of(&error))?;
     let watch = Watch {
-        home: folders.home.clone(),
         quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),
         judged_opens: asked.judged_opens,
     };

@@ -16,13 +16,14 @@ use policy::{Command, Enforcement};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::process::{Signal, WaitOptions};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Why a jail could not be made.
@@ -105,7 +106,9 @@ impl Cell {
 
     /// Builds the plan inside, up to the agent's process, which stands confined before its first instruction.
     pub fn prepare(self, plan: &Plan) -> Result<Jail, JailError> {
-        channel::send(&self.wire, &Order::Prepare(Box::new(plan.clone()))).map_err(JailError::Lost)?;
+        let mut whole = plan.clone();
+        whole.mask_sockets(&host_sockets().map_err(JailError::Lost)?);
+        channel::send(&self.wire, &Order::Prepare(Box::new(whole))).map_err(JailError::Lost)?;
         let (count, has_terminal) = match self.hear()? {
             Report::Ready { sockets, terminal } => (sockets, terminal),
             other => return Err(unexpected(other)),
@@ -131,6 +134,7 @@ impl Cell {
             folder: plan.folder.path().to_path_buf(),
             judged_execs: plan.judged_execs,
             own: plan.own(),
+            workspace: plan.workspace.path().to_path_buf(),
         })
     }
 
@@ -199,6 +203,16 @@ fn identity(own: &str) -> String {
         .collect()
 }
 
+/// Where something of the host listens on a socket with a path.
+fn host_sockets() -> io::Result<Vec<PathBuf>> {
+    let listed = fs::read("/proc/net/unix")?;
+    let path = |line: &[u8]| {
+        let at = line.windows(2).position(|pair| pair == b" /")?;
+        Some(PathBuf::from(OsStr::from_bytes(line.get(at + 1..)?)))
+    };
+    Ok(listed.split(|byte| *byte == b'\n').filter_map(path).collect())
+}
+
 fn open_mounts(pid: i32) -> io::Result<OwnedFd> {
     Ok(fs::File::open(format!("/proc/{pid}/ns/mnt"))?.into())
 }
@@ -233,6 +247,7 @@ pub struct Jail {
     folder: PathBuf,
     judged_execs: bool,
     own: Vec<(PathBuf, bool)>,
+    workspace: PathBuf,
 }
 
 impl Jail {
@@ -281,6 +296,7 @@ impl Jail {
             bell: Arc::clone(&bell),
             judged_execs: self.judged_execs,
             own: std::mem::take(&mut self.own),
+            workspace: std::mem::take(&mut self.workspace),
         };
         let mut supervisor = Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
         supervisor.launched(&self.program);
@@ -301,11 +317,14 @@ impl Jail {
         self.note_launch(admission, &command, agent, receipt.seq())?;
         receipt.settle(Outcome::done());
         let alarm = Alarm::on(&bell);
-        let supervisor = std::thread::Builder::new()
-            .name("supervisor".into())
-            .spawn(|| supervisor.attend(alarm))
-            .map_err(JailError::Lost)?;
-        Ok(Running { cell: self.cell, supervisor, bell, agent })
+        let supervised = Bell::new().map_err(JailError::Lost)?;
+        let over = Alarm::on(&supervised);
+        let attend = move || {
+            supervisor.attend(alarm);
+            drop(over);
+        };
+        std::thread::Builder::new().name("supervisor".into()).spawn(attend).map_err(JailError::Lost)?;
+        Ok(Running { cell: self.cell, supervised, bell, agent })
     }
 
     fn note_launch(
@@ -350,7 +369,8 @@ const SUPERVISOR_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Running {
     cell: Cell,
-    supervisor: JoinHandle<()>,
+    /// Rings when the supervisor has ended, well or not.
+    supervised: Arc<Bell>,
     bell: Arc<Bell>,
     agent: i32,
 }
@@ -368,13 +388,12 @@ impl Running {
     /// The cell was lost, or nobody watched it any more; nothing is left of it then either.
     pub fn wait(self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
         let exit = self.attend_end(stop, time);
-        let Self { cell, supervisor, .. } = self;
+        let Self { cell, supervised, .. } = self;
         drop(cell);
         // The supervisor ends with the last process that it could answer; what it saw is then with the recorder.
-        let patience = Instant::now() + SUPERVISOR_PATIENCE;
-        while !supervisor.is_finished() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_micros(200));
-        }
+        let patience = Timespec::try_from(SUPERVISOR_PATIENCE).ok();
+        // However this ends: one that takes longer is not waited for.
+        let _ = poll(&mut [PollFd::new(&supervised, PollFlags::IN)], patience.as_ref());
         exit
     }
 

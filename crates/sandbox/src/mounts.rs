@@ -194,6 +194,10 @@ fn file(at: &Path, content: &[u8], mode: u32) -> Result<(), Failed> {
 
 fn mask(at: &Path, directory: bool) -> Result<(), Failed> {
     let inside = path_in(at);
+    // What is gone needs no mask, and must not be made where nothing can be.
+    if rustix::fs::lstat(&inside).is_err_and(|error| error == rustix::io::Errno::NOENT) {
+        return Ok(());
+    }
     if directory {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
         return mount("tmpfs", &inside, "tmpfs", flags, Some(c"mode=0000,size=4k")).at(naming("mask", at));

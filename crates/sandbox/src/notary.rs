@@ -24,9 +24,15 @@ use std::time::{Duration, Instant};
 /// One thing that was seen.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    Opened { pid: i32, access: Access, path: PathBuf },
+    Opened {
+        pid: i32,
+        access: Access,
+        path: PathBuf,
+    },
     Denied(Denied),
     Program(Found),
+    /// Everything before this is to be with the recorder; told here once it is.
+    Reached(SyncSender<()>),
 }
 
 /// The supervisor's end.
@@ -124,6 +130,14 @@ impl Notary {
         }
     }
 
+    /// Waits until everything that was seen so far is with the recorder, so that what crosses next comes after it.
+    pub(crate) fn settle(&mut self) {
+        let (told, reached) = sync_channel(1);
+        self.push(Seen::Reached(told));
+        self.send();
+        self.gone |= reached.recv().is_err();
+    }
+
     /// Whether everything that was handed over was taken.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone
@@ -163,6 +177,11 @@ impl Book {
                     self.admission.note(body.into(), Trust::Observed, None)?;
                 }
                 Seen::Program(found) => self.program(&found)?,
+                Seen::Reached(told) => {
+                    self.flush(&mut fresh)?;
+                    // Nobody waits any more where the supervisor died.
+                    let _ = told.send(());
+                }
             }
         }
         self.flush(&mut fresh)

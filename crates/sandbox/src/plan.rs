@@ -287,6 +287,26 @@ impl Plan {
 }
 
 impl Plan {
+    /// Masks the host's sockets where they would be shown: reading a view keeps nobody from connecting in it.
+    pub(crate) fn mask_sockets(&mut self, bound: &[PathBuf]) {
+        let shown: Vec<(PathBuf, PathBuf)> = self
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Show { from, at, .. } => Some((from.path().to_path_buf(), at.path().to_path_buf())),
+                _ => None,
+            })
+            .collect();
+        for socket in bound {
+            for (from, at) in &shown {
+                if let Ok(rest) = socket.strip_prefix(from) {
+                    let at = if rest.as_os_str().is_empty() { at.clone() } else { at.join(rest) };
+                    self.steps.push(Step::Mask { at: at.as_path().into(), directory: false });
+                }
+            }
+        }
+    }
+
     /// The places of the view, each with whether it is the run's own (private places and caches, but neither the
     /// workspace nor what is shown); the deeper after the shallower.
     #[must_use]

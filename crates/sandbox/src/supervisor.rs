@@ -35,8 +35,6 @@ use std::time::Duration;
 /// What the supervisor must know of the run.
 #[derive(Debug)]
 pub struct Watch {
-    /// The person's home: private inside.
-    pub home: PathBuf,
     /// Trees of installed software: a program that tries to write there (a cache beside a library) is recorded, but
     /// not told, because outside it would not have been told either.
     pub quiet: Vec<PathBuf>,
@@ -67,6 +65,7 @@ pub(crate) struct Supervisor {
     told: HashSet<(i32, PathBuf, Access)>,
     /// Which places of the view are the run's own, the deeper after the shallower.
     own: Vec<(PathBuf, bool)>,
+    workspace: PathBuf,
     /// How many opens wait for the other end of a pipe.
     waiters: Arc<AtomicUsize>,
 }
@@ -84,6 +83,7 @@ pub(crate) struct Tools {
     pub(crate) judged_execs: bool,
     /// See [`Plan::own`](crate::plan::Plan::own).
     pub(crate) own: Vec<(PathBuf, bool)>,
+    pub(crate) workspace: PathBuf,
 }
 
 /// What an open or connect that is not simply let go comes to.
@@ -105,7 +105,7 @@ impl Refusal {
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, mounts, voice, bell, judged_execs, own } = tools;
+        let Tools { listener, root, mounts, voice, bell, judged_execs, own, workspace } = tools;
         notify::wake_synchronously(listener.as_fd());
         // PID 1 answers at once or never: a cell that is ending must not hold us.
         voice.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -126,6 +126,7 @@ impl Supervisor {
             judged: Default::default(),
             told: HashSet::new(),
             own,
+            workspace,
             waiters: Arc::default(),
         })
     }

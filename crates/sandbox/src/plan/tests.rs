@@ -150,6 +150,15 @@ fn a_copy_is_shown_where_the_folder_would_be() {
 }
 
 #[test]
+fn sockets_of_the_host_are_masked_where_they_would_be_shown() {
+    let mut plan = Plan::new(&asked(), &order(), &look).unwrap();
+    let before = plan.steps.len();
+    plan.mask_sockets(&paths(&["/etc/x/agent.sock", "/run/docker.sock", "/home/ann/w/own.sock"]));
+    let added: Vec<String> = plan.steps.iter().skip(before).map(line).collect();
+    assert_eq!(added, ["mask file /etc/x/agent.sock"]);
+}
+
+#[test]
 fn what_no_view_can_hold_is_refused() {
     let outside = Confinement { write: paths(&["/srv/data"]), ..asked() };
     assert_eq!(

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Supervisor {
     /// Records where a process tried to go. The network namespace has only its own loopback, so nothing rests on it.
@@ -24,7 +24,9 @@ impl Supervisor {
         let target = parse_address(raw.get(..read).unwrap_or_default());
         let who = self.identities.of(call.pid);
         match target {
-            Some(Target::Internet(address)) if address.ip().is_loopback() || address.port() == 0 => {}
+            // The way to the proxy: what was read before stands in the ledger before what leaves.
+            Some(Target::Internet(address)) if address.ip().is_loopback() => self.notary.settle(),
+            Some(Target::Internet(address)) if address.port() == 0 => {}
             Some(Target::Internet(address)) => {
                 let reasons = self.reasons_against(address);
                 self.strayed(call, who.pid, PathBuf::from(address.to_string()), &reasons);
@@ -33,10 +35,23 @@ impl Supervisor {
                 let reasons = [built_in("sockets of the host are never reachable from inside")];
                 self.strayed(call, who.pid, path, &reasons);
             }
+            Some(Target::Socket(path)) if self.is_shown(&path) => {
+                let reasons = vec![built_in("a socket that is shown belongs to the host")];
+                return Ok(Some(Refusal::of(path, Access::Write, reasons)));
+            }
             _ => {}
         }
         self.let_go(call);
         Ok(None)
+    }
+
+    /// Whether a socket lies where the host's own files are shown: what listens there is outside. Those that are bound
+    /// when the view is made are masked; this is for those that come later.
+    fn is_shown(&self, path: &Path) -> bool {
+        self.view.find(path, true).is_ok_and(|found| {
+            let shown = self.own.iter().rev().find(|(place, _)| found.path.starts_with(place));
+            shown.is_some_and(|(place, own)| !own && *place != self.workspace)
+        })
     }
 
     fn strayed(&mut self, call: &Notification, pid: i32, target: PathBuf, reasons: &[Reason]) {

@@ -176,7 +176,7 @@ impl Scene {
             jail,
             admission,
             launch: Launch(policy::Command::new(program, words, Vec::new())),
-            watch: Watch { home: order.home, quiet: Vec::new(), judged_opens: asked.judged_opens },
+            watch: Watch { quiet: Vec::new(), judged_opens: asked.judged_opens },
             asked,
             streams: self.streams,
             input: self.input,

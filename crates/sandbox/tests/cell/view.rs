@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("no_process_of_the_host_is_there", no_process_of_the_host_is_there),
     ("pid_one_keeps_its_memory_to_itself", pid_one_keeps_its_memory_to_itself),
     ("there_is_no_network_but_loopback", there_is_no_network_but_loopback),
+    ("sockets_of_the_host_answer_nobody_inside", sockets_of_the_host),
     ("enforcement_is_what_the_kernel_says", enforcement_is_what_the_kernel_says),
     ("landlock_holds_where_no_mount_does", landlock_holds_where_no_mount_does),
     ("links_lead_nowhere_outside", links_lead_nowhere_outside),
@@ -140,6 +141,25 @@ fn there_is_no_network_but_loopback(root: &Path) {
     assert_eq!(ran.fine(), "proxy\n");
     assert!(sockets[0].accept().is_ok(), "what is reached inside is the socket that was handed out");
     assert!(ran.denials().contains(&("connect".into(), "192.0.2.1:80".into())), "{:?}", ran.denials());
+}
+
+fn sockets_of_the_host(root: &Path) {
+    let mut scene = Scene::new(root);
+    let shown = root.join("shown");
+    fs::create_dir(&shown).unwrap();
+    scene.rules = format!("[[rule]]\nid = \"shown\"\nread = [\"{}/**\"]\nneed = \"none\"\n", shown.display());
+    let listen = |path: &Path| std::os::unix::net::UnixListener::bind(path).unwrap();
+    let _early =
+        (listen(&shown.join("early")), listen(&root.join("work/early")), listen(&root.join("hidden")));
+    let connect = "for (@ARGV) { print qq($_ answers\n) if IO::Socket::UNIX->new(Peer => $_) }";
+    let script = format!(
+        "perl -MIO::Socket::UNIX -e 'my $own = IO::Socket::UNIX->new(Local => q(own), Listen => 1) or die; {connect}' \
+         {0}/shown/early {0}/work/early {0}/hidden {0}/shown/late own; echo done",
+        root.display()
+    );
+    let set = scene.set(&["/bin/bash", "-c", &script]);
+    let _late = listen(&shown.join("late"));
+    assert_eq!(set.go().unwrap().end().fine(), "own answers\ndone\n");
 }
 
 fn enforcement_is_what_the_kernel_says(root: &Path) {
