@@ -4,6 +4,9 @@
 //! (`policy`), how an ask ends (`admission`), or that only a person's keys count (`sandbox::terminal`).
 
 use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,9 +17,13 @@ use sandbox::terminal::{Control, ask_on_terminal};
 /// The word that says yes.
 const YES: &str = "allow";
 
-/// Asks on the person's terminal, one question after the other, until the run is over.
+/// How often the desk looks whether it is to close.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Asks on the person's terminal, one question after the other, until it is closed.
 #[derive(Debug)]
 pub struct Desk {
+    closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -32,23 +39,34 @@ pub struct Parties {
 impl Desk {
     /// Opens the desk. Where nobody attends, or there is no terminal, nothing is ever asked here: asks expire.
     pub fn open(admission: &Admission, control: Control, parties: Parties) -> std::io::Result<Desk> {
+        let closing = Arc::new(AtomicBool::new(false));
         let Ok(terminal) = File::options().read(true).write(true).open("/dev/tty") else {
-            return Ok(Desk { thread: None });
+            return Ok(Desk { closing, thread: None });
         };
         let asks = admission.asks();
         let admission = admission.clone();
+        let over = Arc::clone(&closing);
         let thread = thread::Builder::new().name("provost-desk".to_owned()).spawn(move || {
-            for ask in asks {
-                let paused = control.pause();
-                put(&admission, &terminal, &ask, &parties);
-                drop(paused);
+            while !over.load(Ordering::Acquire) {
+                match asks.recv_timeout(GLANCE) {
+                    Ok(ask) => {
+                        let paused = control.pause();
+                        put(&admission, &terminal, &ask, &parties, &over);
+                        drop(paused);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         })?;
-        Ok(Desk { thread: Some(thread) })
+        Ok(Desk { closing, thread: Some(thread) })
     }
+}
 
-    /// Waits until the last question is off the terminal. The line must be closed before.
-    pub fn close(mut self) {
+impl Drop for Desk {
+    /// Takes the last question off the terminal, and gives the terminal back.
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -56,12 +74,14 @@ impl Desk {
 }
 
 /// Puts one question and carries the answer back.
-fn put(admission: &Admission, terminal: &File, ask: &AskView, parties: &Parties) {
+fn put(admission: &Admission, terminal: &File, ask: &AskView, parties: &Parties, over: &AtomicBool) {
     let left = ask.timeout.saturating_sub(ask.opened.elapsed());
-    if left.is_zero() || !admission.open_asks().iter().any(|open| open.ask == ask.ask) {
+    let stands = || admission.open_asks().iter().any(|open| open.ask == ask.ask);
+    if left.is_zero() || !stands() {
         return;
     }
-    let said = ask_on_terminal(terminal, terminal, &question(ask, parties, left), YES, left);
+    let idle = || over.load(Ordering::Acquire) || !stands();
+    let said = ask_on_terminal(terminal, terminal, &question(ask, parties, left), YES, left, &idle);
     let answer = |allow, why: Option<&str>| Answer {
         allow,
         by: parties.person.clone(),

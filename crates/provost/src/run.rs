@@ -91,11 +91,12 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
     let governed = govern(&prepared, &workspace, cell, &admission, folders, &run);
     let ended = describe::ended(governed.as_ref().ok().map(|governed| governed.exit), began);
-    let sealed = finish(&host, &run, &workspace, admission, governed.is_ok(), ended);
+    let sealed = finish(&host, &run, &workspace, admission, ended);
     let governed = governed?;
     sealed?;
     let status = governed.signal.map_or_else(|| status(governed.exit), |signal| 128 + signal);
     let mut notes = prepared.outfit.notes;
+    notes.extend(workspace.why_copy().map(|why| format!("the agent worked on a copy of the folder: {why}")));
     notes.extend(governed.notes);
     Ok(Ended { run, exit: governed.exit, status, notes })
 }
@@ -179,9 +180,10 @@ fn govern(
     };
     let exit =
         jail.go(launch, admission, watch).and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
+    // ORDER: a question that is still open holds the terminal, so it goes before the terminal is given back.
+    drop(desk);
     let filtered = terminal.leave();
     let flows = gateway.drain(DRAIN);
-    drop(desk);
     let exit = exit?;
     describe::after(admission, exit, &filtered)?;
     Ok(Governed { exit, signal: signals.heard(), notes: notes(&flows) })
@@ -222,11 +224,9 @@ fn finish(
     run: &RunId,
     workspace: &Workspace,
     admission: Admission,
-    went: bool,
     ended: RunEnded,
 ) -> Result<(), Failure> {
-    // What never ran has changed nothing.
-    let settled = if went { workspace.settle(&admission).map(drop) } else { Ok(()) };
+    let settled = workspace.settle(&admission).map(drop);
     let sealed = admission.close(event::Body::RunEnded(ended))?;
     host.seal(run, &sealed)?;
     Ok(settled?)

@@ -14,17 +14,21 @@ use std::time::{Duration, Instant};
 
 /// Longest answer that is taken; further keys are not heard.
 const LONGEST: usize = 64;
+/// How often to look whether the question has become idle.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How long a terminal may take to show a question.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows the lines of `question` and waits for a line of keys. `Some(true)` if it is exactly `word`, `Some(false)` for
-/// any other line, ^C, ^D or a terminal that is gone; `None` when the time is up.
+/// any other line, ^C, ^D or a terminal that is gone; `None` when the time is up or the question is `idle`: somebody else
+/// answered it, or nobody needs the answer any more.
 pub fn ask_on_terminal(
     input: impl AsFd,
     output: impl AsFd,
     question: &[String],
     word: &str,
     time: Duration,
+    idle: &dyn Fn() -> bool,
 ) -> Result<Option<bool>, TerminalError> {
     let deadline = Instant::now() + time;
     let keys = Line::open(input.as_fd())?;
@@ -39,20 +43,25 @@ pub fn ask_on_terminal(
         format!("type `{}` and press enter, anything else refuses: ", printable(word)).as_bytes(),
         PATIENCE,
     )?;
-    let answer = listen(&keys, &show, deadline)?;
+    let answer = listen(&keys, &show, deadline, idle)?;
     show.write_all(b"\r\n", PATIENCE)?;
     Ok(answer.map(|said| said.is_some_and(|said| said == word)))
 }
 
-/// A line of keys: `None` when the time is up, `Some(None)` if the person broke off.
-fn listen(keys: &Line, show: &Line, deadline: Instant) -> Result<Option<Option<String>>, TerminalError> {
+/// A line of keys: `None` when the time is up or nobody waits, `Some(None)` if the person broke off.
+fn listen(
+    keys: &Line,
+    show: &Line,
+    deadline: Instant,
+    idle: &dyn Fn() -> bool,
+) -> Result<Option<Option<String>>, TerminalError> {
     let mut said = Answer::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || idle() {
             return Ok(None);
         }
-        wait(&mut [PollFd::new(keys, PollFlags::IN)], left)?;
+        wait(&mut [PollFd::new(keys, PollFlags::IN)], left.min(GLANCE))?;
         let mut bytes = [0; 256];
         let count = match keys.read(&mut bytes)? {
             Moved::Bytes(count) => count,
@@ -154,7 +163,9 @@ mod tests {
             })
         };
         let question = ["land `a\u{1b}]52;c;x\u{7}b`?".to_owned(), "line\ntwo \u{202e}abc".to_owned()];
-        let answer = ask_on_terminal(&slave, &slave, &question, "yes", Duration::from_millis(time)).unwrap();
+        let answer =
+            ask_on_terminal(&slave, &slave, &question, "yes", Duration::from_millis(time), &|| false)
+                .unwrap();
         (answer, typist.join().unwrap())
     }
 
@@ -201,6 +212,14 @@ mod tests {
     #[test]
     fn time_runs_out() {
         assert_eq!(ask(b"ye", b"", 200).0, None);
+    }
+
+    #[test]
+    fn a_question_that_nobody_needs_answered_is_over() {
+        let (_master, slave) = pair();
+        let began = Instant::now();
+        let answer = ask_on_terminal(&slave, &slave, &[], "yes", Duration::from_secs(60), &|| true).unwrap();
+        assert!(answer.is_none() && began.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

@@ -191,8 +191,14 @@ fn a_question_can_be_asked_in_the_middle_and_keys_reach_only_the_question() {
         rustix::io::write(&person, b"yes\r").unwrap();
     });
     let question = ["connect example.com:443?".to_owned()];
-    let answer =
-        crate::terminal::ask_on_terminal(&terminal, &terminal, &question, "yes", Duration::from_secs(10));
+    let answer = crate::terminal::ask_on_terminal(
+        &terminal,
+        &terminal,
+        &question,
+        "yes",
+        Duration::from_secs(10),
+        &|| false,
+    );
     assert_eq!(answer.unwrap(), Some(true));
     typist.join().unwrap();
     drop(paused);
