@@ -50,8 +50,48 @@ pub fn demo(unattended: bool, out: Out) -> Result<u8, Failure> {
     let before = scene.digest().map_err(|error| Failure::of(&error))?;
     show.run()?;
     aftermath::play(&mut show, &before)?;
-    show.closing()
+    let (told, program) = (show.told, scene.program.clone());
+    scene.clear()?;
+    closing(&told, &page, out, &next(&program))
 }
+
+/// What it came to, and what may be typed next.
+fn closing(told: &[Told], page: &Page, out: Out, next: &[String]) -> Result<u8, Failure> {
+    let (skipped, played): (Vec<&Told>, Vec<&Told>) = told.iter().partition(|told| told.skipped.is_some());
+    let broken: Vec<usize> = played.iter().filter(|told| !told.as_told).map(|told| told.act).collect();
+    let verdict = if broken.is_empty() { "as told" } else { "not as told" };
+    if !out.human() {
+        out.json(&serde_json::json!({
+            "demo": verdict, "acts": told.len(), "not_as_told": broken, "skipped": skipped.len(), "next": next,
+        }));
+        return Ok(if broken.is_empty() { DONE } else { NO });
+    }
+    page.line("", None)?;
+    if !broken.is_empty() {
+        let numbers = broken.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        page.line(&format!("NOT everything went as told: see act {numbers}."), Some(Tone::Bad))?;
+        page.line("Do not trust Provost on this machine before you know why.", Some(Tone::Bad))?;
+        return Ok(NO);
+    }
+    let left_out = if skipped.is_empty() { String::new() } else { format!(", {} left out", skipped.len()) };
+    let acts = count(played.len() as u64, "act");
+    page.line(&format!("All {acts} went as told{left_out}. The scratch folder is gone."), Some(Tone::Good))?;
+    let heading = match next.first().is_some_and(|first| first.starts_with("npm")) {
+        true => {
+            "No agent that Provost knows is installed here. Install one, and run it in a folder of yours:"
+        }
+        false => "Now with your own agent, in a folder of yours:",
+    };
+    page.line(heading, None)?;
+    next.iter().try_for_each(|line| page.under(line, None))?;
+    Ok(DONE)
+}
+
+/// What can be asked of the agents that are known, and how to get them.
+const EXAMPLES: [(&str, &str, &str); 2] = [
+    ("codex", "codex exec \"fix the failing test\"", "npm install -g @openai/codex"),
+    ("claude", "claude -p \"fix the failing test\"", "npm install -g @anthropic-ai/claude-code"),
+];
 
 /// How an act went; its keys are an interface.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -157,6 +197,10 @@ impl Show<'_> {
             Turn::Waits(said) => (said, false),
             Turn::Gone(said) => (said, true),
         };
+        if act.name == CALLED && self.attended {
+            // A question that nobody answered leaves the terminal a little after the agent gave up.
+            self.page.breathe()?;
+        }
         let (events, as_told) = acts::await_sight(act, play, self, &said)?;
         let sights = sight::sights(&events, self.scene);
         self.page.beside(&said, &sights)?;
@@ -178,39 +222,6 @@ impl Show<'_> {
         }
         self.told.push(told);
         self.page.breathe()
-    }
-
-    fn closing(&self) -> Result<u8, Failure> {
-        let broken: Vec<usize> = self
-            .told
-            .iter()
-            .filter(|told| !told.as_told && told.skipped.is_none())
-            .map(|told| told.act)
-            .collect();
-        let skipped = self.told.iter().filter(|told| told.skipped.is_some()).count();
-        let next = next(&self.scene.program);
-        if !self.out.human() {
-            self.out.json(&serde_json::json!({
-                "demo": if broken.is_empty() { "as told" } else { "not as told" },
-                "acts": self.told.len(), "not_as_told": broken, "skipped": skipped, "next": next,
-            }));
-            return Ok(if broken.is_empty() { DONE } else { NO });
-        }
-        self.page.line("", None)?;
-        if !broken.is_empty() {
-            let numbers = broken.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            self.page.line(&format!("NOT everything went as told: see act {numbers}. Do not trust Provost on this machine before that is explained."), Some(Tone::Bad))?;
-            return Ok(NO);
-        }
-        let left_out = if skipped > 0 { format!(", {skipped} left out") } else { String::new() };
-        let acts = count((self.told.len() - skipped) as u64, "act");
-        self.page.line(
-            &format!("All {acts} went as told{left_out}. The scratch folder is gone."),
-            Some(Tone::Good),
-        )?;
-        self.page.line("Now in a folder of yours:", None)?;
-        next.iter().try_for_each(|line| self.page.under(line, None))?;
-        Ok(DONE)
     }
 }
 
@@ -236,31 +247,15 @@ fn cannot_start(play: &mut Play) -> Result<Failure, Failure> {
 
 /// What a person may type next, by the agents that are installed.
 fn next(program: &Path) -> Vec<String> {
-    let provost = called(program);
-    let agents =
-        [("codex", "codex exec \"fix the failing test\""), ("claude", "claude -p \"fix the failing test\"")];
-    let mut lines: Vec<String> = agents
-        .iter()
-        .filter(|(name, _)| on_path(name).is_some())
-        .map(|(_, words)| format!("{provost} run -- {words}"))
-        .collect();
-    if lines.is_empty() {
-        lines.push(format!("{provost} shell    a shell where an agent would be"));
-        lines.push("No agent is installed. For one: npm install -g @openai/codex".to_owned());
-        lines.push("                            or: npm install -g @anthropic-ai/claude-code".to_owned());
-    }
-    lines
-}
-
-/// How this program is called from where the person is.
-fn called(program: &Path) -> String {
-    if on_path("provost").and_then(|found| found.canonicalize().ok()).is_some_and(|found| found == program) {
-        return "provost".to_owned();
-    }
-    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
-    match program.strip_prefix(&here) {
-        Ok(near) => format!("./{}", near.display()),
-        Err(_) => program.display().to_string(),
+    let here = on_path("provost").and_then(|found| found.canonicalize().ok());
+    let provost =
+        if here.is_some_and(|here| here == program) { "provost".into() } else { program.to_string_lossy() };
+    let run = |words: &str| format!("{provost} run -- {words}");
+    let installed = EXAMPLES.iter().filter(|(name, ..)| on_path(name).is_some());
+    let lines: Vec<String> = installed.map(|(_, words, _)| run(words)).collect();
+    match lines.is_empty() {
+        true => EXAMPLES.iter().flat_map(|(_, words, install)| [(*install).to_owned(), run(words)]).collect(),
+        false => lines,
     }
 }
 
@@ -268,4 +263,22 @@ fn called(program: &Path) -> String {
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_agent_that_is_known_has_an_example() {
+        let known: Vec<&str> = crate::agents::AGENTS.iter().map(|agent| agent.name()).collect();
+        let shown: Vec<&str> = EXAMPLES
+            .iter()
+            .map(|(_, words, _)| {
+                let argv: Vec<std::ffi::OsString> = words.split(' ').map(Into::into).collect();
+                crate::agents::recognise(&argv).name()
+            })
+            .collect();
+        assert_eq!([shown.as_slice(), &["any"]].concat(), known);
+    }
 }

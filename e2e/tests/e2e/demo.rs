@@ -5,7 +5,7 @@ use e2e::ran::{run, wait_until};
 use e2e::stage::Stage;
 use e2e::tree::Tree;
 use serde_json::Value;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -83,6 +83,21 @@ fn without_git_the_demo_goes_on() {
     let skipped: Vec<&Value> = told.iter().filter(|act| act["skipped"].is_string()).collect();
     assert_eq!(skipped.len(), 1, "{ran}");
     assert_eq!(skipped[0]["name"], "push");
+}
+
+/// A `cat` that knows the key stands for a sandbox that lets it be read.
+#[test]
+fn what_does_not_go_as_told_is_said_loudly() {
+    let (mut stage, scratch) = stage(Person::myself());
+    let before = Tree::of(&stage.workspace);
+    let cat = stage.in_home("tools/cat", "#!/bin/sh\necho a-decoy-key-that-nobody-may-read\n");
+    std::fs::set_permissions(&cat, std::fs::Permissions::from_mode(0o755)).unwrap();
+    stage.set("PATH", format!("{}:/usr/bin:/bin", cat.parent().unwrap().display()));
+    let ran = stage.says(&["demo"]).ended(1);
+    let ran =
+        ran.printed("NOT AS TOLD").printed("NOT everything went as told: see act 3, 10").printed("10. ");
+    assert!(!ran.stdout.contains("went as told."), "{ran}");
+    leaves_nothing(&stage, &scratch, &before);
 }
 
 /// Inside a run no further namespaces can be made: such a machine is told so.

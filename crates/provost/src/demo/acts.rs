@@ -81,7 +81,7 @@ pub(super) static ACTS: [Act; 6] = [
     },
     Act {
         name: "child",
-        title: "It says that it is done. In the background, a child that it never mentions.",
+        title: "It says that it is done, and does not mention its child in the background.",
         expected: "the child is seen, and its write to ~/.profile is denied by the rule login-files",
         as_told: |said, seen, _| {
             refused(seen, "write", ".profile", "login-files")

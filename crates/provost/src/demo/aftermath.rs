@@ -92,7 +92,12 @@ fn land(show: &mut Show<'_>) -> Result<(), Failure> {
     text.lines().try_for_each(|text| line(show, &mut told, text, passed.then_some(Tone::Good)))?;
     let stays = show.scene.read("README.md") == readme;
     if stays {
-        line(show, &mut told, "README.md stays as it was; its change waits, or is discarded.", None)?;
+        line(
+            show,
+            &mut told,
+            "README.md stays as it was. Its change waits, or `provost discard` throws it away.",
+            None,
+        )?;
     }
     told.as_told = landed && passed && stays && show.scene.read("greet.sh").contains("Hello");
     show.over(told)
@@ -111,7 +116,14 @@ fn meddle(show: &mut Show<'_>) -> Result<(), Failure> {
     let (whole, text) = ran(show, &mut told, show.scene.provost(verify), "provost ledger verify")?;
     let text = text.lines().next().and_then(|line| line.split_once(", root ")).map_or("", |(whole, _)| whole);
     line(show, &mut told, text, Some(Tone::Good))?;
-    let event = flip(&show.scene.copy_evidence(COPY).map_err(failed)?).map_err(failed)?;
+    let flipped = show.scene.copy_evidence(COPY).and_then(|copy| flip(&copy));
+    let event = match flipped {
+        Ok(event) => event,
+        Err(error) => {
+            line(show, &mut told, &error.to_string(), Some(Tone::Bad))?;
+            return show.over(told);
+        }
+    };
     let what = format!("In a copy, where event {event} tells of the key, id_rsa becomes id_rsb.");
     line(show, &mut told, &what, None)?;
     let copy = show.scene.provost_with(COPY, verify);

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::render::{Out, clean};
 
 /// How long the agent waits for an answer, the person's time to think included.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Asks the proxy for a way to `endpoint` and says what it answered; whether there is a way.
 ///

@@ -30,7 +30,7 @@ const BREATH: Duration = Duration::from_millis(400);
 pub(super) struct Page {
     out: Out,
     stop: Stop,
-    /// Columns of the terminal; `None` where plain lines are wanted.
+    /// Columns of the terminal; `None` where it is none, and plain lines are wanted.
     width: Option<usize>,
 }
 
@@ -40,7 +40,7 @@ impl Page {
         let stdout = std::io::stdout();
         let wide = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
         let wide = if wide == 0 { USUAL } else { wide.min(MOST) };
-        Page { out, stop, width: (stdout.is_terminal() && out.human() && wide >= LEAST).then_some(wide) }
+        Page { out, stop, width: (stdout.is_terminal() && out.human()).then_some(wide) }
     }
 
     /// Whether people see it as it happens.
@@ -59,7 +59,7 @@ impl Page {
             return Ok(());
         }
         let lines = match self.width {
-            Some(width) => wrapped(text, width),
+            Some(width) => wrapped(text, width.max(1)),
             None => vec![text.to_owned()],
         };
         lines.iter().try_for_each(|line| self.put(self.painted(line, tone)))
@@ -71,7 +71,7 @@ impl Page {
             return Ok(());
         }
         let lines = match self.width {
-            Some(width) => wrapped(text, width - INDENT.len()),
+            Some(width) => wrapped(text, width.saturating_sub(INDENT.len()).max(1)),
             None => vec![text.to_owned()],
         };
         lines.iter().try_for_each(|line| self.put(format!("{INDENT}{}", self.painted(line, tone))))
@@ -124,7 +124,8 @@ impl Page {
 
     /// The widths of the two columns.
     fn columns(&self) -> Option<(usize, usize)> {
-        let both = self.width?.saturating_sub(INDENT.len() + GUTTER.chars().count());
+        let width = self.width.filter(|width| *width >= LEAST)?;
+        let both = width.saturating_sub(INDENT.len() + GUTTER.chars().count());
         let left = both * 2 / 5;
         Some((left, both - left))
     }

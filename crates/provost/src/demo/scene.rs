@@ -68,6 +68,13 @@ impl Scene {
         Ok(())
     }
 
+    /// Removes it.
+    pub(super) fn clear(self) -> Result<(), Failure> {
+        crate::workspace::remove_folder(&self.root).map_err(|error| {
+            Failure::of(&error).during(format!("could not remove `{}`", self.root.display()))
+        })
+    }
+
     /// The project that the agent works on.
     pub(super) fn project(&self) -> PathBuf {
         self.root.join("project")
@@ -157,7 +164,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // What cannot be removed does no harm.
+        // Where the demo was broken off; what cannot be removed then does no harm.
         let _ = crate::workspace::remove_folder(&self.root);
     }
 }

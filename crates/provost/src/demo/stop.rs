@@ -32,7 +32,7 @@ impl Stop {
     pub(super) fn heed(&self) -> Result<(), Failure> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
-            signal => Err(Failure::new("the demo was broken off; nothing of it is left")
+            signal => Err(Failure::new("the demo was broken off")
                 .status(128_u8.saturating_add(u8::try_from(signal).unwrap_or(0)))),
         }
     }
