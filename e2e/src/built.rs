@@ -1,6 +1,7 @@
 //! What the build made and what `install-agents` installed, where a person can reach it.
 
 use crate::person::Person;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -51,28 +52,49 @@ pub fn agents(person: Person) -> Option<PathBuf> {
     Some(reachable(&folder, person))
 }
 
-/// A folder for a person's stage: beneath the build, or where this person can reach it.
+/// A folder for a person's stage: beneath the build, or in another place that is nothing but a folder of this machine:
+/// in no repository, and not where every run has a private place of its own.
 #[must_use]
 pub fn stages(person: Person) -> PathBuf {
-    let beneath = target().join("tmp");
-    std::fs::create_dir_all(&beneath).expect("the build's folder can be written");
-    if person.reaches(&beneath) { beneath } else { PathBuf::from("/var/tmp") }
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let places = [
+        Some(target().join("tmp")),
+        Some(PathBuf::from("/home/provost-e2e")),
+        home.map(|home| home.join(".cache/provost-e2e")),
+    ];
+    let found = places.into_iter().flatten().find(|place| {
+        is_plain(place) && std::fs::create_dir_all(place).is_ok() && writable(place) && person.reaches(place)
+    });
+    found.expect("a folder for stages: in /home or the home, in no repository")
+}
+
+/// Whether a place means nothing to a run but where it is.
+fn is_plain(place: &Path) -> bool {
+    let private = ["/tmp", "/var/tmp", "/dev/shm", "/run"].iter().any(|private| place.starts_with(private));
+    !private && !place.ancestors().any(|above| above.join(".git").exists())
+}
+
+fn writable(place: &Path) -> bool {
+    tempfile::tempfile_in(place).is_ok()
 }
 
 /// The path itself if this person can reach it; else that of a copy (links to the same content, where that is possible).
 #[must_use]
 pub fn reachable(path: &Path, person: Person) -> PathBuf {
-    static COPYING: Mutex<()> = Mutex::new(());
+    static COPIES: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let path = path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     if person.reaches(&path) {
         return path;
     }
-    let _one_at_a_time = COPYING.lock();
+    let mut copies = COPIES.lock().expect("nothing panics while it copies");
     let shelf = Path::new("/var/tmp/provost-e2e");
     std::fs::create_dir_all(shelf).expect("/var/tmp can be written");
     std::fs::set_permissions(shelf, std::fs::Permissions::from_mode(0o755))
         .expect("the shelf is the tests' own");
     let copy = shelf.join(path.file_name().expect("what is copied has a name"));
+    if copies.contains(&copy) {
+        return copy;
+    }
     let taken = |how: &str| {
         Command::new("cp")
             .args([how, "--no-target-directory"])
@@ -84,5 +106,6 @@ pub fn reachable(path: &Path, person: Person) -> PathBuf {
     drop(std::fs::remove_dir_all(&copy));
     drop(std::fs::remove_file(&copy));
     assert!(taken("-al") || taken("-a"), "cannot copy {} to {}", path.display(), copy.display());
+    copies.insert(copy.clone());
     copy
 }
