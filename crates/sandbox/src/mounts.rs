@@ -17,15 +17,17 @@ use rustix::mount::{
     move_mount, open_tree, unmount,
 };
 use std::ffi::CString;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Where the host's tree is while the view is built.
 const OLD: &str = "/old";
 /// Where the view is built.
 const NEW: &str = "/new";
+/// What all private places share: half of the machine's memory is the most that they can fill between them.
+const POOL: &str = "/pool";
 const PLAIN: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 /// The run's own terminal.
@@ -63,6 +65,8 @@ fn scaffold() -> rustix::io::Result<()> {
     rustix::fs::mkdir("/tmp/old", Mode::from_raw_mode(0o755))?;
     rustix::fs::mkdir("/tmp/new", Mode::from_raw_mode(0o755))?;
     mount("tmpfs", "/tmp/new", "tmpfs", flags, Some(c"mode=0755"))?;
+    rustix::fs::mkdir("/tmp/pool", Mode::from_raw_mode(0o700))?;
+    mount("tmpfs", "/tmp/pool", "tmpfs", flags, Some(c"mode=0700,size=50%"))?;
     rustix::process::pivot_root("/tmp", "/tmp/old")?;
     rustix::process::chdir("/")
 }
@@ -98,12 +102,16 @@ fn naming(what: &str, at: &Path) -> String {
     format!("{what} `{}`", at.display())
 }
 
+/// An empty folder of the pool. Each is mounted apart, so that none leads to another.
 fn private(at: &Path, mode: u32) -> Result<(), Failed> {
-    let inside = path_in(at);
-    make_folder(&inside).at(naming("make", at))?;
-    let options = CString::new(format!("mode={mode:o}")).at(naming("make", at))?;
-    mount("tmpfs", &inside, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))
-        .at(naming("make a private", at))
+    let make = || -> std::io::Result<()> {
+        let folder = Path::new(POOL).join(std::fs::read_dir(POOL)?.count().to_string());
+        std::fs::create_dir(&folder)?;
+        std::fs::set_permissions(&folder, Permissions::from_mode(mode))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        attach(&rustix::fs::open(&folder, flags, Mode::empty())?, at, PLAIN)
+    };
+    make().at(naming("make a private", at))
 }
 
 /// Opens a path of the host beneath the host's own root, following its links as the host would.
@@ -249,13 +257,16 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 ];
 
 fn devices(host: &OwnedFd) -> Result<(), Failed> {
-    private(Path::new("/dev"), 0o755)?;
     let dev = path_in(Path::new("/dev"));
+    make_folder(&dev).at("make /dev")?;
+    mount("tmpfs", &dev, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0755"))
+        .at("make a private /dev")?;
     for name in DEVICES {
         let source = open_host(host, &Path::new("/dev").join(name)).at(format!("find /dev/{name}"))?;
-        // Devices are the point of this mount, so it alone is made without `nodev`.
-        attach(&source, &Path::new("/dev").join(name), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
-            .at(format!("show /dev/{name}"))?;
+        // Devices are the point of this mount, so it alone is made without `nodev`. Read-only holds for the node, whose
+        // mode root would otherwise change on the host, not for what is written through it.
+        let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
+        attach(&source, &Path::new("/dev").join(name), attributes).at(format!("show /dev/{name}"))?;
     }
     for (name, target) in DEVICE_LINKS {
         std::os::unix::fs::symlink(target, dev.join(name)).at(format!("link /dev/{name}"))?;

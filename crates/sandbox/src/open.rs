@@ -85,6 +85,16 @@ impl Wanted {
         }
     }
 
+    /// Whether the open makes what is not there.
+    fn makes(&self) -> bool {
+        self.flags.contains(OFlags::CREATE)
+    }
+
+    /// Whether what is there already is in the way.
+    fn makes_anew(&self) -> bool {
+        self.flags.contains(OFlags::CREATE | OFlags::EXCL)
+    }
+
     pub(crate) fn close_on_exec(&self) -> bool {
         self.flags.contains(OFlags::CLOEXEC)
     }
@@ -131,16 +141,40 @@ pub(crate) fn on_behalf(
         return Err(Errno::NOSYS.into());
     }
     let target = match goal {
-        Goal::Held(found) if has_a_name(&found)? => return open_judged(found, wanted, judge),
+        Goal::Held(found) if has_a_name(&found)? => {
+            return open_judged(callers_own(view, found, wanted, thread)?, wanted, judge);
+        }
         Goal::Held(found) => return open_found(found, wanted),
         Goal::Path(path) => path,
     };
-    match view.find(&target, !wanted.flags.contains(OFlags::NOFOLLOW)) {
-        Ok(found) => open_judged(found, wanted, judge),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) && wanted.flags.contains(OFlags::CREATE) => {
-            create(view, target, wanted, thread, judge)
+    for _ in 0..TRIES_MAX {
+        match view.find(&target, !wanted.flags.contains(OFlags::NOFOLLOW)) {
+            Ok(found) => return open_judged(callers_own(view, found, wanted, thread)?, wanted, judge),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) && wanted.makes() => {}
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
+        match create(view, &target, wanted, thread, judge) {
+            // Somebody else was first: it is there now, and is judged as what it is.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) && !wanted.makes_anew() => {}
+            done => return done,
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+/// How often something may come and go while it is opened.
+const TRIES_MAX: usize = 8;
+
+/// `/dev/tty` is the terminal of whoever opens it, which would be the person's own if we did: by whatever name or
+/// link it was reached, it is the caller's that is opened.
+fn callers_own(view: &View, found: Found, wanted: &Wanted, thread: i32) -> io::Result<Found> {
+    let facts = rustix::fs::fstat(&found.object)?;
+    let is_tty = FileType::from_raw_mode(facts.st_mode) == FileType::CharacterDevice
+        && facts.st_rdev == rustix::fs::makedev(5, 0);
+    if is_tty && !wanted.flags.contains(OFlags::PATH) {
+        view.find(&caller::terminal(thread)?, true)
+    } else {
+        Ok(found)
     }
 }
 
@@ -159,7 +193,7 @@ fn open_judged(found: Found, wanted: &Wanted, judge: Judge<'_>) -> io::Result<Op
 
 /// Opens the very thing that was judged.
 fn open_found(found: Found, wanted: &Wanted) -> io::Result<Opened> {
-    if wanted.flags.contains(OFlags::CREATE | OFlags::EXCL) {
+    if wanted.makes_anew() {
         return Err(Errno::EXIST.into());
     }
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&found.object)?.st_mode);
@@ -185,25 +219,20 @@ fn open_found(found: Found, wanted: &Wanted) -> io::Result<Opened> {
 /// How many links to nothing are followed to the file that an open makes.
 const LINKS_MAX: usize = 8;
 
-fn create(
-    view: &View,
-    mut target: PathBuf,
-    wanted: &Wanted,
-    thread: i32,
-    judge: Judge<'_>,
-) -> io::Result<Opened> {
-    let mut place = Place::find(view, &target)?;
+fn create(view: &View, target: &Path, wanted: &Wanted, thread: i32, judge: Judge<'_>) -> io::Result<Opened> {
+    let mut place = Place::find(view, target)?;
     for _ in 0..LINKS_MAX {
         let link = rustix::fs::readlinkat(&place.folder.object, &place.name, Vec::new());
         let (Ok(text), false) = (link, wanted.flags.contains(OFlags::EXCL)) else { break };
-        target = place.folder.path.join(OsStr::from_bytes(text.as_bytes()));
+        let target = place.folder.path.join(OsStr::from_bytes(text.as_bytes()));
         place = Place::find(view, &target)?;
     }
     let path = place.path();
     if let Some(reasons) = judge(&path, wanted.access())? {
         return Ok(Opened::Denied { path, reasons });
     }
-    let flags = wanted.flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    // What is made here is new: a pipe or device that was put there meanwhile is nothing that we open unseen.
+    let flags = wanted.flags | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NOFOLLOW;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let mode = Mode::from_raw_mode(wanted.mode & !mask_of(thread));
     let file = rustix::fs::openat2(&place.folder.object, &place.name, flags, mode, resolve)?;

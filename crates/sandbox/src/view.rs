@@ -86,8 +86,6 @@ pub(crate) enum Own {
     Descriptor(i32),
     /// `/proc/self/exe`.
     Program,
-    /// `/dev/tty`.
-    Terminal,
     /// `/proc/self/root/...`, `/proc/self/cwd/...`, `/dev/fd/3/...`: the same as this path.
     Path(PathBuf),
     /// `/proc/self/status`: this path, for whoever looks.
@@ -105,7 +103,6 @@ pub(crate) fn through_own(
         Some("/dev/stdin") => return Ok(Some(Own::Descriptor(0))),
         Some("/dev/stdout") => return Ok(Some(Own::Descriptor(1))),
         Some("/dev/stderr") => return Ok(Some(Own::Descriptor(2))),
-        Some("/dev/tty") => return Ok(Some(Own::Terminal)),
         _ => {}
     }
     if let Ok(left) = path.strip_prefix("/dev/fd") {
@@ -167,7 +164,6 @@ mod tests {
         let path = |path: &str| Some(Own::Path(path.into()));
         let entry = |path: &str| Some(Own::Entry(path.into()));
         assert_eq!(own("/dev/stdin"), Some(Own::Descriptor(0)));
-        assert_eq!(own("/dev/tty"), Some(Own::Terminal));
         assert_eq!(own("/dev/fd/3"), Some(Own::Descriptor(3)));
         assert_eq!(own("/dev/fd/3/x"), path("/held/x"));
         assert_eq!(own("/proc/self/fd/12"), Some(Own::Descriptor(12)));

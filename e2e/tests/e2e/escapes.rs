@@ -4,6 +4,7 @@
 //! the refusal shows something.
 
 mod approvals;
+mod attacks;
 mod evidence;
 mod handoff;
 mod kernel;

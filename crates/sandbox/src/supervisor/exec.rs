@@ -176,7 +176,7 @@ impl Supervisor {
             Some(Own::Descriptor(number)) => Found::held_by(pid, number).map(Some),
             Some(Own::Program) => Found::at(&format!("/proc/{pid}/exe")).map(Some),
             Some(Own::Path(path) | Own::Entry(path)) => self.view.find(&path, true).map(Some),
-            Some(Own::Terminal) | None => self.view.find(path, true).map(Some),
+            None => self.view.find(path, true).map(Some),
         }
     }
 }

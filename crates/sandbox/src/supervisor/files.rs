@@ -3,7 +3,7 @@
 //! Owns: seeing every open, and judging each where only that can hold a rule. Does not own: the opening itself
 //! (`open.rs`), the rules.
 
-use super::{Refusal, Supervisor, judge, on_host};
+use super::{Refusal, Supervisor, built_in, judge, on_host};
 use crate::caller;
 use crate::open::{self, Goal, Opened, Waiting, Wanted, is_of_the_kernel};
 use crate::sys::notify::{self, Notification};
@@ -20,6 +20,8 @@ use std::sync::atomic::Ordering;
 const OWN_MAX: usize = 8;
 /// How many judgements are remembered.
 const JUDGED_MAX: usize = 65_536;
+/// What shows the namespaces of whoever opens it, which would be the host's if we did.
+const OPENERS: [&str; 2] = ["/proc/sysvipc", "/proc/sys/net"];
 /// How many opens may wait for the other end of a pipe at once.
 const WAITERS_MAX: usize = 256;
 
@@ -87,7 +89,6 @@ impl Supervisor {
                 Some(Own::Entry(path)) => return Ok(Goal::Path(path)),
                 Some(Own::Descriptor(number)) => return Found::held_by(call.pid, number).map(Goal::Held),
                 Some(Own::Program) => return Found::at(&format!("/proc/{}/exe", call.pid)).map(Goal::Held),
-                Some(Own::Terminal) => return caller::terminal(call.pid).map(Goal::Path),
                 Some(Own::Path(path)) => path,
             };
         }
@@ -138,6 +139,10 @@ impl Supervisor {
     fn binding(&self, call: &Notification, path: &Path, access: Access) -> io::Result<Option<Vec<Reason>>> {
         if !notify::still_held(self.listener.as_fd(), call.id) {
             return Err(io::Error::from_raw_os_error(libc::EINTR));
+        }
+        if OPENERS.iter().any(|tree| path.starts_with(tree)) {
+            let why = "it would tell of the host: the kernel answers whoever opens it";
+            return Ok(Some(vec![built_in(why)]));
         }
         let Some(reasons) = judge(&self.admission, path, access) else { return Ok(None) };
         let open = access == Access::Read || self.is_private(path) || path.starts_with("/dev");

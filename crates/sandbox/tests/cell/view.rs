@@ -11,6 +11,8 @@ pub(crate) const CASES: &[Case] = &[
     ("the_workspace_stays_as_it_was", the_workspace_stays_as_it_was),
     ("a_copy_takes_the_writes_where_no_overlay_is_wanted", a_copy_takes_the_writes),
     ("home_and_temporary_folders_are_private_and_writable", private_places),
+    ("private_places_share_one_bound", private_places_share_one_bound),
+    ("a_device_of_the_host_keeps_its_mode", a_device_of_the_host_keeps_its_mode),
     ("the_system_is_read_only", the_system_is_read_only),
     ("caches_are_shown_and_keep_what_is_added", caches_are_shown_and_keep_what_is_added),
     ("files_are_given_to_the_home", files_are_given_to_the_home),
@@ -68,6 +70,21 @@ fn private_places(root: &Path) {
     assert_eq!(ran.fine(), "x\nx\nx\nx\n1777\n700\n");
     assert!(!root.join("home/mine").exists() && fs::read_to_string(&mark).unwrap() == "the host's");
     fs::remove_file(mark).unwrap();
+}
+
+fn private_places_share_one_bound(root: &Path) {
+    let ran = Scene::new(root).bash("stat -c %d /tmp /var/tmp /run /dev/shm ~ | sort -u | wc -l");
+    assert_eq!(ran.fine(), "1\n", "each could fill half of the memory");
+}
+
+fn a_device_of_the_host_keeps_its_mode(root: &Path) {
+    // The same mode, so that nothing is harmed if it can be set.
+    let ran = Scene::new(root).bash(
+        "for name in null zero full random urandom tty; do
+             chmod $(stat -c %a /dev/$name) /dev/$name 2>/dev/null && echo $name
+         done; echo x > /dev/null && head -c1 /dev/zero | wc -c",
+    );
+    assert_eq!(ran.fine(), "1\n");
 }
 
 fn the_system_is_read_only(root: &Path) {
