@@ -5,6 +5,7 @@ use crate::person::Person;
 use crate::ran::{Ran, run};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -33,7 +34,7 @@ impl Stage {
     pub fn new(person: Person) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("provost-e2e-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .permissions(std::fs::Permissions::from_mode(0o755))
             .tempdir_in(built::stages(person))
             .expect("a folder can be made");
         let root = folder.path().canonicalize().expect("the folder is there");
@@ -147,6 +148,26 @@ impl Stage {
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.home.join(".local/state/provost")
+    }
+}
+
+impl Drop for Stage {
+    /// The kernel keeps folders beneath an overlay that are closed even to whom they belong: opened, they can go.
+    fn drop(&mut self) {
+        open_up(&self.home);
+    }
+}
+
+fn open_up(folder: &Path) {
+    let Ok(data) = std::fs::symlink_metadata(folder) else { return };
+    if !data.is_dir() {
+        return;
+    }
+    if data.permissions().mode() & 0o700 == 0 {
+        drop(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)));
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        open_up(&entry.path());
     }
 }
 

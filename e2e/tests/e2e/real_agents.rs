@@ -6,6 +6,7 @@ use e2e::person::Person;
 use e2e::ran::{Ran, run};
 use e2e::stage::{SECRET, Stage};
 use e2e::tree::Tree;
+use std::path::Path;
 
 /// The key that the person has and the agent must not.
 const KEY: &str = "sk-ant-the-real-key-of-the-person-0123456789";
@@ -41,7 +42,7 @@ fn work() -> Script {
         Call::Write { path: "notes.txt".to_owned(), content: "as told\n".to_owned() },
         shell("sed -i 's/hello/hello there/' src/greeting.txt && sh check.sh"),
         shell("cat ~/.ssh/id_rsa"),
-        shell("echo x > ../../elsewhere/outside.txt"),
+        shell("echo x > /etc/provost-e2e-outside"),
         shell("curl --silent --show-error --fail-with-body --max-time 20 http://unlisted.example.org/"),
         shell("echo 'echo hooked' > .git/hooks/pre-commit"),
         shell("env"),
@@ -71,7 +72,7 @@ fn governed(stage: &Stage, command: &[&str]) -> Ran {
 fn held(stage: &Stage, server: &ModelServer, before: &Tree, ran: Ran) {
     let ran = ran.ended(0).printed("All is done.");
     Tree::of(&stage.workspace).same_as(before);
-    assert!(!stage.elsewhere.join("outside.txt").exists(), "written outside: {ran}");
+    assert!(!Path::new("/etc/provost-e2e-outside").exists(), "written outside: {ran}");
 
     let told = server.told();
     assert_eq!(told.len(), 8, "not every call was made: {told:#?}\n{ran}");
@@ -89,7 +90,7 @@ fn held(stage: &Stage, server: &ModelServer, before: &Tree, ran: Ran) {
 
     let ledger = stage.ledger();
     ledger.denial("read", "/.ssh/id_rsa");
-    ledger.denial("write", "/elsewhere/outside.txt");
+    ledger.denial("write", "/etc/provost-e2e-outside");
     ledger.denial("write", "/.git/hooks/pre-commit");
     ledger.denial("connect", "unlisted.example.org:80");
     let commands: Vec<String> = ledger.of("exec").map(|event| event["argv"].to_string()).collect();

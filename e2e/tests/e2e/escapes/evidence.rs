@@ -9,7 +9,11 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
+        // The kernel keeps folders beneath an overlay that are closed even to whom they belong.
+        let closed =
+            std::os::unix::fs::PermissionsExt::mode(&folder.metadata().unwrap().permissions()) & 0o700 == 0;
+        let entries = (!closed).then(|| std::fs::read_dir(folder).unwrap());
+        for entry in entries.into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() && !path.is_symlink() {
                 folders.push(path);
@@ -47,7 +51,7 @@ fn a_byte_that_changed_is_named_and_a_run_that_is_gone_shows() {
         stage.says(&["ledger", "verify", "--all"]).ended(0).printed("whole");
         let run =
             path.ancestors().find(|part| part.parent().is_some_and(|above| above.ends_with("runs"))).unwrap();
-        std::fs::remove_dir_all(run).unwrap();
+        std::fs::rename(run, stage.home.join("taken-away")).unwrap();
         stage.says(&["ledger", "verify", "--all"]).ended(1).printed("broken");
     });
 }

@@ -19,10 +19,10 @@ fn a_link_that_leads_outside_shows_nothing() {
 #[test]
 fn what_is_not_shown_is_named_in_the_record_and_to_who_tries() {
     everybody(|stage| {
-        let ran = stage.inside("cat ~/.ssh/id_rsa; echo x > ../../elsewhere/new.txt; true").ended(0);
+        let ran = stage.inside("cat ~/.ssh/id_rsa; echo x > /etc/provost-e2e-new; true").ended(0);
         let ledger = stage.ledger();
         ledger.denial("read", "/.ssh/id_rsa");
-        ledger.denial("write", "/elsewhere/new.txt");
+        ledger.denial("write", "/etc/provost-e2e-new");
         ran.complained("provost: denied read").complained("provost: denied write");
     });
 }
@@ -177,13 +177,13 @@ fn odd_paths_are_refused_and_the_run_goes_on() {
     everybody(|stage| {
         let line = r#"mkdir gone && cd gone && rmdir ../gone && cat x ../../.ssh/id_rsa; cd "$OLDPWD"
             long=$(printf 'a/%.0s' $(seq 3000)); cat "$long" "./$long"; mkdir -p "$(printf 'x%.0s' $(seq 300))"
-            odd=$(printf 'odd\377\376name'); echo fine > "$odd" && cat "$odd"; cat "../../elsewhere/$odd"; echo x > "../../elsewhere/$odd"
+            odd=$(printf 'odd\377\376name'); echo fine > "$odd" && cat "$odd"; cat "/etc/$odd"; echo x > "/etc/$odd"
             cat "$(printf '../.ssh/id_rsa\n')" ../.ssh//id_rsa ../.ssh/./id_rsa ../../ada/.ssh/id_rsa
             cat README.md"#;
         let ran = stage.inside(line).ended(0).printed("fine").printed("# A project");
         assert!(!ran.stdout.contains(SECRET), "{ran}");
         // What is no text is in the record all the same, and the record can be read.
-        stage.ledger().denial("write", r"/elsewhere/odd\xff\xfename");
+        stage.ledger().denial("write", r"/etc/odd\xff\xfename");
         stage.says(&["ledger", "verify"]).ended(0);
     });
 }
