@@ -104,9 +104,34 @@ pub enum What {
         /// How many files.
         files: usize,
     },
+    /// A person accepted changes.
+    Accepted {
+        /// Who.
+        by: String,
+        /// All that may land, or these patterns, paths and hunks.
+        named: Option<Vec<String>>,
+    },
+    /// A person rejected a change.
+    Rejected {
+        /// Which file.
+        path: OsText,
+        /// Which hunk of it, if not all.
+        hunk: Option<String>,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+    },
     /// A file landed.
     Landed {
         /// Which.
+        path: OsText,
+        /// How it compares with what the agent left.
+        manner: event::Manner,
+    },
+    /// What had landed was put back as it was.
+    Undone {
+        /// Which file.
         path: OsText,
     },
     /// A file was kept back.
@@ -220,9 +245,12 @@ impl Story {
             }
             Body::Launch(_) | Body::Exec(_) | Body::Opened(_) | Body::Program(_) => self.see_process(event),
             Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) => self.see_network(event),
-            Body::ChangeStaged(_) | Body::Landed(_) | Body::LandRefused(_) | Body::Discarded(_) => {
-                self.see_change(event);
-            }
+            Body::ChangeStaged(_)
+            | Body::Landed(_)
+            | Body::LandRefused(_)
+            | Body::Undone(_)
+            | Body::Discarded(_) => self.see_change(event),
+            Body::ChangeAccepted(_) | Body::ChangeRejected(_) => self.see_review(event),
             Body::RequestInside(request) => {
                 let event::RequestInside { what, text, why } = request.clone();
                 self.tell(event, 0, What::Requested { what, text, why });
@@ -416,8 +444,15 @@ impl Story {
             }
             Body::Landed(landed) => {
                 let changed = self.changes.entry(landed.path.clone());
-                changed.or_insert_with(|| Changed::landed(landed)).fate = Fate::Landed;
-                self.tell(event, 0, What::Landed { path: landed.path.clone() });
+                let fate = if landed.hunks.is_empty() { Fate::Landed } else { Fate::Part };
+                changed.or_insert_with(|| Changed::landed(landed)).fate = fate;
+                self.tell(event, 0, What::Landed { path: landed.path.clone(), manner: landed.manner });
+            }
+            Body::Undone(undone) => {
+                if let Some(changed) = self.changes.get_mut(&undone.path) {
+                    changed.fate = Fate::Waiting;
+                }
+                self.tell(event, 0, What::Undone { path: undone.path.clone() });
             }
             Body::LandRefused(refused) => {
                 let because = refused.because.clone();
@@ -430,6 +465,21 @@ impl Story {
                 let waiting = self.changes.values_mut().filter(|changed| changed.fate.waits());
                 waiting.for_each(|changed| changed.fate = Fate::Discarded);
                 self.tell(event, 0, What::Discarded { files: discarded.files });
+            }
+            _ => {}
+        }
+    }
+
+    fn see_review(&mut self, event: &Event) {
+        match &event.body {
+            Body::ChangeAccepted(accepted) => {
+                let named = [accepted.only.as_slice(), accepted.hunks.as_slice()].concat();
+                let named = (!accepted.all).then_some(named);
+                self.tell(event, 0, What::Accepted { by: accepted.by.clone(), named });
+            }
+            Body::ChangeRejected(rejected) => {
+                let event::ChangeRejected { path, hunk, by, why, .. } = rejected.clone();
+                self.tell(event, 0, What::Rejected { path, hunk, by, why });
             }
             _ => {}
         }

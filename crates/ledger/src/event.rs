@@ -128,12 +128,21 @@ pub enum Body {
     /// What the run changed and has not landed.
     #[serde(rename = "change.staged")]
     ChangeStaged(ChangeStaged),
+    /// A person accepted changes. What of them may land is judged then.
+    #[serde(rename = "change.accepted")]
+    ChangeAccepted(ChangeAccepted),
+    /// A person rejected a change. It is remembered by its content.
+    #[serde(rename = "change.rejected")]
+    ChangeRejected(ChangeRejected),
     /// A change reached the workspace. `cause` is the decision.
     #[serde(rename = "landed")]
     Landed(Landed),
     /// A change was kept back.
     #[serde(rename = "land.refused")]
     LandRefused(LandRefused),
+    /// What a landing had changed was put back as it was. `cause` is the decision.
+    #[serde(rename = "undone")]
+    Undone(Undone),
     /// What was staged was thrown away.
     #[serde(rename = "discarded")]
     Discarded(Discarded),
@@ -162,7 +171,7 @@ macro_rules! bodies {
 }
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
-    Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, ChangeStaged, Landed,
-    LandRefused, Discarded, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
+    Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, ChangeStaged,
+    ChangeAccepted, ChangeRejected, Landed, LandRefused, Undone, Discarded, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
     RunOpened, Decision, Exec, Flow
 );

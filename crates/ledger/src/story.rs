@@ -92,7 +92,8 @@ impl Story {
                 Ok(())
             }
             Body::Launch(_) => self.deed(event, &["launch"]),
-            Body::Landed(_) => self.deed(event, &["land"]),
+            Body::Landed(_) | Body::Undone(_) => self.deed(event, &["land"]),
+            Body::ChangeAccepted(_) | Body::ChangeRejected(_) => not_reported(event),
             Body::Resolved(resolved) if !resolved.allowed.is_empty() => {
                 self.deed(event, &["connect", "http"])
             }
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
     use crate::event::{
         AskAnswered, AskOpened, Decision, Discarded, Landed, Launch, Outcome, OutcomeResult, RunEnded,
-        RunOpened, RunReopened,
+        RunOpened, RunReopened, Undone,
     };
 
     /// Tells a story and gives the place and nature of the first breach.
@@ -215,6 +216,7 @@ mod tests {
         let launch = (Launch::default().into(), Some(1));
         assert_eq!(tell(vec![land(Verdict::Allow), launch]), unpermitted(2));
         assert_eq!(tell(vec![(Launch::default().into(), None)]), unpermitted(1));
+        assert_eq!(tell(vec![(Undone::default().into(), None)]), unpermitted(1));
         let settled = Outcome { of: 1, result: OutcomeResult::Done, detail: String::new() };
         assert_eq!(tell(vec![land(Verdict::Deny), (settled.into(), None)]), unpermitted(2));
     }

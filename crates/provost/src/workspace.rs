@@ -22,6 +22,8 @@ mod keep;
 mod land;
 mod name;
 pub mod place;
+mod rename;
+mod risk;
 mod sides;
 mod stage;
 
@@ -48,6 +50,7 @@ pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
 pub use land::{BadPattern, Kept, LandError, Landing, Pick};
 pub use place::{NotAWorkspace, Surroundings};
+pub use risk::Risk;
 use sides::Sides;
 
 /// A workspace of one run.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ledger::OsText;
-use ledger::event::{Access, Change, Exit, Landed, OpenEntry, Reason, StagedFile};
+use ledger::event::{Access, Change, Exit, Landed, OpenEntry, Reason, Risk, StagedFile};
 
 /// Something that was not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Changed {
     pub handoff: bool,
     /// Why it waits for a person, where it does.
     pub why: Option<String>,
+    /// How much there is to lose by landing it, where anything speaks of a risk.
+    pub risk: Option<Risk>,
     /// What became of the change.
     pub fate: Fate,
 }
@@ -80,6 +82,8 @@ pub enum Fate {
     Waiting,
     /// It was kept back, for this reason, and still waits.
     Kept(String),
+    /// Some hunks of it are in the workspace; the rest waits.
+    Part,
     /// It is in the workspace.
     Landed,
     /// It was thrown away.
@@ -89,14 +93,14 @@ pub enum Fate {
 impl Fate {
     /// Whether somebody still has to say what becomes of it.
     pub fn waits(&self) -> bool {
-        matches!(self, Fate::Waiting | Fate::Kept(_))
+        matches!(self, Fate::Waiting | Fate::Kept(_) | Fate::Part)
     }
 }
 
 impl Changed {
     pub(super) fn staged(file: &StagedFile) -> Changed {
-        let StagedFile { path, change, added, removed, size, handoff, why } = file.clone();
-        Changed { path, change, added, removed, size, handoff, why, fate: Fate::Waiting }
+        let StagedFile { path, change, added, removed, size, handoff, why, risk } = file.clone();
+        Changed { path, change, added, removed, size, handoff, why, risk, fate: Fate::Waiting }
     }
 
     /// A file that was never staged: written in place.
@@ -107,7 +111,8 @@ impl Changed {
             (Some(_), Some(_)) => Change::Modified,
         };
         let path = landed.path.clone();
-        Changed { path, change, added: 0, removed: 0, size: 0, handoff: false, why: None, fate: Fate::Landed }
+        let (why, risk, fate) = (None, None, Fate::Landed);
+        Changed { path, change, added: 0, removed: 0, size: 0, handoff: false, why, risk, fate }
     }
 }
 

@@ -63,7 +63,7 @@ fn connect(endpoint: &str, verdict: Verdict) -> Decision {
 
 fn staged(path: &str, handoff: bool) -> StagedFile {
     let (change, path) = (Change::Modified, path.into());
-    StagedFile { path, change, added: 2, removed: 1, size: 9, handoff, why: None }
+    StagedFile { path, change, added: 2, removed: 1, size: 9, handoff, why: None, risk: None }
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn changes_end_where_the_gate_left_them() {
     tape.put(ChangeStaged { files: vec![staged("a", false), staged("b", true)] });
     tape.put(ChangeStaged { files: vec![staged("c", false), staged("d", false)] });
     assert!(tape.story().waits());
-    tape.put(Landed { path: "a".into(), pre: None, post: Some("00".into()) });
+    tape.put(Landed { path: "a".into(), post: Some("00".into()), ..Landed::default() });
     tape.put(LandRefused { path: "b".into(), because: "waits for a person".into() });
     let fates: Vec<Fate> = tape.story().changes().map(|changed| changed.fate.clone()).collect();
     let kept = Fate::Kept("waits for a person".into());
@@ -238,6 +238,27 @@ fn changes_end_where_the_gate_left_them() {
     let story = tape.story();
     assert!(!story.waits());
     assert_eq!(story.changes().filter(|changed| changed.fate == Fate::Discarded).count(), 3);
+}
+
+#[test]
+fn what_landed_in_part_or_was_put_back_waits_on() {
+    let mut tape = Tape::new();
+    tape.put(ChangeStaged { files: vec![staged("a", false), staged("b", false)] });
+    tape.put(ChangeAccepted { by: "ann".into(), hunks: vec!["12ab".into()], ..ChangeAccepted::default() });
+    tape.put(ChangeRejected { path: "a".into(), why: "too wide".into(), ..ChangeRejected::default() });
+    tape.put(Landed { path: "a".into(), hunks: vec!["12ab".into()], ..Landed::default() });
+    tape.put(Landed { path: "b".into(), ..Landed::default() });
+    let fates = |tape: &Tape| tape.story().changes().map(|changed| changed.fate.clone()).collect::<Vec<_>>();
+    assert_eq!(fates(&tape), [Fate::Part, Fate::Landed]);
+    assert!(tape.story().waits());
+    tape.put(Undone { path: "b".into(), ..Undone::default() });
+    assert_eq!(fates(&tape), [Fate::Part, Fate::Waiting]);
+    let told: Vec<What> = tape.story().moments.into_iter().map(|moment| moment.what).collect();
+    assert!(
+        matches!(&told[1], What::Accepted { by, named: Some(named) } if by == "ann" && named == &["12ab"])
+    );
+    assert!(matches!(&told[2], What::Rejected { why, hunk: None, .. } if why == "too wide"));
+    assert!(matches!(&told[5], What::Undone { .. }));
 }
 
 #[test]

@@ -185,6 +185,7 @@ mod tests {
             size: 10,
             handoff: false,
             why: None,
+            risk: None,
         };
         let parts = Body::from(ChangeStaged { files: vec![file; 3000] }).split();
         assert!(parts.len() > 3);

@@ -31,6 +31,21 @@ pub struct StagedFile {
     /// Why it waits, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// How much there is to lose by landing it; absent where nothing speaks of a risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+}
+
+/// How much there is to lose by landing a change, as far as signs tell that any reader could check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Worth a glance.
+    Low,
+    /// Worth reading.
+    Medium,
+    /// Worth reading first.
+    High,
 }
 
 /// What became of a file.
@@ -58,6 +73,75 @@ pub struct Landed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre: Option<String>,
     /// SHA-256 of what is there now, in hex; absent where it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post: Option<String>,
+    /// How it compares with what the agent left.
+    #[serde(default)]
+    pub manner: Manner,
+    /// Which hunks landed, where not all of them did; the rest still waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hunks: Vec<String>,
+}
+
+/// How what landed compares with what the agent left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manner {
+    /// It is what the agent left.
+    #[default]
+    Verbatim,
+    /// It is a part of what the agent left: the chosen hunks.
+    Part,
+    /// It holds an edit of a person too, made meanwhile to other lines.
+    Merged,
+    /// A person had already done the same by hand.
+    Already,
+}
+
+/// Body of `change.accepted`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAccepted {
+    /// Who accepted.
+    pub by: String,
+    /// Where they said so: `command` or `terminal`.
+    pub how: String,
+    /// Whether all that may land was accepted.
+    pub all: bool,
+    /// The patterns and paths that were accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// The hunks that were accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hunks: Vec<String>,
+}
+
+/// Body of `change.rejected`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRejected {
+    /// Its path beneath the workspace.
+    pub path: OsText,
+    /// Which hunk of it; absent where it is the file as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hunk: Option<String>,
+    /// SHA-256 of what was rejected, in hex: it is known by this when it comes again.
+    pub digest: String,
+    /// Who rejected it.
+    pub by: String,
+    /// Where they said so: `command` or `terminal`.
+    pub how: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Body of `undone`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// Its path beneath the workspace.
+    pub path: OsText,
+    /// SHA-256 of what had landed, in hex; absent where it had been removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre: Option<String>,
+    /// SHA-256 of what is there again, in hex; absent where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post: Option<String>,
 }

@@ -4,7 +4,7 @@
 
 use insight::{Moment, Story, What};
 use ledger::OsText;
-use ledger::event::Answered;
+use ledger::event::{Answered, Manner};
 use serde_json::{Value, json};
 
 use super::{Paint, Tone, clean, short, time};
@@ -64,7 +64,9 @@ fn what(what: &What, paint: Paint) -> String {
         What::Filtered { kind, count } => format!("kept from the terminal: {} ×{count}", clean(kind)),
         What::Limit { what } => paint.on(Tone::Bad, format!("limit: {}", clean(what))),
         What::Staged { files } => format!("staged {}", super::count(*files as u64, "file")),
-        What::Landed { path } => paint.on(Tone::Good, format!("landed {}", clean(&path.to_string()))),
+        What::Accepted { .. } | What::Rejected { .. } | What::Landed { .. } | What::Undone { .. } => {
+            gate(what, paint)
+        }
         What::Kept { path, because } => {
             paint.on(Tone::Notice, format!("kept back {}: {}", clean(&path.to_string()), clean(because)))
         }
@@ -76,6 +78,37 @@ fn what(what: &What, paint: Paint) -> String {
             (None, Some(signal)) => paint.on(Tone::Bad, format!("ended by signal {signal}")),
             (None, None) => paint.on(Tone::Bad, "never started"),
         },
+    }
+}
+
+/// What a person said at the gate, and what came of it.
+fn gate(what: &What, paint: Paint) -> String {
+    match what {
+        What::Accepted { by, named: None } => format!("all that may land accepted by {}", clean(by)),
+        What::Accepted { by, named: Some(named) } => {
+            format!("accepted by {}: {}", clean(by), short(&clean(&named.join(", ")), 100))
+        }
+        What::Rejected { path, hunk, by, why } => {
+            let hunk = hunk.as_ref().map(|hunk| format!(" hunk {}", clean(hunk))).unwrap_or_default();
+            let text =
+                format!("rejected {}{hunk} by {}: {}", clean(&path.to_string()), clean(by), clean(why));
+            paint.on(Tone::Notice, text)
+        }
+        What::Landed { path, manner } => {
+            let manner = match manner {
+                Manner::Verbatim => "",
+                Manner::Part => "  the chosen hunks of it",
+                Manner::Merged => "  with an edit made meanwhile",
+                Manner::Already => "  as somebody had done by hand",
+            };
+            format!(
+                "{}{}",
+                paint.on(Tone::Good, format!("landed {}", clean(&path.to_string()))),
+                paint.on(Tone::Faint, manner)
+            )
+        }
+        What::Undone { path } => paint.on(Tone::Notice, format!("put back {}", clean(&path.to_string()))),
+        _ => String::new(),
     }
 }
 
@@ -118,7 +151,12 @@ fn body(what: &What) -> Value {
         What::Filtered { kind, count } => json!({ "what": "filtered", "kind": kind, "count": count }),
         What::Limit { what } => json!({ "what": "limit", "limit": what }),
         What::Staged { files } => json!({ "what": "staged", "files": files }),
-        What::Landed { path } => json!({ "what": "landed", "path": path }),
+        What::Accepted { by, named } => json!({ "what": "accepted", "by": by, "named": named }),
+        What::Rejected { path, hunk, by, why } => {
+            json!({ "what": "rejected", "path": path, "hunk": hunk, "by": by, "why": why })
+        }
+        What::Landed { path, manner } => json!({ "what": "landed", "path": path, "manner": manner }),
+        What::Undone { path } => json!({ "what": "undone", "path": path }),
         What::Kept { path, because } => json!({ "what": "kept", "path": path, "because": because }),
         What::Discarded { files } => json!({ "what": "discarded", "files": files }),
         What::Reopened { by } => json!({ "what": "reopened", "by": by }),

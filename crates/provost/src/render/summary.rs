@@ -4,7 +4,7 @@
 //! Owns that choice and its form for people and programs. Does not own the sums (`insight`).
 
 use insight::{Fate, Story};
-use ledger::event::Change;
+use ledger::event::{Change, Risk};
 use serde::Serialize;
 
 use super::{Paint, Tone, clean, count, short, size, time};
@@ -70,7 +70,9 @@ pub struct ChangeLine {
     pub removed: u64,
     /// Whether other programs later execute or obey it.
     pub handoff: bool,
-    /// `waiting`, `kept`, `landed`, `discarded`.
+    /// `low`, `medium`, `high`; nothing where nothing speaks of a risk.
+    pub risk: Option<Risk>,
+    /// `waiting`, `kept`, `part` (some hunks landed, the rest waits), `landed`, `discarded`.
     pub fate: &'static str,
     /// Why it was kept back, or waits.
     pub why: Option<String>,
@@ -190,6 +192,7 @@ fn change(changed: &insight::Changed) -> ChangeLine {
     let (fate, kept) = match &changed.fate {
         Fate::Waiting => ("waiting", None),
         Fate::Kept(why) => ("kept", Some(why.clone())),
+        Fate::Part => ("part", None),
         Fate::Landed => ("landed", None),
         Fate::Discarded => ("discarded", None),
     };
@@ -199,6 +202,7 @@ fn change(changed: &insight::Changed) -> ChangeLine {
         added: changed.added,
         removed: changed.removed,
         handoff: changed.handoff,
+        risk: changed.risk,
         fate,
         why: kept.or_else(|| changed.why.clone()),
     }
@@ -260,7 +264,8 @@ fn next(summary: &Summary, waits: bool) -> Vec<String> {
     if !waits {
         return vec![format!("provost show {run}")];
     }
-    let lands = summary.changes.iter().any(|change| change.fate == "waiting" && !change.handoff);
+    let lands =
+        summary.changes.iter().any(|change| matches!(change.fate, "waiting" | "part") && !change.handoff);
     let mut next = vec![format!("provost review {run}")];
     next.extend(lands.then(|| format!("provost apply {run} --all")));
     next.push(format!("provost discard {run}"));
@@ -329,9 +334,16 @@ fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
                 Tone::Notice,
                 format!("  handoff: {}", clean(change.why.as_deref().unwrap_or("other programs obey it"))),
             ),
+            ("part", _) => paint.on(Tone::Notice, "  landed in part"),
             _ => String::new(),
         };
-        format!("{sign} {}{lines}{note}", clean(&change.path))
+        let waits = !matches!(change.fate, "landed" | "discarded");
+        let risk = match change.risk.filter(|risk| waits && *risk > Risk::Low) {
+            Some(Risk::High) => paint.on(Tone::Bad, "  high risk"),
+            Some(_) => paint.on(Tone::Notice, "  medium risk"),
+            None => String::new(),
+        };
+        format!("{sign} {}{lines}{risk}{note}", clean(&change.path))
     };
     summary.changes.iter().map(row).collect()
 }

@@ -12,8 +12,9 @@ use ledger::event::{self, ChangeStaged, StagedFile};
 use super::base::{Entry, is_git};
 use super::beneath::{Found, Kind, same};
 use super::handoff::{self, Handoff};
-use super::hunk::{self, Mark};
+use super::hunk::{self, Hunk, Mark};
 use super::ignored::Ignored;
+use super::risk::{self, Facts, Risk};
 use super::sides::{LARGE, Sides, read_small};
 
 mod copied;
@@ -49,6 +50,8 @@ pub struct FileChange {
     pub never: Option<&'static str>,
     /// Whether the repository has changed here since the run began.
     pub moved: bool,
+    /// How much there is to lose by landing it.
+    pub risk: Risk,
 }
 
 /// One side of a changed file.
@@ -117,7 +120,20 @@ impl FileChange {
         };
         let handoff = self.handoff.is_some();
         let why = self.why().map(str::to_owned);
-        StagedFile { path: self.path.as_path().into(), change: self.kind, added, removed, size, handoff, why }
+        let (path, change, risk) = (self.path.as_path().into(), self.kind, self.risk.grade);
+        StagedFile { path, change, added, removed, size, handoff, why, risk }
+    }
+
+    /// What is known of it beside its lines.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        let unread = match self.content {
+            Content::Binary => Some("it is binary: nobody reads it"),
+            Content::Large => Some("it is too large to be shown"),
+            Content::Unknown => Some("what was there is gone: what differs is not known"),
+            Content::Lines { .. } | Content::None => None,
+        };
+        let stands = (self.pre.is_some(), self.post.is_some());
+        Facts { path: &self.path, handoff: self.handoff, stands, unread }
     }
 }
 
@@ -190,6 +206,7 @@ impl Finding<'_> {
             handoff: handoff::by_name(path),
             never: Some(never),
             moved: false,
+            risk: Risk::default(),
         });
     }
 
@@ -221,7 +238,7 @@ impl Finding<'_> {
             return Ok(());
         }
         let post = left.map(|left| self.side_after(path, left)).transpose()?;
-        let content = self.content(path, was, left, kind)?;
+        let (content, hunks) = self.content(path, was, left, kind)?;
         let moved = match was {
             Some(entry) => !self.sides.is_untouched(entry),
             None => self.sides.now.find(path).ok().flatten().is_some(),
@@ -229,16 +246,11 @@ impl Finding<'_> {
         let never = never(path, was, left);
         let handoff = judge(path, was, left);
         let pre = was.map(side_before);
-        self.change.files.push(FileChange {
-            path: path.to_owned(),
-            kind,
-            pre,
-            post,
-            content,
-            handoff,
-            never,
-            moved,
-        });
+        let path = path.to_owned();
+        let mut file =
+            FileChange { path, kind, pre, post, content, handoff, never, moved, risk: Risk::default() };
+        file.risk = risk::of_file(&file.facts(), hunks.iter().flat_map(|hunk| &hunk.lines));
+        self.change.files.push(file);
         Ok(())
     }
 
@@ -311,31 +323,31 @@ impl Finding<'_> {
         Ok(Side { what, mode: left.mode })
     }
 
-    /// The lines of a file that changed.
+    /// The lines of a file that changed, counted and as they are.
     fn content(
         &self,
         path: &Path,
         was: Option<&Entry>,
         left: Option<Found>,
         kind: event::Change,
-    ) -> io::Result<Content> {
+    ) -> io::Result<(Content, Vec<Hunk>)> {
         let was = was.filter(|was| was.found.kind == Kind::File);
         let left = left.filter(|left| left.kind == Kind::File);
         if kind == event::Change::Mode || (was.is_none() && left.is_none()) {
-            return Ok(Content::None);
+            return Ok((Content::None, Vec::new()));
         }
         let sizes = [was.map(|was| was.found.stamp.size), left.map(|left| left.stamp.size)];
         if sizes.into_iter().flatten().any(|size| size > LARGE) {
-            return Ok(Content::Large);
+            return Ok((Content::Large, Vec::new()));
         }
         Ok(match texts(self.sides, path, was, left.is_some()) {
             Ok(Texts::Both(before, after)) => {
                 let hunks = hunk::hunks(path, &before, &after);
                 let count = |mark| hunks.iter().map(|hunk| hunk.count(mark)).sum();
-                Content::Lines { added: count(Mark::Added), removed: count(Mark::Removed) }
+                (Content::Lines { added: count(Mark::Added), removed: count(Mark::Removed) }, hunks)
             }
-            Ok(Texts::Binary) => Content::Binary,
-            Ok(Texts::Gone) | Err(_) => Content::Unknown,
+            Ok(Texts::Binary) => (Content::Binary, Vec::new()),
+            Ok(Texts::Gone) | Err(_) => (Content::Unknown, Vec::new()),
         })
     }
 }

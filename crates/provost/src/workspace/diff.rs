@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use super::change::{self, Change, Content, FileChange, Side, Texts, What};
 use super::hunk::{self, Hunk, Mark};
+use super::rename;
+use super::risk::{self, Grade, Risk};
 use super::sides::Sides;
 use super::{Handoff, StageError, Workspace};
 
@@ -56,6 +58,14 @@ pub struct FileReview {
     pub why: Option<&'static str>,
     /// Whether the repository has changed here since the run began.
     pub moved: bool,
+    /// How much there is to lose by landing it, and what speaks for that.
+    pub risk: Risk,
+    /// Where the same content was before under another name, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<OsText>,
+    /// Where the same content is now under another name, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renamed_to: Option<OsText>,
     /// What differs.
     pub hunks: Vec<HunkReview>,
 }
@@ -84,6 +94,8 @@ pub struct HunkReview {
     pub old: (usize, usize),
     /// First line after, and how many.
     pub new: (usize, usize),
+    /// How much there is to lose by landing this hunk, by its own lines.
+    pub risk: Risk,
     /// The lines, each behind ` `, `-` or `+`.
     pub lines: Vec<OsText>,
 }
@@ -95,7 +107,17 @@ impl Workspace {
     /// What was there when the run began is not known.
     pub fn review(&self, change: &Change) -> Result<Review, StageError> {
         let sides = self.sides()?;
-        let files = change.files.iter().map(|file| file_review(&sides, file)).collect();
+        let mut files: Vec<FileReview> = change.files.iter().map(|file| file_review(&sides, file)).collect();
+        for (from, to) in rename::renames(&sides, change) {
+            let name = |at: usize| change.files.get(at).map(|file| file.path.as_path().into());
+            let (was, is) = (name(from), name(to));
+            if let Some(file) = files.get_mut(from) {
+                file.renamed_to = is;
+            }
+            if let Some(file) = files.get_mut(to) {
+                file.renamed_from = was;
+            }
+        }
         let ignored = change.ignored.iter().map(|path| path.as_path().into()).collect();
         Ok(Review { files, ignored, git: change.git.len() })
     }
@@ -120,7 +142,10 @@ fn file_review(sides: &Sides, file: &FileChange) -> FileReview {
         handoff: file.handoff,
         why: file.why(),
         moved: file.moved,
-        hunks: hunks(sides, file).iter().map(hunk_review).collect(),
+        risk: file.risk.clone(),
+        renamed_from: None,
+        renamed_to: None,
+        hunks: hunks(sides, file).iter().map(|hunk| hunk_review(file, hunk)).collect(),
     }
 }
 
@@ -136,7 +161,7 @@ fn side_review(side: &Side) -> SideReview {
 }
 
 /// The hunks of a changed file; none where it is not compared by lines.
-fn hunks(sides: &Sides, file: &FileChange) -> Vec<Hunk> {
+pub(crate) fn hunks(sides: &Sides, file: &FileChange) -> Vec<Hunk> {
     if !matches!(file.content, Content::Lines { .. }) {
         return Vec::new();
     }
@@ -148,12 +173,13 @@ fn hunks(sides: &Sides, file: &FileChange) -> Vec<Hunk> {
     }
 }
 
-fn hunk_review(hunk: &Hunk) -> HunkReview {
+fn hunk_review(file: &FileChange, hunk: &Hunk) -> HunkReview {
     let line = |line: &hunk::Line| OsText::new(&[&[sign(line.mark)], line.text.as_slice()].concat());
     HunkReview {
         id: hunk.id.clone(),
         old: hunk.old,
         new: hunk.new,
+        risk: risk::of_hunk(&file.facts(), &hunk.lines),
         lines: hunk.lines.iter().map(line).collect(),
     }
 }
@@ -255,12 +281,28 @@ impl FileReview {
         if self.moved {
             page.line(Tone::Warning, "  your own copy has changed since the run began");
         }
+        if let Some(grade) = self.risk.grade {
+            let reasons: Vec<&str> =
+                self.risk.reasons.iter().map(String::as_str).filter(|why| Some(*why) != self.why).collect();
+            page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
+        }
+        let renamed = [("was", &self.renamed_from), ("is now", &self.renamed_to)];
+        for (word, name) in renamed.iter().filter_map(|(word, name)| Some((word, name.as_ref()?))) {
+            page.line(Tone::Plain, &format!("  the same content {word} `{}`", harmless(name.as_bytes())));
+        }
         if let Some(told) = self.told() {
             page.line(Tone::Plain, &format!("  {told}"));
         }
         for hunk in &self.hunks {
             let ((old, removed), (new, added)) = (hunk.old, hunk.new);
             page.line(Tone::Hunk, &format!("@@ -{old},{removed} +{new},{added} @@ {}", hunk.id));
+            if let Some(grade) = hunk.risk.grade {
+                let reasons: Vec<&str> = hunk.risk.reasons.iter().map(String::as_str).collect();
+                page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
+            }
+            if self.renamed_from.is_some() || self.renamed_to.is_some() {
+                continue;
+            }
             hunk.lines.iter().for_each(|line| write_line(page, line.as_bytes(), line.is_whole()));
         }
     }
@@ -295,6 +337,19 @@ impl FileReview {
             (Some(what), Some(modes)) => Some(format!("{what}, {modes}")),
             (what, modes) => what.or(modes),
         }
+    }
+}
+
+/// A grade and what speaks for it, in words.
+fn graded(grade: Grade, reasons: &[&str]) -> String {
+    let word = match grade {
+        Grade::Low => "low",
+        Grade::Medium => "medium",
+        Grade::High => "high",
+    };
+    match reasons {
+        [] => format!("{word} risk"),
+        reasons => format!("{word} risk: {}", reasons.join("; ")),
     }
 }
 

@@ -286,8 +286,8 @@ impl Workspace {
         match done {
             Ok(cause) => {
                 swap::prune(sides, step);
-                let landed =
-                    Landed { path: step.path.clone(), pre: step.pre.digest(), post: step.post.digest() };
+                let (path, pre, post) = (step.path.clone(), step.pre.digest(), step.post.digest());
+                let landed = Landed { path, pre, post, ..Landed::default() };
                 admission.note(landed.into(), Trust::Observed, cause)?;
                 landing.landed.push(step.path());
                 Ok(())

@@ -34,10 +34,12 @@ added empty
   nothing -> a folder
 
 modified image
+  medium risk: it is binary: nobody reads it
   binary: 9 bytes -> 12 bytes
 
 link link
   kept back: it is a link, and leads elsewhere
+  medium risk
   nothing -> a link to `../out`
 
 added odd\\u{1b}[31m\\u{a}\\xff  +1 -0
@@ -46,6 +48,7 @@ added odd\\u{1b}[31m\\u{a}\\xff  +1 -0
 
 mode run.sh
   kept back: it becomes a program, or open to others
+  medium risk
   mode 0644 -> 0755
 
 deleted src/main.rs  +0 -1
@@ -80,6 +83,26 @@ fn the_data_says_the_same_with_the_same_ids() {
     assert_eq!(file["change"], "modified");
     assert_eq!(file["hunks"][0]["lines"], serde_json::json!([" 1\n", "-2\n", "+two\n", " 3\n"]));
     assert!(review.text(false).contains(file["hunks"][0]["id"].as_str().unwrap()));
+}
+
+#[test]
+fn a_file_under_another_name_is_shown_as_the_same() {
+    let review = reviewed(|seen| {
+        fs::rename(seen.join("text"), seen.join("renamed")).unwrap();
+        write(seen, "tests/a.rs", "#[test]\n#[ignore]\nfn a() {}\n");
+    });
+    let text = review.text(false);
+    assert!(text.contains("  the same content was `text`\n"), "{text}");
+    assert!(text.contains("  the same content is now `renamed`\n"), "{text}");
+    assert!(text.contains("  high risk: tests are skipped\n"), "{text}");
+    assert!(!text.contains("-1\n"), "what only changed its name is not shown line by line: {text}");
+    let data = serde_json::to_value(&review).unwrap();
+    assert_eq!(
+        (&data["files"][0]["renamed_from"], &data["files"][2]["renamed_to"]),
+        (&"text".into(), &"renamed".into())
+    );
+    assert_eq!(data["files"][1]["risk"]["grade"], "high");
+    assert_eq!(data["files"][1]["hunks"][0]["risk"]["reasons"][0], "tests are skipped");
 }
 
 #[test]
