@@ -279,6 +279,6 @@ mod tests {
                 crate::agents::recognise(&argv).name()
             })
             .collect();
-        assert_eq!([shown.as_slice(), &["any"]].concat(), known);
+        assert_eq!([shown.as_slice(), &["command"]].concat(), known);
     }
 }

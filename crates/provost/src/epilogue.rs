@@ -79,7 +79,7 @@ fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result<pol
         tools: &Toolchains::default(),
         shown: &[],
         registries: &[],
-        agent: ("any", ""),
+        agent: ("command", ""),
     };
     layers::load(folders, &wanted).map_err(|failure| failure.during("cannot judge what lands"))
 }

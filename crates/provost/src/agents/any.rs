@@ -11,7 +11,7 @@ pub struct Any;
 
 impl Agent for Any {
     fn name(&self) -> &'static str {
-        "any"
+        "command"
     }
 
     fn recognises(&self, _argv: &[OsString]) -> bool {

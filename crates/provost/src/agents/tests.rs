@@ -125,20 +125,20 @@ fn agents_are_recognised_however_they_are_started() {
         ("claude -p fix", "claude"),
         ("npx @anthropic-ai/claude-code -p fix", "claude"),
         ("node /x/@anthropic-ai/claude-code/cli.js", "claude"),
-        ("npx codex", "any"),
-        ("npx @openai/codex-evil", "any"),
-        ("npx evil @openai/codex", "any"),
-        ("bash -c codex", "any"),
-        ("codex-evil", "any"),
-        ("node codex-helper.js", "any"),
-        ("python3 agent.py codex", "any"),
-        ("npx", "any"),
-        ("npx -p", "any"),
-        ("node", "any"),
+        ("npx codex", "command"),
+        ("npx @openai/codex-evil", "command"),
+        ("npx evil @openai/codex", "command"),
+        ("bash -c codex", "command"),
+        ("codex-evil", "command"),
+        ("node codex-helper.js", "command"),
+        ("python3 agent.py codex", "command"),
+        ("npx", "command"),
+        ("npx -p", "command"),
+        ("node", "command"),
     ] {
         assert_eq!(recognise(&words(command)).name(), name, "{command}");
     }
-    assert_eq!(recognise(&[]).name(), "any");
+    assert_eq!(recognise(&[]).name(), "command");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn names_that_are_no_text_do_no_harm() {
         let argv = [OsString::from_vec(name.clone())];
         let host = Host { environment: &environment, argv: &argv, folder: &ann.home().join("work") };
         let agent = recognise(&argv);
-        assert_eq!(agent.name(), "any");
+        assert_eq!(agent.name(), "command");
         if let Err(error) = agent.outfit(&host, &Credentials::default()) {
             assert!(!error.to_string().chars().any(char::is_control), "{error}");
         }
