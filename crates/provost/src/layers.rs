@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use ledger::{PolicyLayer, PolicyLoaded};
@@ -22,6 +22,9 @@ pub const USUAL: &str = "build";
 pub const REPO: &str = ".provost/policy.toml";
 /// Where an organisation keeps its floors.
 const FLOORS: &str = "/etc/provost/policy.d";
+
+/// Most bytes of a policy file that are read: `policy` takes 1 MiB.
+const LONGEST: u64 = 1 << 20;
 
 /// What a policy is put together for.
 #[derive(Debug)]
@@ -113,11 +116,18 @@ fn tools(wanted: &Wanted<'_>) -> RuleSpec {
 
 /// A file, if it is there. One that is there and cannot be read stops everything.
 fn file(path: &Path, kind: LayerKind) -> Result<Option<Layer>, Failure> {
-    match fs::read_to_string(path) {
+    match read(path) {
         Ok(text) => Ok(Some(Layer::parse(&path.display().to_string(), kind, &text)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unreadable(path, &error)),
     }
+}
+
+/// The text, as far as a policy can go: one byte more is refused, and no more than that is kept.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -200,7 +210,7 @@ fn trust_note(folders: &Folders, workspace: &Path) -> PathBuf {
 }
 
 fn policy_digest(workspace: &Path) -> Option<String> {
-    fs::read(workspace.join(REPO)).ok().map(|text| hex(&Sha256::digest(text)))
+    read(&workspace.join(REPO)).ok().map(|text| hex(&Sha256::digest(text)))
 }
 
 // === the record ===

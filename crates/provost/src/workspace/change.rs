@@ -401,11 +401,17 @@ fn judge(path: &Path, was: Option<&Entry>, left: Option<Found>) -> Option<Handof
     })
 }
 
+/// Most bytes of a file that may land. A file of holes costs the agent nothing, and reading it costs the person hours.
+const LARGEST: u64 = 4 << 30;
+
 /// Why something can never land.
 fn never(path: &Path, was: Option<&Entry>, left: Option<Found>) -> Option<&'static str> {
     let kinds = [was.map(|was| was.found.kind), left.map(|left| left.kind)];
     if is_git(path) {
         return Some("git's own files never land as files");
+    }
+    if left.is_some_and(|left| left.kind == Kind::File && left.stamp.size > LARGEST) {
+        return Some("a file larger than 4 GiB never lands: copy it yourself");
     }
     let special = kinds.into_iter().flatten().any(|kind| matches!(kind, Kind::Special { .. }));
     special.then_some("a pipe, socket or device never lands")

@@ -103,9 +103,12 @@ fn by_shape(name: &str) -> Option<Handoff> {
     {
         return Some(Handoff::Build);
     }
+    let is_settings = |name: &str| name.starts_with('.') && name.ends_with("rc");
+    if is_settings(name) {
+        return Some(Handoff::Build);
+    }
     let script = SCRIPTS.iter().find_map(|end| name.strip_suffix(end))?;
-    (script.ends_with(".config") || (script.starts_with('.') && script.ends_with("rc")))
-        .then_some(Handoff::Build)
+    (script.ends_with(".config") || is_settings(script)).then_some(Handoff::Build)
 }
 
 /// Mode bits that hand something over: running it, taking its owner's rights, writing by others.
@@ -150,6 +153,13 @@ mod tests {
             ("rust-toolchain.toml", Handoff::Build),
             ("web/vite.config.ts", Handoff::Build),
             (".eslintrc.cjs", Handoff::Build),
+            (".pylintrc", Handoff::Build),
+            ("pkg/__pycache__/a.cpython-312.pyc", Handoff::Build),
+            ("pkg/json.so", Handoff::Build),
+            ("buildSrc/src/main/kotlin/A.kt", Handoff::Build),
+            ("WORKSPACE", Handoff::Build),
+            (".hg/hgrc", Handoff::Shell),
+            (".config/mise/config.toml", Handoff::Shell),
             ("package.json", Handoff::Build),
             ("requirements-dev.txt", Handoff::Source),
             ("Cargo.lock", Handoff::Source),

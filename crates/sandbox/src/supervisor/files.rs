@@ -181,15 +181,15 @@ impl Supervisor {
             // The agent's own file in a private place, or a folder on the way to something that is shown.
             Access::Read if stands && (private || !explicit) => None,
             Access::Read if stands => refusal(Some(libc::EACCES), true),
-            // What the host has and the view has not: to be recorded; the call finds nothing.
-            Access::Read if on_host(path) => refusal(None, explicit),
+            // What the view has not: the call finds nothing. That the host has it is for the record; neither an errno nor a
+            // line may depend on it.
+            Access::Read if explicit || on_host(path) => refusal(None, explicit),
             Access::Read => None,
             Access::Write if private && !explicit => None,
-            Access::Write if stands || on_host(path) || path.parent().is_some_and(on_host) => {
+            Access::Write => {
                 let quiet = self.watch.quiet.iter().any(|tree| path.starts_with(tree));
                 refusal(Some(libc::EACCES), explicit || !quiet)
             }
-            Access::Write => None,
         }
     }
 }

@@ -43,3 +43,33 @@ fn what_the_kernel_tells_its_opener_is_not_told_on_behalf_of_anybody() {
         assert_eq!(inside.stdout, "", "{inside}");
     });
 }
+
+#[test]
+fn whether_something_is_there_on_the_host_is_not_told() {
+    everybody(|stage| {
+        stage.in_home(".ssh/id_there", "a key");
+        let told = |path: &str| {
+            let line =
+                format!("cat {path}; sh -c 'echo x >{path}'; sh -c 'echo x >{path}/beneath'; echo done");
+            let inside = stage.inside(&line);
+            assert_eq!(inside.stdout, "done\n", "{inside}");
+            // What Provost says at the end, indented, is for the person.
+            let said = inside.stderr.lines().filter(|line| line.contains(path) && !line.starts_with(' '));
+            said.map(|line| line.replace(path, "PATH")).collect::<Vec<_>>()
+        };
+        let home = stage.home.display().to_string();
+        assert_eq!(told(&format!("{home}/.ssh/id_there")), told(&format!("{home}/.ssh/id_not_there")));
+        assert!(std::path::Path::new("/sys/class/net").exists(), "no attempt at all");
+        assert_eq!(told("/sys/class/net"), told("/sys/no-such/net"));
+    });
+}
+
+#[test]
+fn a_file_of_holes_does_not_keep_the_person_waiting() {
+    everybody(|stage| {
+        stage.inside("truncate -s 1T huge; echo small >small").ended(0);
+        let applied = stage.says(&["apply", "--all"]).ended(1);
+        assert!(applied.stdout.contains("larger than 4 GiB"), "{applied}");
+        assert!(stage.workspace.join("small").exists() && !stage.workspace.join("huge").exists());
+    });
+}

@@ -3,7 +3,7 @@
 use super::Handoff;
 
 /// Folders at any depth, with everything in them.
-pub(super) const FOLDERS: [(&str, Handoff); 46] = [
+pub(super) const FOLDERS: &[(&str, Handoff)] = &[
     (".git", Handoff::Git),
     (".provost", Handoff::Policy),
     (".husky", Handoff::Hook),
@@ -49,13 +49,34 @@ pub(super) const FOLDERS: [(&str, Handoff); 46] = [
     (".bundle", Handoff::Build),
     ("node_modules", Handoff::Build),
     (".venv", Handoff::Build),
+    ("venv", Handoff::Build),
     ("site-packages", Handoff::Build),
+    ("__pycache__", Handoff::Build),
+    ("buildsrc", Handoff::Build),
+    (".storybook", Handoff::Build),
+    (".helix", Handoff::Editor),
+    (".vim", Handoff::Editor),
+    (".config", Handoff::Shell),
+    (".mise", Handoff::Shell),
+    (".hg", Handoff::Shell),
+    (".jj", Handoff::Shell),
+    (".svn", Handoff::Shell),
 ];
 
 /// Files at any depth.
 pub(super) const GIT: &[&str] = &[".gitattributes", ".gitmodules", ".gitconfig", ".lfsconfig"];
-pub(super) const HOOK: &[&str] =
-    &[".pre-commit-config.yaml", ".pre-commit-hooks.yaml", "lefthook.yml", ".lefthook.yml"];
+pub(super) const HOOK: &[&str] = &[
+    ".pre-commit-config.yaml",
+    ".pre-commit-hooks.yaml",
+    "lefthook.yml",
+    ".lefthook.yml",
+    "lefthook.yaml",
+    ".lefthook.yaml",
+    "lefthook-local.yml",
+    "lefthook.toml",
+    "lefthook.json",
+    ".overcommit.yml",
+];
 pub(super) const CI: &[&str] = &[
     ".gitlab-ci.yml",
     ".gitlab-ci.yaml",
@@ -115,6 +136,11 @@ pub(super) const EDITOR: &[&str] = &[
     ".dir-locals.el",
     ".dir-locals-2.el",
     ".projectile",
+    ".clangd",
+    "compile_commands.json",
+    "compile_flags.txt",
+    ".ycm_extra_conf.py",
+    ".neoconf.json",
 ];
 pub(super) const SHELL: &[&str] = &[
     ".envrc",
@@ -156,6 +182,18 @@ pub(super) const SHELL: &[&str] = &[
     ".ignore",
     ".rgignore",
     ".ripgreprc",
+    ".renviron",
+    ".rdata",
+    ".ghci",
+    ".ocamlinit",
+    ".iex.exs",
+    ".erlang",
+    ".guile",
+    ".htaccess",
+    ".user.ini",
+    "web.config",
+    "mise.local.toml",
+    ".mise.local.toml",
 ];
 pub(super) const BUILD: &[&str] = &[
     "makefile",
@@ -257,6 +295,31 @@ pub(super) const BUILD: &[&str] = &[
     "foundry.toml",
     "dangerfile",
     "ansible.cfg",
+    "build",
+    "workspace",
+    "buck",
+    "targets",
+    "pants.toml",
+    "build.sc",
+    "earthfile",
+    "snakefile",
+    "jakefile",
+    "cakefile",
+    "nodemon.json",
+    "angular.json",
+    "cdk.json",
+    "serverless.yml",
+    "pulumi.yaml",
+    "devbox.json",
+    "phpunit.xml",
+    "phpunit.xml.dist",
+    "phpstan.neon",
+    "rector.php",
+    ".php-cs-fixer.php",
+    "setup.hs",
+    "setup.lhs",
+    "mypy.ini",
+    ".flake8",
 ];
 pub(super) const SOURCE: &[&str] = &[
     "cargo.toml",
@@ -352,6 +415,15 @@ pub(super) const ENDINGS: &[(&str, Handoff)] = &[
     (".desktop", Handoff::Shell),
     (".service", Handoff::Shell),
     (".tf", Handoff::Build),
+    ("-gdb.py", Handoff::Shell),
+    (".pyc", Handoff::Build),
+    (".pyo", Handoff::Build),
+    (".pyd", Handoff::Build),
+    (".so", Handoff::Build),
+    (".dylib", Handoff::Build),
+    (".dll", Handoff::Build),
+    (".node", Handoff::Build),
+    (".jar", Handoff::Build),
 ];
 /// Endings of scripts: `name.config.js` and `.namerc.js` are settings that a tool runs.
 pub(super) const SCRIPTS: [&str; 8] = [".js", ".cjs", ".mjs", ".ts", ".cts", ".mts", ".json", ".yaml"];
