@@ -67,9 +67,14 @@ pub enum Verb {
     Review(OneRun),
     /// Land staged changes in your folder.
     #[command(
-        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) is kept back,\nand nothing of .git ever lands as a file. Exit status: 0 when all that was asked landed, 1 when some was kept back."
+        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is\nnamed itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git\never lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked\nlanded, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\""
     )]
     Apply(Apply),
+    /// Put back what the last landing of a run changed.
+    #[command(
+        after_help = "What it landed waits again, and can be applied again. A file that changed since stays as it is and is named.\nExit status: 0 when all was put back, 1 when some was not."
+    )]
+    Undo(OneRun),
     /// Throw away what a run has staged.
     Discard(OneRun),
     /// From inside a run: ask for a capability, or put a question to a person.
@@ -183,7 +188,7 @@ pub struct OneRun {
 
 /// `apply`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["all", "only"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["all", "only", "hunk", "reject"]))]
 pub struct Apply {
     /// The run, or the beginning of its id; the last one if left out.
     #[arg(value_name = "RUN")]
@@ -192,8 +197,17 @@ pub struct Apply {
     #[arg(long)]
     pub all: bool,
     /// Files that match this pattern (`src/**`); may be given several times.
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", conflicts_with = "all")]
     pub only: Vec<String>,
+    /// This hunk, by its name in `provost review`; may be given several times.
+    #[arg(long, value_name = "ID")]
+    pub hunk: Vec<String>,
+    /// Keep back this hunk or the files that match, and know them when they come again; may be given several times.
+    #[arg(long, value_name = "GLOB|ID", requires = "why")]
+    pub reject: Vec<String>,
+    /// Why it is rejected.
+    #[arg(long, value_name = "TEXT", requires = "reject")]
+    pub why: Option<String>,
 }
 
 /// `request`.

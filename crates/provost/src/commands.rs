@@ -17,6 +17,7 @@ mod show;
 mod status;
 mod stop;
 mod trust;
+mod undo;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Show(order)) => show::show(&order, out),
         Some(Verb::Review(order)) => review::review(&order, out),
         Some(Verb::Apply(order)) => apply::apply(&order, out),
+        Some(Verb::Undo(order)) => undo::undo(&order, out),
         Some(Verb::Discard(order)) => discard::discard(&order, out),
         Some(Verb::Request(order)) => request::request(&order, out),
         Some(Verb::Policy(order)) => policy::policy(&order, out),

@@ -22,6 +22,8 @@ pub struct Failure {
 
 /// Provost's own failures and refusals.
 pub const OURS: u8 = 125;
+/// How paths are named by a pattern.
+pub const PATTERNS: &str = "patterns are like those of .gitignore: `src/**`, `*.md`";
 /// A check that said no, a verify that found something: the plain no of a command.
 pub const NO: u8 = 1;
 
@@ -118,6 +120,22 @@ impl From<crate::workspace::LandError> for Failure {
         match error {
             crate::workspace::LandError::Stage(error) => error.into(),
             crate::workspace::LandError::Ledger(error) => error.into(),
+            error @ crate::workspace::LandError::NothingLanded => {
+                Failure::of(&error).hint("`provost show` says what landed, and what was put back since")
+            }
+        }
+    }
+}
+
+impl From<crate::workspace::GateError> for Failure {
+    fn from(error: crate::workspace::GateError) -> Failure {
+        match error {
+            crate::workspace::GateError::Stage(error) => error.into(),
+            crate::workspace::GateError::Ledger(error) => error.into(),
+            error @ crate::workspace::GateError::Unknown(_) => {
+                Failure::of(&error).hint("`provost review` shows what waits: files, and hunks by their names")
+            }
+            error @ crate::workspace::GateError::Pattern(_) => Failure::of(&error).hint(PATTERNS),
         }
     }
 }

@@ -20,8 +20,11 @@ mod ignored;
 mod index;
 mod keep;
 mod land;
+mod merge;
 mod name;
 pub mod place;
+mod reject;
+mod rejected;
 mod rename;
 mod risk;
 mod sides;
@@ -50,6 +53,7 @@ pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
 pub use land::{BadPattern, Kept, LandError, Landing, Pick};
 pub use place::{NotAWorkspace, Surroundings};
+pub use reject::{GateError, No, Voice};
 pub use risk::Risk;
 use sides::Sides;
 
@@ -305,8 +309,8 @@ impl Workspace {
         Ok(change)
     }
 
-    fn set_base(&self, base: Base) {
-        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Past::Taken(Arc::new(base));
+    fn set_base(&self, base: Arc<Base>) {
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Past::Taken(base);
     }
 
     fn sides(&self) -> Result<Sides, StageError> {

@@ -11,6 +11,7 @@ mod cli;
 mod demo;
 mod doubles;
 mod escapes;
+mod gate;
 mod killed;
 mod real_agents;
 mod real_work;

@@ -1,43 +1,77 @@
-//! `provost apply`: land staged changes in the folder.
+//! `provost apply`: land staged changes in the folder, and reject others.
+
+use std::path::Path;
+
+use ledger::{Host, RunId};
 
 use super::{DONE, find, open, story};
 use crate::cli::Apply;
 use crate::epilogue;
-use crate::failure::{Failure, NO};
+use crate::failure::{Failure, NO, PATTERNS};
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count};
-use crate::workspace::{Landing, Pick};
+use crate::task;
+use crate::workspace::{Kept, Landing, No, Pick, Voice};
 
 pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open(&folders, "apply")?;
     let run = find(&host, order.run.as_deref())?.run;
-    let story = story(&host, &run)?;
     let pick = if order.all { Pick::all() } else { pick(&order.only)? };
-    let landing = epilogue::take_up((&folders, &host), &run, &story, "apply", |epilogue| {
-        let change = epilogue.workspace.change()?;
-        Ok(epilogue.workspace.land(epilogue.admission, &change, &pick)?)
-    })?;
-    tell(&landing, out);
+    let pick = pick.with_hunks(order.hunk.iter().cloned());
+    let why = order.why.clone().unwrap_or_default();
+    let nos: Vec<No> = order.reject.iter().map(|what| No { what: what.clone(), why: why.clone() }).collect();
+    let landing = settle((&folders, &host), &run, "command", pick, &nos)?;
+    let nothing = match nos.is_empty() {
+        true => "Nothing to land: no staged change is named.",
+        false => "Nothing landed. What was rejected stays back, and is known when it comes again.",
+    };
+    tell(&landing, ("landed", nothing), out);
     Ok(if landing.refused.is_empty() { DONE } else { NO })
 }
 
 fn pick(patterns: &[String]) -> Result<Pick, Failure> {
-    Pick::only(patterns)
-        .map_err(|error| Failure::of(&error).hint("patterns are like those of .gitignore: `src/**`, `*.md`"))
+    if patterns.is_empty() {
+        return Ok(Pick::default());
+    }
+    Pick::only(patterns).map_err(|error| Failure::of(&error).hint(PATTERNS))
 }
 
-fn tell(landing: &Landing, out: Out) {
-    let name = |path: &std::path::Path| clean(&path.to_string_lossy());
+/// Does what a person said: first the no, then the yes, then what lands by it.
+pub(super) fn settle(
+    (folders, host): (&Folders, &Host),
+    run: &RunId,
+    how: &'static str,
+    pick: Pick,
+    nos: &[No],
+) -> Result<Landing, Failure> {
+    let story = story(host, run)?;
+    let voice = Voice { by: task::principal().name, how };
+    epilogue::take_up((folders, host), run, &story, "apply", |epilogue| {
+        let (workspace, admission) = (&epilogue.workspace, epilogue.admission);
+        let change = workspace.change()?;
+        let lands = !pick.is_empty();
+        let pick = workspace.reject(admission, &change, (nos, &voice), pick)?;
+        if !lands {
+            return Ok(Landing::default());
+        }
+        workspace.accept(admission, &change, &pick, &voice)?;
+        Ok(workspace.land(admission, &change, &pick)?)
+    })
+}
+
+/// Says what became of each file: what was done, in one word, or why not.
+pub(super) fn tell(landing: &Landing, (done, nothing): (&str, &str), out: Out) {
+    let name = |path: &Path| clean(&path.to_string_lossy());
     if !out.human() {
-        let kept = |kept: &crate::workspace::Kept| serde_json::json!({ "path": name(&kept.path), "because": kept.because });
+        let kept = |kept: &Kept| serde_json::json!({ "path": name(&kept.path), "because": kept.because });
         let refused: Vec<_> = landing.refused.iter().map(kept).collect();
         let landed: Vec<_> = landing.landed.iter().map(|path| name(path)).collect();
-        return out.json(&serde_json::json!({ "landed": landed, "kept": refused }));
+        return out.json(&serde_json::json!({ done: landed, "kept": refused }));
     }
     let paint = out.paint();
     for path in &landing.landed {
-        out.line(format!("{}  {}", paint.on(Tone::Good, "landed"), name(path)));
+        out.line(format!("{}  {}", paint.on(Tone::Good, format!("{done:<6}")), name(path)));
     }
     for kept in &landing.refused {
         out.line(format!(
@@ -48,9 +82,9 @@ fn tell(landing: &Landing, out: Out) {
         ));
     }
     match (landing.landed.len(), landing.refused.len()) {
-        (0, 0) => out.line("Nothing to land: no staged change is named."),
+        (0, 0) => out.line(nothing),
         (landed, kept) => {
-            out.line(format!("{} landed, {} kept back.", count(landed as u64, "file"), kept));
+            out.line(format!("{} {done}, {} kept back.", count(landed as u64, "file"), kept));
         }
     }
 }

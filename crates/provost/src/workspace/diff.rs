@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::change::{self, Change, Content, FileChange, Side, Texts, What};
 use super::hunk::{self, Hunk, Mark};
+use super::rejected::Rejected;
 use super::rename;
 use super::risk::{self, Grade, Risk};
 use super::sides::Sides;
@@ -60,6 +61,9 @@ pub struct FileReview {
     pub moved: bool,
     /// How much there is to lose by landing it, and what speaks for that.
     pub risk: Risk,
+    /// Why the same was rejected before, if it was and has no hunks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<String>,
     /// Where the same content was before under another name, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renamed_from: Option<OsText>,
@@ -96,6 +100,9 @@ pub struct HunkReview {
     pub new: (usize, usize),
     /// How much there is to lose by landing this hunk, by its own lines.
     pub risk: Risk,
+    /// Why the same was rejected before, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<String>,
     /// The lines, each behind ` `, `-` or `+`.
     pub lines: Vec<OsText>,
 }
@@ -106,8 +113,9 @@ impl Workspace {
     /// # Errors
     /// What was there when the run began is not known.
     pub fn review(&self, change: &Change) -> Result<Review, StageError> {
-        let sides = self.sides()?;
-        let mut files: Vec<FileReview> = change.files.iter().map(|file| file_review(&sides, file)).collect();
+        let (sides, rejected) = (self.sides()?, self.rejected()?);
+        let mut files: Vec<FileReview> =
+            change.files.iter().map(|file| file_review(&sides, file, &rejected)).collect();
         for (from, to) in rename::renames(&sides, change) {
             let name = |at: usize| change.files.get(at).map(|file| file.path.as_path().into());
             let (was, is) = (name(from), name(to));
@@ -123,8 +131,9 @@ impl Workspace {
     }
 }
 
-fn file_review(sides: &Sides, file: &FileChange) -> FileReview {
-    let (added, removed) = file.lines();
+fn file_review(sides: &Sides, file: &FileChange, rejected: &Rejected) -> FileReview {
+    let ((added, removed), hunks) = (file.lines(), hunks(sides, file));
+    let known = if hunks.is_empty() { rejected.why_file(sides, file) } else { None };
     FileReview {
         path: file.path.as_path().into(),
         change: file.kind,
@@ -143,9 +152,10 @@ fn file_review(sides: &Sides, file: &FileChange) -> FileReview {
         why: file.why(),
         moved: file.moved,
         risk: file.risk.clone(),
+        rejected: known.map(str::to_owned),
         renamed_from: None,
         renamed_to: None,
-        hunks: hunks(sides, file).iter().map(|hunk| hunk_review(file, hunk)).collect(),
+        hunks: hunks.iter().map(|hunk| hunk_review(file, hunk, rejected)).collect(),
     }
 }
 
@@ -173,13 +183,14 @@ pub(crate) fn hunks(sides: &Sides, file: &FileChange) -> Vec<Hunk> {
     }
 }
 
-fn hunk_review(file: &FileChange, hunk: &Hunk) -> HunkReview {
+fn hunk_review(file: &FileChange, hunk: &Hunk, rejected: &Rejected) -> HunkReview {
     let line = |line: &hunk::Line| OsText::new(&[&[sign(line.mark)], line.text.as_slice()].concat());
     HunkReview {
         id: hunk.id.clone(),
         old: hunk.old,
         new: hunk.new,
         risk: risk::of_hunk(&file.facts(), &hunk.lines),
+        rejected: rejected.why_hunk(&file.path, hunk).map(str::to_owned),
         lines: hunk.lines.iter().map(line).collect(),
     }
 }
@@ -286,6 +297,7 @@ impl FileReview {
                 self.risk.reasons.iter().map(String::as_str).filter(|why| Some(*why) != self.why).collect();
             page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
         }
+        write_rejected(page, self.rejected.as_deref());
         let renamed = [("was", &self.renamed_from), ("is now", &self.renamed_to)];
         for (word, name) in renamed.iter().filter_map(|(word, name)| Some((word, name.as_ref()?))) {
             page.line(Tone::Plain, &format!("  the same content {word} `{}`", harmless(name.as_bytes())));
@@ -300,6 +312,7 @@ impl FileReview {
                 let reasons: Vec<&str> = hunk.risk.reasons.iter().map(String::as_str).collect();
                 page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
             }
+            write_rejected(page, hunk.rejected.as_deref());
             if self.renamed_from.is_some() || self.renamed_to.is_some() {
                 continue;
             }
@@ -337,6 +350,12 @@ impl FileReview {
             (Some(what), Some(modes)) => Some(format!("{what}, {modes}")),
             (what, modes) => what.or(modes),
         }
+    }
+}
+
+fn write_rejected(page: &mut Page, why: Option<&str>) {
+    if let Some(why) = why {
+        page.line(Tone::Warning, &format!("  rejected before: {}", harmless(why.as_bytes())));
     }
 }
 

@@ -61,8 +61,7 @@ impl Hunk {
 
 /// The hunks between two texts.
 pub(crate) fn hunks(path: &Path, before: &[u8], after: &[u8]) -> Vec<Hunk> {
-    let old: Vec<&[u8]> = before.split_inclusive(|byte| *byte == b'\n').collect();
-    let new: Vec<&[u8]> = after.split_inclusive(|byte| *byte == b'\n').collect();
+    let (old, new) = (lines(before), lines(after));
     let mut seen: HashMap<String, usize> = HashMap::new();
     let groups = group_diff_ops(operations(&old, &new), AROUND);
     let hunks = groups.iter().filter(|group| group.iter().any(|op| !matches!(op, DiffOp::Equal { .. })));
@@ -78,8 +77,30 @@ pub(crate) fn hunks(path: &Path, before: &[u8], after: &[u8]) -> Vec<Hunk> {
         .collect()
 }
 
+/// The old text with some of its hunks: those of these names.
+pub(crate) fn with_only(before: &[u8], hunks: &[Hunk], chosen: &[String]) -> Vec<u8> {
+    let old = lines(before);
+    let (mut after, mut at) = (Vec::new(), 0);
+    for hunk in hunks.iter().filter(|hunk| chosen.contains(&hunk.id)) {
+        let start = if hunk.old.1 == 0 { hunk.old.0 } else { hunk.old.0 - 1 };
+        let between = old.get(at..start).unwrap_or_default();
+        between.iter().for_each(|line| after.extend_from_slice(line));
+        for line in hunk.lines.iter().filter(|line| line.mark != Mark::Removed) {
+            after.extend_from_slice(&line.text);
+        }
+        at = start + hunk.old.1;
+    }
+    old.get(at..).unwrap_or_default().iter().for_each(|line| after.extend_from_slice(line));
+    after
+}
+
+/// The lines of a text, each with its end.
+pub(super) fn lines(text: &[u8]) -> Vec<&[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
 /// How the old lines become the new ones. What is alike at both ends is not compared further.
-fn operations(old: &[&[u8]], new: &[&[u8]]) -> Vec<DiffOp> {
+pub(super) fn operations(old: &[&[u8]], new: &[&[u8]]) -> Vec<DiffOp> {
     let head = old.iter().zip(new).take_while(|(one, other)| one == other).count();
     let (old_rest, new_rest) = (old.get(head..).unwrap_or_default(), new.get(head..).unwrap_or_default());
     let tail =
@@ -192,29 +213,15 @@ mod tests {
         Path::new("a.txt")
     }
 
-    /// Puts the hunks back onto the old text.
-    fn patched(before: &[u8], hunks: &[Hunk]) -> Vec<u8> {
-        let old: Vec<&[u8]> = before.split_inclusive(|byte| *byte == b'\n').collect();
-        let (mut after, mut at) = (Vec::new(), 0);
-        for hunk in hunks {
-            let start = if hunk.old.1 == 0 { hunk.old.0 } else { hunk.old.0 - 1 };
-            old[at..start].iter().for_each(|line| after.extend_from_slice(line));
-            for line in hunk.lines.iter().filter(|line| line.mark != Mark::Removed) {
-                after.extend_from_slice(&line.text);
-            }
-            at = start + hunk.old.1;
-        }
-        old[at..].iter().for_each(|line| after.extend_from_slice(line));
-        after
-    }
-
     proptest! {
         #[test]
         fn the_hunks_lead_from_the_old_text_to_the_new(
             before in "([ab]?\n){0,40}[ab]?", after in "([ab]?\n){0,40}[ab]?"
         ) {
             let found = hunks(path(), before.as_bytes(), after.as_bytes());
-            prop_assert_eq!(patched(before.as_bytes(), &found), after.as_bytes());
+            let all: Vec<String> = found.iter().map(|hunk| hunk.id.clone()).collect();
+            prop_assert_eq!(with_only(before.as_bytes(), &found, &all), after.as_bytes());
+            prop_assert_eq!(with_only(before.as_bytes(), &found, &[]), before.as_bytes());
             prop_assert_eq!(found.is_empty(), before == after);
             let mut ids: Vec<_> = found.iter().map(|hunk| &hunk.id).collect();
             ids.sort();

@@ -5,17 +5,17 @@
 //! how far it got, so that [`Workspace::recover`] can finish it or take it back.
 //!
 //! Owns: the order, which files may land at all, what is recorded. Does not own: making ready (`land/ready`), the one
-//! step (`land/swap`), what is on disk of it (`land/journal`).
+//! step (`land/swap`), what is on disk of it (`land/journal`), which changes are named (`land/pick`), taking it back
+//! (`land/undo`).
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use admission::{Admission, Denial, Land, LedgerClosed, Outcome, Permit};
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use ledger::Trust;
-use ledger::event::{LandRefused, Landed};
+use ledger::event::{LandRefused, Landed, Undone};
+use ledger::{Body, Trust};
 use policy::AbsPath;
 
 use super::change::{Change, FileChange};
@@ -25,62 +25,14 @@ use super::{StageError, Workspace, io_error};
 use journal::{Journal, Step};
 
 mod journal;
+mod pick;
 mod ready;
 mod swap;
+mod undo;
 
-/// Which files are to land.
-#[derive(Debug, Clone)]
-pub struct Pick {
-    only: Option<Gitignore>,
-    handoffs: bool,
-}
-
-/// A pattern that is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{pattern}` is no pattern of paths: {because}")]
-pub struct BadPattern {
-    /// As it was given.
-    pub pattern: String,
-    /// What is wrong with it.
-    pub because: String,
-}
-
-impl Pick {
-    /// All that may land.
-    #[must_use]
-    pub fn all() -> Pick {
-        Pick { only: None, handoffs: false }
-    }
-
-    /// What one of these patterns matches, written as in a `.gitignore` file: `*.rs`, `src/**`, `docs/`.
-    ///
-    /// # Errors
-    /// One of them is no pattern.
-    pub fn only<S: AsRef<str>>(patterns: &[S]) -> Result<Pick, BadPattern> {
-        let mut builder = GitignoreBuilder::new("");
-        let bad = |pattern: &str, because: ignore::Error| BadPattern {
-            pattern: pattern.to_owned(),
-            because: because.to_string(),
-        };
-        for pattern in patterns {
-            let pattern = pattern.as_ref().trim_start_matches("./");
-            builder.add_line(None, pattern).map_err(|because| bad(pattern, because))?;
-        }
-        let only = builder.build().map_err(|because| bad("", because))?;
-        Ok(Pick { only: Some(only), handoffs: false })
-    }
-
-    /// The same, handoff files too: for a gate that has shown them.
-    #[cfg(test)]
-    pub(crate) fn with_handoffs(self) -> Pick {
-        Pick { handoffs: true, ..self }
-    }
-
-    fn takes(&self, path: &Path) -> bool {
-        let Some(only) = &self.only else { return true };
-        matches!(only.matched_path_or_any_parents(path, false), Match::Ignore(_))
-    }
-}
+use pick::Taken;
+pub use pick::{BadPattern, Pick};
+pub(crate) use pick::{names, patterns};
 
 /// What became of a landing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,12 +61,17 @@ pub enum LandError {
     /// The ledger takes nothing more.
     #[error(transparent)]
     Ledger(#[from] LedgerClosed),
+    /// There is nothing to take back.
+    #[error("nothing of this run has landed that could be put back")]
+    NothingLanded,
 }
 
 /// A file that may land, with what says so.
 #[derive(Debug)]
 struct Permitted<'a> {
     file: &'a FileChange,
+    /// The hunks that are to land, if not all of it is.
+    part: Option<Vec<String>>,
     permit: Permit<Land>,
 }
 
@@ -135,7 +92,7 @@ impl Workspace {
         let folders = journal.prepared(&sides, steps).map_err(io_error("write the journal in", &at))?;
         for (step, permit) in swap::in_order(journal.steps(), permits) {
             let done = swap::perform(permit, step, &sides, &folders);
-            self.record(admission, &sides, step, done, &mut landing)?;
+            self.record(admission, (&sides, &journal), step, done, &mut landing)?;
         }
         self.finish(admission, &mut sides, journal, landing)
     }
@@ -152,11 +109,12 @@ impl Workspace {
         let mut sides = self.sides()?;
         if journal.steps().is_empty() {
             swap::clear(&sides.now, &journal);
-            journal.close().map_err(io_error("close the journal in", &at))?;
+            journal.close(&[], true).map_err(io_error("close the journal in", &at))?;
             return Ok(landing);
         }
         let folders = journal.folders();
         for step in swap::by_order(journal.steps()) {
+            swap::make_way(&sides.now, &journal, step);
             let done = match swap::standing(&sides.now, step) {
                 swap::Reached::Done => Ok(None),
                 swap::Reached::Not => match self.admit(admission, &step.path()) {
@@ -165,7 +123,7 @@ impl Workspace {
                 },
                 swap::Reached::Lost(because) => Err(because),
             };
-            self.record(admission, &sides, step, done, &mut landing)?;
+            self.record(admission, (&sides, &journal), step, done, &mut landing)?;
         }
         self.finish(admission, &mut sides, journal, landing)
     }
@@ -184,25 +142,33 @@ impl Workspace {
         pick: &Pick,
         landing: &mut Landing,
     ) -> Result<Vec<Permitted<'a>>, LandError> {
+        let (sides, rejected) = (self.sides()?, self.rejected()?);
         let mut pending = Vec::new();
-        for file in change.files.iter().filter(|file| pick.takes(&file.path)) {
-            let held = file.never.map(str::to_owned).or_else(|| {
-                let handoff = file.handoff.filter(|_| !pick.handoffs)?;
-                Some(format!("it waits for its own yes: {}", handoff.why()))
-            });
-            match (held, AbsPath::new(&self.root.join(&file.path))) {
-                (Some(because), _) => refuse(admission, landing, &file.path, because, None)?,
-                (None, Err(_)) => {
-                    refuse(admission, landing, &file.path, "its path is not plain".into(), None)?
+        for file in &change.files {
+            let part = match pick.of(&sides, file, &rejected) {
+                Taken::Not => continue,
+                Taken::Kept(because) => {
+                    refuse(admission, landing, &file.path, because, None)?;
+                    continue;
                 }
+                Taken::Whole => None,
+                Taken::Part(hunks, kept) => {
+                    if let Some(because) = kept {
+                        refuse(admission, landing, &file.path, because, None)?;
+                    }
+                    Some(hunks)
+                }
+            };
+            match AbsPath::new(&self.root.join(&file.path)) {
+                Err(_) => refuse(admission, landing, &file.path, "its path is not plain".into(), None)?,
                 // All are asked for before the first is waited for: one write to the disk serves them all.
-                (None, Ok(path)) => pending.push((file, admission.admit(Land(path)))),
+                Ok(path) => pending.push((file, part, admission.admit(Land(path)))),
             }
         }
         let mut permitted = Vec::new();
-        for (file, pending) in pending {
+        for (file, part, pending) in pending {
             match pending.wait().permit() {
-                Ok(permit) => permitted.push(Permitted { file, permit }),
+                Ok(permit) => permitted.push(Permitted { file, part, permit }),
                 Err(denial) => refuse(admission, landing, &file.path, denial.to_string(), denial.seq)?,
             }
         }
@@ -224,10 +190,11 @@ impl Workspace {
         let places = permitted.iter().map(|one| ready::beside(sides, &one.file.path)).collect::<Vec<_>>();
         let temps = journal.announce(&places).map_err(io_error("write the journal in", &at))?;
         let (mut steps, mut permits) = (Vec::new(), Vec::new());
-        for (Permitted { file, permit }, temp) in permitted.into_iter().zip(temps) {
+        for (Permitted { file, part, permit }, temp) in permitted.into_iter().zip(temps) {
             let ready = temp.ok_or_else(|| "its folder cannot be reached".to_owned());
             let ready = ready.and_then(|temp| {
-                ready::make(sides, file, &temp, &kept).map_err(|why| self.explained(why, &file.path))
+                let wanted = ready::Wanted { file, part: part.as_deref() };
+                ready::make(sides, &wanted, &temp, &kept).map_err(|why| self.explained(why, &file.path))
             });
             match ready {
                 Ok(step) => {
@@ -249,13 +216,14 @@ impl Workspace {
     /// Names both sides of what cannot be brought together.
     fn explained(&self, why: ready::Unready, path: &Path) -> String {
         match why {
-            ready::Unready::Moved(what) => {
+            ready::Unready::Moved(what, clash) => {
                 let left = match &self.staged {
                     sandbox::plan::Stage::Overlay { upper, .. } => upper,
                     sandbox::plan::Stage::Copy { from } => from,
                 };
+                let clash = clash.map(|clash| format!(" ({clash})")).unwrap_or_default();
                 format!(
-                    "{what} since the run began: `{}` is what you have, `{}` what the run left",
+                    "{what} since the run began{clash}: `{}` is what you have, `{}` what the run left",
                     shown(&self.root.join(path)),
                     shown(&left.join(path))
                 )
@@ -278,17 +246,22 @@ impl Workspace {
     fn record(
         &self,
         admission: &Admission,
-        sides: &Sides,
+        (sides, journal): (&Sides, &Journal),
         step: &Step,
         done: swap::Done,
         landing: &mut Landing,
     ) -> Result<(), LandError> {
         match done {
             Ok(cause) => {
-                swap::prune(sides, step);
                 let (path, pre, post) = (step.path.clone(), step.pre.digest(), step.post.digest());
-                let landed = Landed { path, pre, post, ..Landed::default() };
-                admission.note(landed.into(), Trust::Observed, cause)?;
+                let told: Body = match journal.undoes() {
+                    Some(_) => Undone { path, pre, post }.into(),
+                    None => {
+                        swap::prune(sides, step);
+                        Landed { path, pre, post, manner: step.manner, hunks: step.hunks.clone() }.into()
+                    }
+                };
+                admission.note(told, Trust::Observed, cause)?;
                 landing.landed.push(step.path());
                 Ok(())
             }
@@ -307,17 +280,29 @@ impl Workspace {
         let at = self.run_dir.join("landing");
         swap::clear(&sides.now, &journal);
         swap::shut_folders(&sides.now, &journal.folders());
+        swap::remove_empty(&sides.now, &journal.gone());
         let landed: BTreeSet<&PathBuf> = landing.landed.iter().collect();
         let steps: Vec<&Step> = journal.steps().iter().filter(|step| landed.contains(&step.path())).collect();
         ready::sync_folders(&sides.now, steps.iter().copied()).map_err(io_error("write to", &self.root))?;
-        let base = ready::rebased(sides, steps.into_iter()).map_err(io_error("look at", &self.root))?;
+        let is_back = journal.undoes().is_some();
+        let rests: Vec<PathBuf> = steps
+            .iter()
+            .filter(|step| step.is_file() && (is_back || !step.hunks.is_empty()))
+            .map(|step| step.path())
+            .collect();
+        let base = ready::rebased(sides, &steps, &journal).map_err(io_error("look at", &self.root))?;
         let base_dir = self.run_dir.join("base");
         let paths = landing.landed.iter().map(PathBuf::as_path);
         sides.forget(paths).map_err(io_error("write to", &base_dir))?;
         base.save(&base_dir).map_err(io_error("write to", &base_dir))?;
-        self.set_base(base);
+        sides.base = Arc::new(base);
+        // Of these something still waits: what it is compared with outlasts a move of the repository.
+        let rests = rests.iter().map(PathBuf::as_path);
+        sides.keep(rests).map_err(io_error("keep contents in", &base_dir))?;
+        self.set_base(Arc::clone(&sides.base));
         admission.barrier()?;
-        journal.close().map_err(io_error("close the journal in", &at))?;
+        let whole = landing.refused.is_empty();
+        journal.close(&landing.landed, whole).map_err(io_error("close the journal in", &at))?;
         landing.landed.sort();
         landing.refused.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(landing)

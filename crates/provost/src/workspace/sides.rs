@@ -79,6 +79,19 @@ impl Sides {
         self.left.file(path)
     }
 
+    /// Puts another text in the place of what the run left at a path, in one step. Its mode stays.
+    pub(crate) fn leave(&self, path: &Path, text: &[u8]) -> io::Result<()> {
+        let found = self.left.find(path)?.ok_or(io::ErrorKind::NotFound)?;
+        std::fs::create_dir_all(&self.kept)?;
+        let fresh = self.kept.join("merged");
+        std::fs::write(&fresh, text)?;
+        let file = File::options().write(true).open(&fresh)?;
+        rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(found.mode))?;
+        file.sync_all()?;
+        let (parent, name) = self.left.parent(path)?;
+        Ok(rustix::fs::renameat(rustix::fs::CWD, &fresh, parent, name)?)
+    }
+
     /// Keeps the content that was at these paths, and its digest, so that both outlast a move of the repository.
     pub(crate) fn keep<'a>(&mut self, paths: impl Iterator<Item = &'a Path>) -> io::Result<()> {
         std::fs::create_dir_all(&self.kept)?;

@@ -2,15 +2,16 @@
 //!
 //! Owns: its form on disk, each part of which is there whole or not at all. Does not own doing any of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use ledger::event::OsText;
+use ledger::event::{Manner, OsText};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::workspace::beneath::{Found, Moment, Stamp};
+use crate::workspace::beneath::{Found, Moment, Root, Stamp};
 use crate::workspace::sides::{Sides, hex};
 
 /// A journal, open for one landing.
@@ -20,6 +21,7 @@ pub(super) struct Journal {
     file: File,
     temps: Vec<Temp>,
     plan: Plan,
+    landed: Option<BTreeSet<PathBuf>>,
 }
 
 /// Something made ready beside its place, or where what is removed is put first.
@@ -47,6 +49,15 @@ struct Plan {
     steps: Vec<Step>,
     /// Folders that are not there yet, or whose rights are in the way, with the mode each ends in.
     folders: Vec<(OsText, u32)>,
+    /// The folders above the steps as they stand before: their mode, or that they are not there.
+    #[serde(default)]
+    above: Vec<(OsText, Option<u32>)>,
+    /// Folders that are removed in the end, if nothing is left in them.
+    #[serde(default)]
+    gone: Vec<OsText>,
+    /// The closed journal of the landing that is taken back, if this takes one back.
+    #[serde(default)]
+    undoes: Option<String>,
 }
 
 /// One file's landing.
@@ -58,6 +69,15 @@ pub(super) struct Step {
     pub(super) post: Stands,
     /// How what was judged stood, so that nothing else is replaced.
     pub(super) seen: Option<Seen>,
+    /// Who owned what was there.
+    #[serde(default)]
+    pub(super) owner: Option<(u32, u32)>,
+    /// How it compares with what the agent left.
+    #[serde(default)]
+    pub(super) manner: Manner,
+    /// The hunks that land, if not all do.
+    #[serde(default)]
+    pub(super) hunks: Vec<String>,
 }
 
 /// What stands at a path, by content.
@@ -114,6 +134,11 @@ impl Step {
         self.pre != Stands::Nothing && self.pre.is_like(&self.post)
     }
 
+    /// Whether a regular file is there in the end.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.post, Stands::File { .. })
+    }
+
     /// Whether what is there is what was judged.
     pub(super) fn has_seen(&self, found: &Found) -> bool {
         self.seen == Some(found.stamp.into())
@@ -126,6 +151,8 @@ impl Step {
 enum Line {
     Temps(Vec<Temp>),
     Plan(Plan),
+    /// What had landed when it was closed.
+    Landed(Vec<OsText>),
 }
 
 impl Journal {
@@ -133,24 +160,48 @@ impl Journal {
     pub(super) fn open(folder: &Path) -> io::Result<Journal> {
         std::fs::create_dir_all(folder)?;
         let file = File::options().append(true).create_new(true).open(folder.join("journal"))?;
-        Ok(Journal { folder: folder.to_owned(), file, temps: Vec::new(), plan: Plan::default() })
+        let (folder, temps, plan) = (folder.to_owned(), Vec::new(), Plan::default());
+        Ok(Journal { folder, file, temps, plan, landed: None })
     }
 
     /// The one that a crash left, if any.
     pub(super) fn found(folder: &Path) -> io::Result<Option<Journal>> {
-        let file = match File::options().append(true).read(true).open(folder.join("journal")) {
+        Journal::read(folder, "journal")
+    }
+
+    /// The last that was closed and not taken back, with its name.
+    pub(super) fn last(folder: &Path) -> io::Result<Option<(String, Journal)>> {
+        let names = match std::fs::read_dir(folder) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut last = None;
+        for name in names {
+            let name = name?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(DONE)?.parse::<u64>().ok());
+            last = last.max(number);
+        }
+        let Some(number) = last else { return Ok(None) };
+        let name = format!("{DONE}{number}");
+        Ok(Journal::read(folder, &name)?.map(|journal| (name, journal)))
+    }
+
+    fn read(folder: &Path, name: &str) -> io::Result<Option<Journal>> {
+        let file = match File::options().append(true).read(true).open(folder.join(name)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let text = std::fs::read(folder.join("journal"))?;
-        let mut journal =
-            Journal { folder: folder.to_owned(), file, temps: Vec::new(), plan: Plan::default() };
+        let text = std::fs::read(folder.join(name))?;
+        let (folder, temps, plan) = (folder.to_owned(), Vec::new(), Plan::default());
+        let mut journal = Journal { folder, file, temps, plan, landed: None };
         // A last line without its end was being written: what it speaks of had not begun.
         for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
             match serde_json::from_slice(line)? {
                 Line::Temps(temps) => journal.temps.extend(temps),
                 Line::Plan(plan) => journal.plan = plan,
+                Line::Landed(paths) => journal.landed = Some(paths.iter().map(OsText::to_path).collect()),
             }
         }
         Ok(Some(journal))
@@ -174,13 +225,66 @@ impl Journal {
     /// Says that all is ready, and what will be done. Gives back the folders to be made, or opened for the while.
     pub(super) fn prepared(&mut self, sides: &Sides, steps: Vec<Step>) -> io::Result<Vec<(PathBuf, u32)>> {
         let folders = super::ready::folders(sides, &steps)?;
-        let named = folders.iter().map(|(path, mode)| (path.as_path().into(), *mode)).collect();
-        let line = Line::Plan(Plan { steps, folders: named });
+        let above = super::ready::above(&sides.now, &steps)?;
+        let above = above.iter().map(|(path, mode)| (path.as_path().into(), *mode)).collect();
+        self.plan(Plan { steps, folders: named(&folders), above, ..Plan::default() })?;
+        Ok(folders)
+    }
+
+    /// The same for taking a landing back: which folders it made and removed is known by what stood above it then.
+    pub(super) fn prepared_back(
+        &mut self,
+        now: &Root,
+        steps: Vec<Step>,
+        (name, done): (&str, &Journal),
+    ) -> io::Result<Vec<(PathBuf, u32)>> {
+        let mut folders: BTreeMap<PathBuf, u32> = BTreeMap::new();
+        let mut gone = Vec::new();
+        for (path, mode) in &done.plan.above {
+            let found = now.find(&path.to_path());
+            match (mode, found) {
+                (Some(mode), Ok(None)) => drop(folders.insert(path.to_path(), *mode)),
+                (None, Ok(Some(found))) if found.is_folder() => gone.push(path.clone()),
+                _ => {}
+            }
+        }
+        for step in &steps {
+            if let Stands::Folder { mode } = step.post {
+                folders.insert(step.path(), mode);
+            }
+        }
+        let folders: Vec<(PathBuf, u32)> = folders.into_iter().collect();
+        let (undoes, folders_named) = (Some(name.to_owned()), named(&folders));
+        self.plan(Plan { steps, folders: folders_named, above: Vec::new(), gone, undoes })?;
+        Ok(folders)
+    }
+
+    fn plan(&mut self, plan: Plan) -> io::Result<()> {
+        let line = Line::Plan(plan);
         self.write(&line)?;
         if let Line::Plan(plan) = line {
             self.plan = plan;
         }
-        Ok(folders)
+        Ok(())
+    }
+
+    /// Those of the steps that landed.
+    pub(super) fn landed(&self) -> impl Iterator<Item = &Step> {
+        let landed = |step: &&Step| self.landed.as_ref().is_none_or(|landed| landed.contains(&step.path()));
+        self.plan.steps.iter().filter(landed)
+    }
+
+    /// The folders that go in the end, the innermost first.
+    pub(super) fn gone(&self) -> Vec<PathBuf> {
+        let mut gone: Vec<PathBuf> = self.plan.gone.iter().map(OsText::to_path).collect();
+        gone.sort();
+        gone.reverse();
+        gone
+    }
+
+    /// The landing that this takes back, if it takes one back.
+    pub(super) fn undoes(&self) -> Option<&str> {
+        self.plan.undoes.as_deref()
     }
 
     pub(super) fn steps(&self) -> &[Step] {
@@ -203,17 +307,36 @@ impl Journal {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Nothing is left to be done. What was done stays to be read, under the next number.
-    pub(super) fn close(self) -> io::Result<()> {
+    /// Nothing is left to be done. What was done stays to be read, under the next number; a landing that was taken back as a
+    /// whole does not.
+    pub(super) fn close(mut self, landed: &[PathBuf], whole: bool) -> io::Result<()> {
         let journal = self.folder.join("journal");
-        if self.plan.steps.is_empty() {
+        if let Some(done) = self.plan.undoes.as_deref().filter(|_| whole) {
+            match std::fs::rename(self.folder.join(done), self.folder.join(format!("un{done}"))) {
+                // A crash came after this and before the end.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
+        }
+        if self.plan.steps.is_empty() || self.plan.undoes.is_some() {
             return std::fs::remove_file(journal);
         }
+        self.write(&Line::Landed(landed.iter().map(|path| path.as_path().into()).collect()))?;
         let mut number = 1;
-        while self.folder.join(format!("done-{number}")).exists() {
+        let is_used = |number: u32| {
+            ["", "un"].iter().any(|taken| self.folder.join(format!("{taken}{DONE}{number}")).exists())
+        };
+        while is_used(number) {
             number += 1;
         }
-        std::fs::rename(journal, self.folder.join(format!("done-{number}")))?;
+        std::fs::rename(journal, self.folder.join(format!("{DONE}{number}")))?;
         File::open(&self.folder)?.sync_all()
     }
+}
+
+/// What a closed journal is named, before its number.
+const DONE: &str = "done-";
+
+fn named(folders: &[(PathBuf, u32)]) -> Vec<(OsText, u32)> {
+    folders.iter().map(|(path, mode)| (path.as_path().into(), *mode)).collect()
 }

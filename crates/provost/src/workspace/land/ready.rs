@@ -1,29 +1,32 @@
 //! Making a landing ready: what stands is held against what was there, and the new content lies beside its place.
 //!
-//! Owns: that nothing lands over what the run did not see. Bringing two edits of one file together would be done in
-//! [`make`], where they are found. Does not own changing anything that has a name of its own (`swap`).
+//! Owns: that nothing lands over what the run did not see, and that an edit made meanwhile to other lines is kept beside
+//! the run's. Does not own how two edits come together (`merge`), nor changing anything in the repository that has a name
+//! of its own (`swap`).
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use ledger::event::Manner;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::journal::{Stands, Step, Temp};
+use super::journal::{Journal, Stands, Step, Temp};
 use super::said;
 use crate::workspace::base::{Base, Entry};
 use crate::workspace::beneath::{Found, Kind, Root, digest, find_in, is_absent};
-use crate::workspace::change::{FileChange, Side, What};
-use crate::workspace::copy;
-use crate::workspace::sides::{Sides, hex, keep_content};
+use crate::workspace::change::{self, FileChange, Side, Texts, What};
+use crate::workspace::merge::{Clash, merged};
+use crate::workspace::sides::{LARGE, Sides, hex, keep_content, read_small};
+use crate::workspace::{copy, hunk};
 
 /// Why a file cannot be made ready.
 #[derive(Debug)]
 pub(super) enum Unready {
-    /// The repository is not what it was; in words.
-    Moved(&'static str),
+    /// The repository is not what it was, in words; and where both sides changed the same lines, if that is why.
+    Moved(&'static str, Option<Clash>),
     /// For this reason.
     Cannot(String),
 }
@@ -32,6 +35,21 @@ impl From<String> for Unready {
     fn from(because: String) -> Unready {
         Unready::Cannot(because)
     }
+}
+
+/// What is to land of a file.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) file: &'a FileChange,
+    /// The hunks, if not all of it.
+    pub(super) part: Option<&'a [String]>,
+}
+
+/// What stands where a file is to land, and the new content if that is not simply what the run left.
+struct Ready {
+    pre: Stands,
+    text: Option<Vec<u8>>,
+    manner: Manner,
 }
 
 /// The nearest folder above a path that is there: where its new content is made ready.
@@ -46,7 +64,8 @@ pub(super) fn beside(sides: &Sides, path: &Path) -> Option<PathBuf> {
 }
 
 /// Checks that what stands is what was there, keeps it, and makes the new content ready.
-pub(super) fn make(sides: &Sides, file: &FileChange, temp: &Temp, kept: &Path) -> Result<Step, Unready> {
+pub(super) fn make(sides: &Sides, wanted: &Wanted<'_>, temp: &Temp, kept: &Path) -> Result<Step, Unready> {
+    let file = wanted.file;
     let was = sides.was(&file.path);
     let now = match sides.now.find(&file.path) {
         // A link on the way is in nobody's way if it goes first. If it stays, the step ends at it.
@@ -56,10 +75,11 @@ pub(super) fn make(sides: &Sides, file: &FileChange, temp: &Temp, kept: &Path) -
         }
         found => found.map_err(said("look at it"))?,
     };
-    let pre = match before(sides, was, now, file, kept) {
-        Err(Unready::Moved(what)) => already(sides, now, file, kept)?.ok_or(Unready::Moved(what))?,
-        pre => pre?,
+    let Ready { pre, text, manner } = match before(sides, was, now, file, kept) {
+        Err(Unready::Moved(what, _)) => meanwhile(sides, now, wanted, kept, what)?,
+        pre => Ready { pre: pre?, text: part(sides, wanted)?, manner: Manner::Verbatim },
     };
+    let manner = if wanted.part.is_some() && manner == Manner::Verbatim { Manner::Part } else { manner };
     let mut post = match &file.post {
         None => Stands::Nothing,
         Some(Side { what: What::Folder, mode }) => Stands::Folder { mode: *mode },
@@ -72,16 +92,19 @@ pub(super) fn make(sides: &Sides, file: &FileChange, temp: &Temp, kept: &Path) -
     match &mut post {
         Stands::File { digest: known, mode } => {
             if let (Some(now), Some(Side { mode: was, .. })) = (now, &file.pre)
-                && *mode == *was
+                && (*mode == *was || wanted.part.is_some())
                 && now.kind == Kind::File
             {
-                // The run did not touch the mode: it stays what it is.
+                // The run did not touch the mode, or only lines were chosen: it stays what it is.
                 *mode = now.mode;
             }
             let content = sides.after(&file.path).map_err(said("read what the run left"))?;
-            *known = match &pre {
-                Stands::File { digest, .. } if file.kind == ledger::event::Change::Mode => digest.clone(),
-                _ => write(&sides.now, temp, &content, *mode, owner)?,
+            *known = match (&pre, &text) {
+                (_, Some(text)) => write(&sides.now, temp, |fresh| fresh.write_all(text), *mode, owner)?,
+                (Stands::File { digest, .. }, None) if file.kind == ledger::event::Change::Mode => {
+                    digest.clone()
+                }
+                _ => write(&sides.now, temp, |fresh| copy::copy_content(&content, fresh), *mode, owner)?,
             };
         }
         Stands::Link { target } => {
@@ -96,7 +119,76 @@ pub(super) fn make(sides: &Sides, file: &FileChange, temp: &Temp, kept: &Path) -
         pre,
         post,
         seen: now.map(|now| now.stamp.into()),
+        owner: now.map(|now| (now.uid, now.gid)),
+        manner,
+        hunks: wanted.part.map(<[String]>::to_vec).unwrap_or_default(),
     })
+}
+
+/// The old text with the chosen hunks, where only some are.
+fn part(sides: &Sides, wanted: &Wanted<'_>) -> Result<Option<Vec<u8>>, Unready> {
+    let Some(chosen) = wanted.part else { return Ok(None) };
+    match three(sides, wanted.file).map_err(said("read both sides"))? {
+        Some((base, left)) => Ok(Some(chosen_of(wanted.file, &base, &left, chosen))),
+        None => Err("it is no text: its hunks cannot be chosen".to_owned().into()),
+    }
+}
+
+fn chosen_of(file: &FileChange, base: &[u8], left: &[u8], chosen: &[String]) -> Vec<u8> {
+    hunk::with_only(base, &hunk::hunks(&file.path, base, left), chosen)
+}
+
+/// The text that was there and the text that the run left, where both are files of text and both are known.
+fn three(sides: &Sides, file: &FileChange) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    let is_file = |side: &Option<Side>| matches!(side, Some(Side { what: What::File(_), .. }));
+    if !is_file(&file.pre) || !is_file(&file.post) {
+        return Ok(None);
+    }
+    Ok(match change::texts(sides, &file.path, sides.was(&file.path), true)? {
+        Texts::Both(base, left) => Some((base, left)),
+        Texts::Binary | Texts::Gone => None,
+    })
+}
+
+/// What can be done where the repository is not what it was: nothing, if somebody did the same by hand; or both edits,
+/// where they touch no common lines.
+fn meanwhile(
+    sides: &Sides,
+    now: Option<Found>,
+    wanted: &Wanted<'_>,
+    kept: &Path,
+    what: &'static str,
+) -> Result<Ready, Unready> {
+    let file = wanted.file;
+    if wanted.part.is_none()
+        && let Some(pre) = already(sides, now, file, kept)?
+    {
+        return Ok(Ready { pre, text: None, manner: Manner::Already });
+    }
+    let moved = || Unready::Moved(what, None);
+    let now = now.filter(|now| now.kind == Kind::File && now.stamp.size <= LARGE).ok_or_else(moved)?;
+    let modes = file.pre.as_ref().zip(file.post.as_ref());
+    if modes.is_some_and(|(pre, post)| pre.mode != post.mode && pre.mode != now.mode) {
+        return Err(moved());
+    }
+    let (base, left) = three(sides, file).map_err(said("read both sides"))?.ok_or_else(moved)?;
+    let standing = sides.now.file(&file.path).map_err(said("read what is there"))?;
+    let digest = keep_content(&standing, kept, true).map_err(said("keep what is there"))?;
+    // What is brought together is what was kept to be put back, however fast an editor is.
+    let mine = File::open(kept.join(hex(&digest))).and_then(|mine| read_small(&mine));
+    let mine =
+        mine.map_err(said("read what is there"))?.filter(|mine| !mine.contains(&0)).ok_or_else(moved)?;
+    let both = |edit: &[u8]| merged(&base, &mine, edit).map_err(|clash| Unready::Moved(what, Some(clash)));
+    let whole = both(&left)?;
+    let text = match wanted.part {
+        Some(chosen) => both(&chosen_of(file, &base, &left, chosen))?,
+        None => whole.clone(),
+    };
+    // ORDER: what the run left holds the person's edit before it lands; a crash in between leaves nothing that would take
+    // that edit back.
+    sides.leave(&file.path, &whole).map_err(said("write to what the run left"))?;
+    let pre = Stands::File { digest: hex(&digest), mode: now.mode };
+    Ok(Ready { pre, text: Some(text), manner: Manner::Merged })
 }
 
 /// What stands, if it is what was there, kept so that it can be put back.
@@ -109,11 +201,11 @@ fn before(
 ) -> Result<Stands, Unready> {
     let (was, now) = match (was, now) {
         (None, None) => return Ok(Stands::Nothing),
-        (None, Some(_)) => return Err(Unready::Moved("something else was put there")),
-        (Some(_), None) => return Err(Unready::Moved("it was removed")),
+        (None, Some(_)) => return Err(Unready::Moved("something else was put there", None)),
+        (Some(_), None) => return Err(Unready::Moved("it was removed", None)),
         (Some(was), Some(now)) => (was, now),
     };
-    const CHANGED: Unready = Unready::Moved("it was changed");
+    const CHANGED: Unready = Unready::Moved("it was changed", None);
     if was.found.kind != now.kind {
         return Err(CHANGED);
     }
@@ -163,7 +255,7 @@ fn already(
 }
 
 /// Who will own it: who owns what it replaces; for something new, as root, who owns the folder.
-fn owner(folder: &rustix::fd::OwnedFd, now: Option<Found>) -> Result<Option<(u32, u32)>, Unready> {
+pub(super) fn owner(folder: &rustix::fd::OwnedFd, now: Option<Found>) -> Result<Option<(u32, u32)>, Unready> {
     let own = rustix::process::geteuid();
     match now {
         Some(now) if own.is_root() => Ok(Some((now.uid, now.gid))),
@@ -179,16 +271,16 @@ fn owner(folder: &rustix::fd::OwnedFd, now: Option<Found>) -> Result<Option<(u32
 }
 
 /// Writes the new content beside its place, and digests what was written.
-fn write(
+pub(super) fn write(
     now: &Root,
     temp: &Temp,
-    content: &File,
+    content: impl FnOnce(&mut File) -> io::Result<()>,
     mode: u32,
     owner: Option<(u32, u32)>,
 ) -> Result<String, Unready> {
     let write = || -> io::Result<String> {
         let mut fresh = copy::create(now, &temp.path())?;
-        copy::copy_content(content, &mut fresh)?;
+        content(&mut fresh)?;
         if let Some((uid, gid)) = owner {
             rustix::fs::fchown(&fresh, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
         }
@@ -268,29 +360,46 @@ pub(super) fn folders(sides: &Sides, steps: &[Step]) -> io::Result<Vec<(PathBuf,
     Ok(folders.into_iter().collect())
 }
 
+/// The folders above the steps as they stand now: their mode, or that they are not there.
+pub(super) fn above(now: &Root, steps: &[Step]) -> io::Result<Vec<(PathBuf, Option<u32>)>> {
+    let paths = steps.iter().map(Step::path).collect::<Vec<_>>();
+    let above = paths.iter().flat_map(|path| path.ancestors().skip(1));
+    let above: BTreeSet<&Path> = above.filter(|above| !above.as_os_str().is_empty()).collect();
+    let look = |path: &Path| match now.find(path) {
+        Ok(found) => Ok((path.to_owned(), found.filter(Found::is_folder).map(|found| found.mode))),
+        Err(error) if is_behind(&error) => Ok((path.to_owned(), None)),
+        Err(error) => Err(error),
+    };
+    above.into_iter().map(look).collect()
+}
+
 /// Whether an error says that the path leads through a link, or a folder that does not let us in: not to a place of ours.
 fn is_behind(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::ACCESS))
 }
 
 /// The base after these steps: what landed is what was there.
-pub(super) fn rebased<'a>(sides: &Sides, steps: impl Iterator<Item = &'a Step>) -> io::Result<Base> {
+pub(super) fn rebased(sides: &Sides, steps: &[&Step], journal: &Journal) -> io::Result<Base> {
     let mut base = (*sides.base).clone();
+    let is_back = journal.undoes().is_some();
+    for path in journal.gone() {
+        base.set(&path, standing(sides, &path, is_back)?);
+    }
     for step in steps {
         let path = step.path();
         for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
-            let now = standing(sides, above)?;
+            let now = standing(sides, above, is_back)?;
             if now.is_none() || base.get(above).is_none() {
                 base.set(above, now);
             }
         }
-        base.set(&path, standing(sides, &path)?);
+        base.set(&path, standing(sides, &path, is_back || !step.hunks.is_empty())?);
     }
     Ok(base)
 }
 
-/// What stands at a path, as something that was there.
-fn standing(sides: &Sides, path: &Path) -> io::Result<Option<Entry>> {
+/// What stands at a path, as something that was there. Where something of the run still waits, it is not what the run left.
+fn standing(sides: &Sides, path: &Path, waits: bool) -> io::Result<Option<Entry>> {
     let found = match sides.now.find(path) {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(None),
@@ -299,7 +408,11 @@ fn standing(sides: &Sides, path: &Path) -> io::Result<Option<Entry>> {
     };
     let target = if found.kind == Kind::Link { Some(sides.now.link(path)?) } else { None };
     // In a copy it counts as given: what the run left there is what stands here.
-    let copied = if sides.is_overlay { None } else { sides.left.find(path)?.map(|left| left.stamp) };
+    let copied = match (sides.is_overlay, waits) {
+        (true, _) => None,
+        (false, true) => Some(found.stamp),
+        (false, false) => sides.left.find(path)?.map(|left| left.stamp),
+    };
     Ok(Some(Entry { path: path.to_owned(), found, target, copied, late: false }))
 }
 

@@ -267,6 +267,29 @@ pub(super) fn shut_folders(now: &Root, folders: &[(PathBuf, u32)]) {
     }
 }
 
+/// Removes those of the folders in which nothing is left.
+pub(super) fn remove_empty(now: &Root, folders: &[PathBuf]) {
+    for path in folders {
+        if let Ok((parent, name)) = now.parent(path) {
+            // One in which something is, is somebody's.
+            let _ = unlinkat(parent, name, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// Before a folder goes that a landing had made: removes the folders in it that came with it, unless something is in them.
+pub(super) fn make_way(now: &Root, journal: &Journal, step: &Step) {
+    if matches!((&step.pre, &step.post), (Stands::Folder { .. }, post) if !matches!(post, Stands::Folder { .. }))
+    {
+        let gone: Vec<PathBuf> = journal
+            .gone()
+            .into_iter()
+            .filter(|path| path.starts_with(step.path()) && *path != step.path())
+            .collect();
+        remove_empty(now, &gone);
+    }
+}
+
 /// After a removal: removes the folders above it that the run removed and in which nothing is left.
 pub(super) fn prune(sides: &Sides, step: &Step) {
     if step.post != Stands::Nothing {

@@ -138,6 +138,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_landed_and_was_undone_leaves_everything_as_it_was(before in tree(), edits in tree()) {
+        let line = line();
+        let desk = Desk::new();
+        before.iter().for_each(|edit| apply(&desk.root(), edit));
+        let workspace = desk.stage();
+        let seen = desk.edited(&workspace, |seen| edits.iter().for_each(|edit| apply(seen, edit)));
+        let (was, wanted) = (listing(&desk.root()), listing(&seen));
+        let change = workspace.settle(&line.admission).unwrap();
+        let landing = land(&workspace, &line, &Pick::all().with_handoffs());
+        prop_assert_eq!(&landing.refused, &vec![]);
+        prop_assume!(!landing.landed.is_empty());
+        let undone = Workspace::reopen(&desk.run_dir()).unwrap().undo(&line.admission).unwrap();
+        prop_assert_eq!(&undone.refused, &vec![]);
+        prop_assert_eq!(listing(&desk.root()), was);
+        let workspace = Workspace::reopen(&desk.run_dir()).unwrap();
+        prop_assert_eq!(workspace.change().unwrap(), change);
+        prop_assert!(matches!(workspace.undo(&line.admission), Err(LandError::NothingLanded)));
+        land(&workspace, &line, &Pick::all().with_handoffs());
+        prop_assert_eq!(listing(&desk.root()), wanted);
+    }
+}
+
 #[test]
 fn a_copy_lands_as_an_overlay_does() {
     let (desk, line) = (Desk::new(), line());

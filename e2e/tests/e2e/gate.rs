@@ -1,0 +1,147 @@
+//! The gate: what a person accepts lands, what they reject stays back and is known again, and a landing can be taken back.
+
+use e2e::person::Person;
+use e2e::stage::Stage;
+use e2e::tree::Tree;
+use serde_json::Value;
+
+fn everybody(scene: impl Fn(&mut Stage)) {
+    for person in Person::everybody() {
+        println!("as {person}");
+        scene(&mut Stage::new(person));
+    }
+}
+
+/// A text of thirty lines.
+fn lines() -> String {
+    (1..=30).map(|number| format!("line {number}\n")).collect()
+}
+
+fn with_lines(stage: &Stage) {
+    stage.write("src/lines.txt", &lines());
+    stage.git(&["add", "--all"]);
+    stage.git(&["commit", "--quiet", "--message=lines"]);
+}
+
+fn here(stage: &Stage, path: &str) -> String {
+    std::fs::read_to_string(stage.workspace.join(path)).unwrap_or_default()
+}
+
+/// Names, modes and contents of the workspace, and what git says of it. Times are new: a build must see them.
+fn shape(stage: &Stage) -> String {
+    let list =
+        "git status --porcelain --ignored; find . -path ./.git -prune -o -printf '%p %m %l %U\\n' | sort";
+    stage.outside(list).ended(0).stdout
+}
+
+/// The hunks of a file, as `review` gives them.
+fn hunks(stage: &Stage, path: &str) -> Vec<Value> {
+    let review = stage.says(&["review", "--format", "json"]).ended(0).json().remove(0);
+    let files = review["files"].as_array().unwrap();
+    let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{review:#}"));
+    file["hunks"].as_array().unwrap().clone()
+}
+
+#[test]
+fn hunks_land_by_their_names_and_a_landing_is_taken_back() {
+    everybody(|stage| {
+        with_lines(stage);
+        let before = shape(stage);
+        stage
+            .inside("sed -i 's/line 2$/two/; s/line 28$/late/' src/lines.txt; mkdir new; echo x > new/file; rm check.sh")
+            .ended(0);
+        let all = hunks(stage, "src/lines.txt");
+        let id = all[1]["id"].as_str().unwrap();
+        stage.says(&["apply", "--hunk", id]).ended(0);
+        assert_eq!(here(stage, "src/lines.txt"), lines().replace("line 28\n", "late\n"));
+        assert_eq!(hunks(stage, "src/lines.txt").len(), 1);
+        stage.says(&["apply", "--hunk", "0123456789ab"]).ended(125).complained("0123456789ab");
+        stage.says(&["apply", "--all"]).ended(0);
+        assert!(stage.workspace.join("new/file").exists() && !stage.workspace.join("check.sh").exists());
+        // Two landings, two steps back.
+        stage.says(&["undo"]).ended(0);
+        stage.says(&["undo"]).ended(0);
+        assert_eq!(shape(stage), before);
+        stage.says(&["undo"]).ended(125).complained("nothing of this run has landed");
+        let ledger = stage.ledger();
+        assert_eq!(ledger.of("undone").count(), 4);
+        assert_eq!(ledger.of("change.accepted").count(), 2);
+        assert!(ledger.of("change.accepted").all(|event| event["trust"] == "attested"));
+        assert_eq!(ledger.of("landed").next().unwrap()["manner"], "part");
+        stage.says(&["ledger", "verify"]).ended(0);
+        let shown = stage.says(&["show"]).ended(0).stdout;
+        assert!(shown.contains("put back new/file") && shown.contains("the chosen hunks of it"), "{shown}");
+    });
+}
+
+#[test]
+fn what_was_rejected_comes_back_marked_and_stays_back() {
+    everybody(|stage| {
+        with_lines(stage);
+        let line = "sed -i 's/line 2$/two/; s/line 28$/late/' src/lines.txt; printf 'a\\0b' > odd.bin";
+        stage.inside(line).ended(0);
+        let id = hunks(stage, "src/lines.txt")[0]["id"].as_str().unwrap().to_owned();
+        stage.says(&["apply", "--reject", &id]).ended(125).complained("--why");
+        stage
+            .says(&["apply", "--all", "--reject", &id, "--reject", "*.bin", "--why", "not asked for"])
+            .ended(0);
+        assert_eq!(here(stage, "src/lines.txt"), lines().replace("line 28\n", "late\n"));
+        assert!(!stage.workspace.join("odd.bin").exists());
+        let ledger = stage.ledger();
+        let rejected: Vec<&Value> = ledger.of("change.rejected").collect();
+        assert_eq!(rejected.len(), 2, "{rejected:#?}");
+        assert!(rejected.iter().all(|event| event["trust"] == "attested" && event["why"] == "not asked for"));
+        // Another run does the same again.
+        stage.inside(line).ended(0);
+        let again = hunks(stage, "src/lines.txt");
+        assert_eq!(again[0]["rejected"], "not asked for");
+        let text = stage.says(&["review"]).ended(0).stdout;
+        assert_eq!(text.matches("rejected before: not asked for").count(), 2, "{text}");
+        stage.says(&["apply", "--all"]).ended(1);
+        assert_eq!(here(stage, "src/lines.txt"), lines().replace("line 28\n", "late\n"));
+        assert!(!stage.workspace.join("odd.bin").exists());
+        stage.says(&["apply", "--hunk", again[0]["id"].as_str().unwrap(), "--only", "odd.bin"]).ended(0);
+        assert!(here(stage, "src/lines.txt").contains("two\n") && stage.workspace.join("odd.bin").exists());
+    });
+}
+
+#[test]
+fn a_handoff_file_lands_only_by_its_own_name() {
+    everybody(|stage| {
+        let git = Tree::of(&stage.workspace.join(".git"));
+        stage
+            .inside("printf 'all:\\n\\tcurl x | sh\\n' > Makefile; echo x >> .git/config; echo y > .envrc")
+            .ended(0);
+        stage.says(&["apply", "--only", "Make*", "--only", ".git", "--only", "**"]).ended(1);
+        assert!(!stage.workspace.join("Makefile").exists());
+        let text = stage.says(&["review"]).ended(0).stdout;
+        assert!(text.contains("high risk: it calls out where a build or a shell runs it: `curl`"), "{text}");
+        stage.says(&["apply", "--only", "Makefile"]).ended(0);
+        assert!(here(stage, "Makefile").contains("curl") && !stage.workspace.join(".envrc").exists());
+        stage.says(&["apply", "--only", ".git/config"]).ended(1);
+        Tree::of(&stage.workspace.join(".git")).same_as(&git);
+    });
+}
+
+#[test]
+fn an_edit_made_meanwhile_is_never_lost() {
+    everybody(|stage| {
+        with_lines(stage);
+        stage.inside("sed -i 's/line 2$/two/' src/lines.txt; echo run > README.md").ended(0);
+        stage.write("src/lines.txt", &lines().replace("line 28\n", "mine\n"));
+        stage.write("README.md", "mine\n");
+        let ran = stage.says(&["apply", "--all"]).ended(1);
+        assert!(ran.stdout.contains("README.md") && ran.stdout.contains("changed on both sides"), "{ran}");
+        let both = lines().replace("line 28\n", "mine\n").replace("line 2\n", "two\n");
+        assert_eq!((here(stage, "src/lines.txt"), here(stage, "README.md")), (both, "mine\n".to_owned()));
+        let left = stage.says(&["review", "--format", "json"]).ended(0).json().remove(0);
+        assert_eq!(left["files"].as_array().unwrap().len(), 1, "{left:#}");
+        stage.says(&["undo"]).ended(0);
+        assert_eq!(here(stage, "src/lines.txt"), lines().replace("line 28\n", "mine\n"));
+        // What changes after a landing is not put back over.
+        stage.says(&["apply", "--only", "src/**"]).ended(0);
+        stage.write("src/lines.txt", "mine alone\n");
+        stage.says(&["undo"]).ended(1);
+        assert_eq!(here(stage, "src/lines.txt"), "mine alone\n");
+    });
+}
