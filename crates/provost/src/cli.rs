@@ -22,8 +22,8 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub verb: Option<Verb>,
-    /// How to print.
-    #[arg(long, value_enum, global = true, default_value_t = Format::Human, value_name = "FORMAT")]
+    /// How to print: human, or json for programs (one object, or one a line where there are many).
+    #[arg(long, value_enum, global = true, default_value_t = Format::Human, value_name = "FORMAT", hide_possible_values = true)]
     pub format: Format,
 }
 
@@ -52,7 +52,7 @@ pub enum Verb {
     Demo(Demo),
     /// What this machine can enforce, and the exact lines that fix what it cannot.
     #[command(
-        after_help = "A cell is made and read back: nothing is guessed. The exit status is 0 if runs can start here, else 125."
+        after_help = "A sandbox is made as for a run and read back from inside: nothing is guessed. The exit status is 0 if runs can start here, else 125."
     )]
     Doctor,
     /// What needs you now: staged runs, runs at work, anything wrong.
@@ -99,7 +99,7 @@ pub struct Run {
     #[arg(long, value_name = "TEXT")]
     pub task: Option<String>,
     /// The agent, and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD", required = true)]
+    #[arg(trailing_var_arg = true, value_name = "CMD", required = true)]
     pub command: Vec<OsString>,
 }
 
@@ -216,8 +216,8 @@ pub struct Request {
     /// Why it is needed.
     #[arg(long, value_name = "TEXT")]
     pub why: String,
-    /// What: connect HOST:PORT, read PATH, exec WORDS.., question TEXT.
-    #[arg(value_name = "WHAT", num_args = 2.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// What: `connect HOST:PORT`, `read PATH`, `exec WORDS...`, `question TEXT`.
+    #[arg(value_names = ["WHAT", "WORDS"], num_args = 2.., required = true, trailing_var_arg = true)]
     pub what: Vec<String>,
 }
 
@@ -272,7 +272,7 @@ pub struct PolicyExplain {
     #[arg(long, value_name = "NAME")]
     pub agent: Option<OsString>,
     /// The kind of action, and its words.
-    #[arg(value_name = "KIND WORDS", num_args = 2.., required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_names = ["KIND", "WORDS"], num_args = 2.., required = true, trailing_var_arg = true)]
     pub words: Vec<OsString>,
 }
 

@@ -18,7 +18,7 @@ use crate::folders::Folders;
 use crate::layers::{self, Wanted};
 use crate::task;
 use crate::toolchains::Toolchains;
-use crate::workspace::Workspace;
+use crate::workspace::{StageError, Workspace};
 
 /// How long an ask that this command cannot answer alone stands before it is denied.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,7 +43,7 @@ pub fn take_up<T>(
     verb: &'static str,
     act: impl FnOnce(Epilogue<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let workspace = Workspace::reopen(&host.run_dir(run))?;
+    let workspace = staged(host, run)?;
     let policy = Arc::new(policy(folders, story, &workspace)?);
     let writer = host.reopen(run, verb)?;
     let admission = Admission::start_with(policy, writer, true, PATIENCE);
@@ -53,6 +53,19 @@ pub fn take_up<T>(
     let _ = person.join();
     host.seal(run, &sealed?)?;
     done
+}
+
+/// What a run staged, under the run's own name.
+///
+/// # Errors
+/// It is not there any more, or cannot be used.
+pub fn staged(host: &Host, run: &RunId) -> Result<Workspace, Failure> {
+    Workspace::reopen(&host.run_dir(run)).map_err(|error| match error {
+        StageError::NothingStaged(_) => {
+            Failure { what: format!("nothing is staged in run {run}"), ..Failure::from(error) }
+        }
+        other => Failure::from(other),
+    })
 }
 
 /// The policy as it stands now, with the profile and the files of the run.

@@ -96,6 +96,12 @@ impl Out {
         Paint(self.paint_aside)
     }
 
+    /// The columns of the terminal that standard output is, if it is one.
+    pub fn columns(self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
     /// A line of the answer. A reader that went away is not an error.
     pub fn line(self, text: impl Display) {
         let _ = writeln!(io::stdout().lock(), "{text}");

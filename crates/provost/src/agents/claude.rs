@@ -218,16 +218,20 @@ fn notes(
             notes.push(format!("{what} of your Claude settings stay outside."));
         }
     }
-    if ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"]
+    let elsewhere = ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"]
         .iter()
-        .any(|name| host.environment.get(name).is_some())
-    {
+        .any(|name| host.environment.get(name).is_some());
+    if elsewhere {
         notes.push("Models at Bedrock or Vertex are not supported in this version.".to_owned());
     }
-    if credentials.iter().next().is_none() && folder.join(".credentials.json").exists() {
-        notes.push(
-            "Your Claude login stays outside in this version: set ANTHROPIC_API_KEY, and name it with --pass-credential.".to_owned(),
-        );
+    let logged_in = folder.join(".credentials.json").exists();
+    if credentials.iter().next().is_none() && (logged_in || !elsewhere) {
+        let because = if logged_in {
+            "Your Claude login stays outside in this version"
+        } else {
+            "Claude Code has no key"
+        };
+        notes.push(format!("{because}: set ANTHROPIC_API_KEY, and name it with --pass-credential."));
     }
     if let Some(stuck) =
         credentials.iter().find(|one| one.how == How::Placeholder && one.endpoints.is_empty())

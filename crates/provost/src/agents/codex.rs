@@ -150,13 +150,17 @@ impl Model {
     }
 }
 
-/// What a person who is logged in should know.
+/// What a person should know whose agent has no key, because it is logged in or because none is set.
 fn login_note(folder: &Path, model: &Model, credentials: &Credentials) -> Option<String> {
-    let without = model.takes_openai_key && credentials.inside("CODEX_API_KEY").is_none();
-    (without && folder.join("auth.json").exists()).then(|| {
-        "Your Codex login stays outside in this version: set CODEX_API_KEY or OPENAI_API_KEY, and name it with --pass-credential."
-            .to_owned()
-    })
+    if !model.takes_openai_key || credentials.inside("CODEX_API_KEY").is_some() {
+        return None;
+    }
+    let because = match (folder.join("auth.json").exists(), credentials.iter().next()) {
+        (true, _) => "Your Codex login stays outside in this version",
+        (false, None) => "Codex has no key",
+        (false, Some(_)) => return None,
+    };
+    Some(format!("{because}: set CODEX_API_KEY or OPENAI_API_KEY, and name it with --pass-credential."))
 }
 
 /// What a person whose placeholder cannot be exchanged should know.

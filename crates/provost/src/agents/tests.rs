@@ -442,6 +442,18 @@ fn a_login_that_stays_outside_is_said() {
 }
 
 #[test]
+fn a_key_that_is_not_set_is_said() {
+    let mut ann = Person::new();
+    ann.codex().claude();
+    for (command, key) in [("codex exec x", "OPENAI_API_KEY"), ("claude -p x", "ANTHROPIC_API_KEY")] {
+        let told = |ann: &Person| ann.outfit(command).unwrap().0.notes;
+        assert!(told(&ann).iter().any(|note| note.contains("has no key")), "{command}");
+        ann.set(key, "sk-real");
+        assert!(!told(&ann).iter().any(|note| note.contains("has no key")), "{command}");
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_read_stop_the_run() {
     let ann = Person::new();
     ann.codex().claude().file(".codex/config.toml", "model = \n").file(".claude/settings.json", "[]");

@@ -23,10 +23,16 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let nos: Vec<No> = order.reject.iter().map(|what| No { what: what.clone(), why: why.clone() }).collect();
     let landing = settle((&folders, &host), &run, "command", pick, &nos)?;
     let nothing = match nos.is_empty() {
-        true => "Nothing to land: no staged change is named.",
-        false => "Nothing landed. What was rejected stays back, and is known when it comes again.",
+        true if order.all => format!("Nothing to land: run {run} has nothing that waits."),
+        true => format!(
+            "Nothing to land: no change of run {run} that waits is named. `provost review` shows which do."
+        ),
+        false => "Nothing landed. What was rejected stays back, and is known when it comes again.".to_owned(),
     };
-    tell(&landing, ("landed", nothing), out);
+    tell(&landing, ("landed", &nothing), out);
+    if out.human() && !landing.refused.is_empty() {
+        out.line(format!("What is kept back stays staged: `provost review {run}` shows it, `provost apply --help` says what lands how."));
+    }
     Ok(if landing.refused.is_empty() { DONE } else { NO })
 }
 

@@ -15,7 +15,9 @@ pub(super) fn discard(order: &OneRun, out: Out) -> Result<u8, Failure> {
     let files = epilogue::take_up((&folders, &host), &run, &story, "discard", |epilogue| {
         Ok(epilogue.workspace.discard(epilogue.admission)?)
     })?;
-    if out.human() {
+    if out.human() && files == 0 {
+        out.line(format!("Nothing to discard: run {run} has nothing that waits; its ledger stays."));
+    } else if out.human() {
         out.line(format!("discarded {} of run {run}; its ledger stays", count(files, "file")));
     } else {
         out.json(&serde_json::json!({ "run": run.as_str(), "discarded": files }));

@@ -2,16 +2,16 @@
 
 use super::{DONE, find, open};
 use crate::cli::OneRun;
+use crate::epilogue;
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::Out;
-use crate::workspace::Workspace;
 
 pub(super) fn review(order: &OneRun, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open(&folders, "review")?;
     let run = find(&host, order.run.as_deref())?.run;
-    let workspace = Workspace::reopen(&host.run_dir(&run))?;
+    let workspace = epilogue::staged(&host, &run)?;
     let review = workspace.review(&workspace.change()?)?;
     if !out.human() {
         out.json(&review);

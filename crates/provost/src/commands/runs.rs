@@ -27,7 +27,8 @@ pub(super) fn runs(order: &Runs, out: Out) -> Result<u8, Failure> {
     if out.human() && rows.len() == 1 {
         out.line("No run yet. The first: provost run -- COMMAND");
     } else if out.human() {
-        table::rows(&rows).iter().for_each(|line| out.line(line));
+        let columns = out.columns().unwrap_or(usize::MAX);
+        table::rows(&rows).iter().for_each(|line| out.line(short(line, columns)));
     }
     Ok(DONE)
 }

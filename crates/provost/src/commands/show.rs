@@ -17,7 +17,7 @@ pub(super) fn show(order: &Show, out: Out) -> Result<u8, Failure> {
         return Ok(DONE);
     }
     let story = story(&host, &run.run)?;
-    let summary = summary::of(&story, run.standing == Standing::Running, Vec::new());
+    let mut summary = summary::of(&story, run.standing == Standing::Running, Vec::new());
     if !out.human() {
         let moments: Vec<_> = story.moments.iter().map(lines::json).collect();
         let mut whole = serde_json::to_value(&summary).unwrap_or_default();
@@ -27,6 +27,8 @@ pub(super) fn show(order: &Show, out: Out) -> Result<u8, Failure> {
         out.json(&whole);
         return Ok(DONE);
     }
+    // What follows after `show` is never `show` again.
+    summary.next.retain(|next| !next.starts_with("provost show"));
     let paint = out.paint();
     out.line(paint.on(Tone::Strong, format!("run {}  {}", summary.run, clean(&summary.task))));
     out.line(format!(

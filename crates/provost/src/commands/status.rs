@@ -39,6 +39,7 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
         out.line("  provost runs              what ran before");
         return;
     }
+    let room = out.columns().map_or(70, |columns| columns.saturating_sub(25).clamp(20, 70));
     for (found_dead, summary) in rows {
         let waiting =
             summary.changes.iter().filter(|change| matches!(change.fate, "waiting" | "kept")).count();
@@ -48,7 +49,7 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
             ("interrupted", _) => paint.on(Tone::Bad, "interrupted"),
             _ => paint.on(Tone::Strong, "staged"),
         };
-        out.line(format!("{}  {state}  {}", summary.run, short(&clean(&summary.task), 70)));
+        out.line(format!("{}  {state}  {}", summary.run, short(&clean(&summary.task), room)));
         out.line(format!("    {}", clean(&summary.workspace)));
         if waiting > 0 {
             out.line(format!(

@@ -27,7 +27,11 @@ pub(super) fn stop(order: &Stop, out: Out) -> Result<u8, Failure> {
         at_work.truncate(1);
     }
     if at_work.is_empty() {
-        return Err(Failure::new("no such run is at work").hint("`provost runs` lists what ran"));
+        let what = match &order.run {
+            Some(named) => format!("run `{named}` is not at work"),
+            None => "no run is at work".to_owned(),
+        };
+        return Err(Failure::new(what).hint("`provost runs` lists what ran"));
     }
     for run in &at_work {
         end(&host, run)?;

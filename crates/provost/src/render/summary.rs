@@ -375,6 +375,14 @@ fn denied(denial: &DenialLine, paint: Paint) -> String {
 
 fn reaches(summary: &Summary) -> Vec<String> {
     let row = |reached: &ReachedLine| {
+        // What is still at work tells its bytes when it ends.
+        if summary.state != "running" && reached.bytes_up + reached.bytes_down == 0 {
+            let tries = count(reached.connections, "connection");
+            return format!(
+                "{}  {tries} let through, but nothing was sent or answered",
+                clean(&reached.endpoint)
+            );
+        }
         format!(
             "{}  {}, {} up, {} down",
             clean(&reached.endpoint),

@@ -8,3 +8,5 @@ mod init;
 mod person;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod words;
