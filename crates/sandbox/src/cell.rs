@@ -173,6 +173,7 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
     rustix::process::chdir(plan.folder.path()).at(format!("enter `{}`", plan.folder.path().display()))?;
     namespace::reset_signals();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("tie the agent to the cell")?;
+    limit_processes().at("limit the processes")?;
     // ORDER: Landlock and seccomp need no_new_privs; capabilities go before them so that neither is made with any.
     let _ = namespace::drop_groups();
     drop_capabilities().at("drop the capabilities")?;
@@ -200,6 +201,17 @@ fn take_terminal(slave: &OwnedFd, which: [bool; 3]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Most processes and threads of a run. Counted in the cell's own user namespace; the kernel exempts the host's root.
+const PROCESSES_MAX: u64 = 8192;
+
+fn limit_processes() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nproc);
+    let least = |limit: Option<u64>| Some(limit.map_or(PROCESSES_MAX, |limit| limit.min(PROCESSES_MAX)));
+    let limit = Rlimit { current: least(now.current), maximum: least(now.maximum) };
+    Ok(setrlimit(Resource::Nproc, limit)?)
 }
 
 fn drop_capabilities() -> io::Result<()> {

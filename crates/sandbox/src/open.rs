@@ -42,7 +42,7 @@ pub(crate) enum Opened {
         file: OwnedFd,
         path: PathBuf,
     },
-    /// Its other end may never come: to be opened by somebody who may wait.
+    /// What it waits for may never come: to be opened by somebody who may wait.
     Blocks(Waiting),
     Denied {
         path: PathBuf,
@@ -50,7 +50,7 @@ pub(crate) enum Opened {
     },
 }
 
-/// An open that waits for the other end of a pipe.
+/// An open that waits: for the other end of a pipe, or for a lease to be given back.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     object: OwnedFd,
@@ -212,7 +212,18 @@ fn open_found(found: Found, wanted: &Wanted) -> io::Result<Opened> {
         return Ok(Opened::Blocks(Waiting { object: found.object, flags, path: found.path }));
     }
     let mode = Mode::from_raw_mode(wanted.mode);
-    let file = rustix::fs::openat(CWD, by_descriptor(&found.object), flags, mode)?;
+    // A lease that somebody inside holds on a file makes an open of it wait, up to a minute.
+    let may_wait = kind.is_file() && !flags.contains(OFlags::NONBLOCK);
+    let at_once = if may_wait { flags | OFlags::NONBLOCK } else { flags };
+    let file = match rustix::fs::openat(CWD, by_descriptor(&found.object), at_once, mode) {
+        Err(Errno::AGAIN) if may_wait => {
+            return Ok(Opened::Blocks(Waiting { object: found.object, flags, path: found.path }));
+        }
+        file => file?,
+    };
+    if may_wait {
+        rustix::fs::fcntl_setfl(&file, flags)?;
+    }
     Ok(Opened::Yes { file, path: found.path })
 }
 

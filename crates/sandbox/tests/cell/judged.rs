@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_shape_holds_however_it_is_reached", a_shape_holds_however_it_is_reached),
     ("a_shape_holds_against_swapped_links", a_shape_holds_against_swapped_links),
     ("a_shape_holds_against_swapped_memory", a_shape_holds_against_swapped_memory),
+    ("a_lease_holds_nobody_up_but_who_opens", a_lease_holds_nobody_up),
     ("ordinary_work_passes_where_every_open_is_judged", ordinary_work_passes),
 ];
 
@@ -148,6 +149,30 @@ for good in ["/proc/self/status", "/dev/null", here + "/plain"]:
 "#;
     let ran = scene.run(&[PYTHON, "-c", program]);
     assert_eq!(ran.fine(), "False\nFalse\nFalse\n");
+}
+
+fn a_lease_holds_nobody_up(root: &Path) {
+    if !Path::new(PYTHON).exists() {
+        eprintln!("SKIPPED: no {PYTHON}");
+        return;
+    }
+    let mut scene = Scene::new(root);
+    shapes(&mut scene);
+    // The second open would wait for as long as the lease is kept; the third has nothing to do with it.
+    let program = "
+import fcntl, os, signal, subprocess
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = os.open('/tmp/leased', os.O_RDWR | os.O_CREAT)
+os.write(held, b'leased')
+fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+waits = subprocess.Popen(['/bin/cat', '/tmp/leased'])
+while 'breaking' not in open('/proc/locks').read().lower():
+    assert open('plain').read() == 'plain' and waits.poll() is None
+assert open('plain').read() == 'plain' and waits.poll() is None
+os.close(held)
+assert waits.wait() == 0
+";
+    assert_eq!(scene.run(&[PYTHON, "-c", program]).fine(), "leased");
 }
 
 fn ordinary_work_passes(root: &Path) {

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_copy_takes_the_writes_where_no_overlay_is_wanted", a_copy_takes_the_writes),
     ("home_and_temporary_folders_are_private_and_writable", private_places),
     ("private_places_share_one_bound", private_places_share_one_bound),
+    ("processes_are_limited", processes_are_limited),
     ("a_device_of_the_host_keeps_its_mode", a_device_of_the_host_keeps_its_mode),
     ("the_system_is_read_only", the_system_is_read_only),
     ("caches_are_shown_and_keep_what_is_added", caches_are_shown_and_keep_what_is_added),
@@ -75,6 +76,11 @@ fn private_places(root: &Path) {
 fn private_places_share_one_bound(root: &Path) {
     let ran = Scene::new(root).bash("stat -c %d /tmp /var/tmp /run /dev/shm ~ | sort -u | wc -l");
     assert_eq!(ran.fine(), "1\n", "each could fill half of the memory");
+}
+
+fn processes_are_limited(root: &Path) {
+    let ran = Scene::new(root).bash("[ $(ulimit -Hu) -le 8192 ] && echo limited");
+    assert_eq!(ran.fine(), "limited\n");
 }
 
 fn a_device_of_the_host_keeps_its_mode(root: &Path) {
