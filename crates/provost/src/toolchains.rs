@@ -7,6 +7,7 @@
 //! be harmless.
 //!
 //! * `places`: what is never shown; `installation`: from a program to what it needs
+//! * `ways`: where paths lead
 //! * `table`: what each tool calls its places; `search`: PATH, entry by entry
 //! * [`variables`]: which variables go inside; [`git`]: who signs commits
 //!
@@ -19,6 +20,7 @@ pub(crate) mod places;
 pub(crate) mod search;
 mod table;
 pub mod variables;
+mod ways;
 
 use installation::Gathered;
 use places::Places;

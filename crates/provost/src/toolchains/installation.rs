@@ -5,15 +5,14 @@
 //! Does not own: which programs there are (`search.rs`).
 
 use super::places::{self, Places};
+use super::ways::Way;
 use super::{LeftOut, Shown};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// Longest chain of links the kernel follows.
-const LINKS: usize = 40;
 /// Longest chain of interpreters we follow.
 const INTERPRETERS: usize = 3;
 
@@ -53,6 +52,8 @@ const SIGNS: [&str; 23] = [
 pub(crate) struct Gathered {
     trees: BTreeMap<PathBuf, String>,
     links: BTreeMap<PathBuf, String>,
+    /// The installation of every program of a folder, where it is known.
+    roots: HashMap<PathBuf, PathBuf>,
     left_out: Vec<LeftOut>,
 }
 
@@ -96,15 +97,15 @@ impl Gathered {
     }
 
     fn program_at_depth(&mut self, path: &Path, places: &Places, why: &str, depth: usize) {
-        let Some(real) = places.real(path) else { return };
+        let Some(Way { real, links }) = places.way(path) else { return };
         if places.in_workspace(&real) {
             return;
         }
-        self.follow(path, places, why);
+        self.pass(links, places, why);
         if places::is_system(&real) {
             return;
         }
-        match root_of(&real, places) {
+        match self.root_of(&real, places) {
             Ok(root) => {
                 self.interpreter_of_environment(&root, places, why, depth);
                 self.insert(root, places, why);
@@ -118,6 +119,22 @@ impl Gathered {
         }
     }
 
+    /// As [`root_of`], but the installation is looked for once a folder.
+    fn root_of(&mut self, program: &Path, places: &Places) -> Result<PathBuf, &'static str> {
+        if let Some(because) = places.refusal(program) {
+            return Err(because);
+        }
+        let folder = program.parent().unwrap_or(program);
+        if let Some(known) = self.roots.get(folder) {
+            return Ok(known.clone());
+        }
+        let root = root_of(program, places)?;
+        if root != program {
+            self.roots.insert(folder.to_owned(), root.clone());
+        }
+        Ok(root)
+    }
+
     /// A Python environment borrows its interpreter from somewhere else.
     fn interpreter_of_environment(&mut self, root: &Path, places: &Places, why: &str, depth: usize) {
         if depth < INTERPRETERS && root.join("pyvenv.cfg").is_file() {
@@ -127,7 +144,11 @@ impl Gathered {
 
     /// Notes the links on the way to a path.
     pub(crate) fn follow(&mut self, path: &Path, places: &Places, why: &str) {
-        for link in links_on_the_way(path) {
+        self.pass(places.way(path).unwrap_or_default().links, places, why);
+    }
+
+    fn pass(&mut self, links: Vec<PathBuf>, places: &Places, why: &str) {
+        for link in links {
             let link = places.beneath_home(&link).map_or(link.clone(), |rest| places.home().join(rest));
             if !places::is_system(&link) && !places.in_workspace(&link) && places.refusal(&link).is_none() {
                 self.links.entry(link).or_insert_with(|| why.to_owned());
@@ -249,33 +270,6 @@ fn holds_packages(folder: &Path) -> bool {
 
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
-}
-
-/// Every link that is passed on the way to a path, as the kernel would pass them.
-fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
-    let mut links = Vec::new();
-    let mut here = PathBuf::from("/");
-    let mut ahead: Vec<PathBuf> =
-        path.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect();
-    while let Some(part) = ahead.pop() {
-        match part.components().next() {
-            Some(Component::RootDir) => here = PathBuf::from("/"),
-            Some(Component::ParentDir) => drop(here.pop()),
-            Some(Component::Normal(name)) => {
-                let next = here.join(name);
-                match fs::read_link(&next) {
-                    Ok(target) if links.len() < LINKS => {
-                        ahead.extend(target.components().rev().map(|part| PathBuf::from(part.as_os_str())));
-                        links.push(next);
-                    }
-                    Ok(_) => return links,
-                    Err(_) => here = next,
-                }
-            }
-            _ => {}
-        }
-    }
-    links
 }
 
 /// The interpreter that a program's first line names, if it is a script. `env` finds its own on PATH.

@@ -4,6 +4,7 @@
 //! floor of the policy, which holds whatever this list forgets about Provost itself.
 
 use super::Environment;
+use super::ways::{Way, Ways};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -129,6 +130,7 @@ pub(crate) struct Places {
     home_real: PathBuf,
     workspace: PathBuf,
     workspace_real: PathBuf,
+    ways: Ways,
 }
 
 impl Places {
@@ -139,6 +141,7 @@ impl Places {
             home_real: real(&environment.home),
             workspace: environment.workspace.clone(),
             workspace_real: real(&environment.workspace),
+            ways: Ways::default(),
         }
     }
 
@@ -152,11 +155,17 @@ impl Places {
 
     /// Where a path leads to, spelt through the home as the person spells it; `None` if it leads nowhere.
     pub(crate) fn real(&self, path: &Path) -> Option<PathBuf> {
-        let real = std::fs::canonicalize(path).ok()?;
-        Some(match real.strip_prefix(&self.home_real) {
+        self.way(path).map(|way| way.real)
+    }
+
+    /// The same, with the links that are passed.
+    pub(crate) fn way(&self, path: &Path) -> Option<Way> {
+        let Way { real, links } = self.ways.of(path)?;
+        let real = match real.strip_prefix(&self.home_real) {
             Ok(rest) if self.home != self.home_real => self.home.join(rest),
             _ => real,
-        })
+        };
+        Some(Way { real, links })
     }
 
     /// The part of a path beneath the home.

@@ -46,7 +46,8 @@ pub(super) fn walk(environment: &Environment, places: &Places, gathered: &mut Ga
             Ok(real) => {
                 let written: PathBuf = entry.components().collect();
                 if !found.entries.iter().any(|(known, _)| *known == written) {
-                    show(entry, &real, places, gathered, &mut found.programs);
+                    let known = found.entries.iter().any(|(_, known)| *known == real);
+                    show((entry, known), &real, places, gathered, &mut found.programs);
                     found.entries.push((written, real));
                 }
             }
@@ -78,15 +79,21 @@ pub(crate) fn judge(entry: &Path, places: &Places) -> Result<PathBuf, &'static s
     Ok(real)
 }
 
-/// Shows the folder, and what the programs in it lead to.
-fn show(entry: &Path, real: &Path, places: &Places, gathered: &mut Gathered, programs: &mut Names) {
+/// Shows the folder, and what the programs in it lead to, unless that is `known` under another name.
+fn show(
+    (entry, known): (&Path, bool),
+    real: &Path,
+    places: &Places,
+    gathered: &mut Gathered,
+    programs: &mut Names,
+) {
     const WHY: &str = "on PATH";
     let own = !places::is_system(real) && !places.in_workspace(real);
     if own {
         gathered.follow(entry, places, WHY);
         gathered.tree(real, places, WHY);
     }
-    let Ok(listing) = fs::read_dir(real) else { return };
+    let Some(Ok(listing)) = (!known).then(|| fs::read_dir(real)) else { return };
     for file in listing.flatten().take(ENTRIES) {
         let kind = file.file_type();
         programs.insert(file.file_name());
