@@ -228,14 +228,18 @@ impl Host {
         records.iter().rev().map(|record| self.stands(record)).collect()
     }
 
-    /// The runs that were opened, never sealed, and that no process holds; newest first.
+    /// The runs that were opened, never sealed, and that no process holds. Costs the same however many there were.
     ///
     /// # Errors
-    /// The register is broken.
-    pub fn interrupted(&self) -> Result<Vec<Run>, HostError> {
-        let mut runs = self.runs()?;
-        runs.retain(|run| run.standing == Standing::Interrupted);
-        Ok(runs)
+    /// The register is broken, or a ledger cannot be looked at.
+    pub fn interrupted(&self) -> Result<Vec<RunId>, HostError> {
+        let mut dead = Vec::new();
+        for run in self.register.open_runs().map_err(HostError::Broken)? {
+            if !self.held(&run)? {
+                dead.push(run);
+            }
+        }
+        Ok(dead)
     }
 
     /// The run a text names: by its id, by a beginning of it that no other has, or for nothing the last one.

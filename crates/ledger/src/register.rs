@@ -83,6 +83,15 @@ impl Entry {
         let root = BASE64.encode(head.root);
         Entry::Sealed { run: run.to_string(), size: head.size, root, by: by.to_owned() }
     }
+
+    /// Which runs are open when this is entered where these were.
+    fn open_after(&self, mut open: Vec<String>) -> Vec<String> {
+        match self {
+            Entry::Registered { run, .. } | Entry::Reopened { run, .. } => open.push(run.clone()),
+            Entry::Sealed { run, .. } => open.retain(|other| other != run),
+        }
+        open
+    }
 }
 
 #[derive(Debug)]
@@ -120,17 +129,36 @@ impl Register {
             certificate: None,
         };
         let host = self.host.verifier();
-        let mut log = match ending::load(&self.dir, &host) {
-            Some(ending) => Log::continue_at(make, ending)?,
-            None if scan::segments(&self.dir)?.is_empty() => Log::create(make)?,
-            None => Log::resume(make, &[host], Unsigned::Cut)?.0,
+        let (mut log, open) = match ending::load(&self.dir, &host) {
+            Some((ending, open)) => (Log::continue_at(make, ending)?, Some(open)),
+            None if scan::segments(&self.dir)?.is_empty() => (Log::create(make)?, Some(Vec::new())),
+            None => (Log::resume(make, &[host], Unsigned::Cut)?.0, None),
         };
+        let open = open.map(|open| entry.open_after(open));
         let line = Line { v: VERSION, seq: log.tree().size(), ts: Stamp::now().ts, entry };
         log.push(&serde_json::to_vec(&line).map_err(io::Error::from)?)?;
         let ending = log.finish()?;
+        let open = match open {
+            Some(open) => open,
+            None => unsealed(&self.walk().unwrap_or_default()),
+        };
         // The entry is durable; without this the next one takes longer, and that is all.
-        let _ = ending::save(&self.dir, &ending);
+        let _ = ending::save(&self.dir, &ending, &open);
         Ok(())
+    }
+
+    /// The runs that are not sealed, in no order.
+    ///
+    /// # Errors
+    /// What is broken in it, where it had to be read for that.
+    pub(crate) fn open_runs(&self) -> Result<Vec<RunId>, Vec<Broken>> {
+        let lock = self.lock_file().map_err(unreadable)?;
+        lock.lock_shared().map_err(unreadable)?;
+        let open = match ending::load(&self.dir, &self.host.verifier()) {
+            Some((_, open)) => open,
+            None => unsealed(&self.walk()?),
+        };
+        Ok(open.iter().filter_map(|run| RunId::parse(run)).collect())
     }
 
     /// Everything it says of runs, in the order they were registered.
@@ -138,9 +166,13 @@ impl Register {
     /// # Errors
     /// What is broken in it.
     pub(crate) fn read(&self) -> Result<Vec<Record>, Vec<Broken>> {
-        let unreadable = |error: io::Error| vec![broken(None, None, Wrong::Unreadable(error.to_string()))];
         let lock = self.lock_file().map_err(unreadable)?;
         lock.lock_shared().map_err(unreadable)?;
+        self.walk()
+    }
+
+    /// The same, for who holds the lock.
+    fn walk(&self) -> Result<Vec<Record>, Vec<Broken>> {
         let mut reading = Reading::default();
         let host = self.host.verifier();
         let origin = self.origin();
@@ -244,6 +276,14 @@ impl Reading {
         }
         if self.broken.is_empty() { Ok(self.records) } else { Err(self.broken) }
     }
+}
+
+fn unsealed(records: &[Record]) -> Vec<String> {
+    records.iter().filter(|record| record.end().is_none()).map(|record| record.run.to_string()).collect()
+}
+
+fn unreadable(error: io::Error) -> Vec<Broken> {
+    vec![broken(None, None, Wrong::Unreadable(error.to_string()))]
 }
 
 fn broken(place: Option<scan::Place>, seq: Option<u64>, what: Wrong) -> Broken {

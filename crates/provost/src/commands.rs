@@ -83,8 +83,8 @@ fn open(folders: &Folders, by: &str) -> Result<(Host, Vec<RunId>), Failure> {
     let host = folders.open()?;
     let mut found = Vec::new();
     for run in host.interrupted()? {
-        match host.mark_interrupted(&run.run, by) {
-            Ok(_) => found.push(run.run),
+        match host.mark_interrupted(&run, by) {
+            Ok(_) => found.push(run),
             // It came alive, or another command was faster.
             Err(::ledger::HostError::Running(_) | ::ledger::HostError::Standing(..)) => {}
             Err(error) => return Err(error.into()),

@@ -146,7 +146,7 @@ fn the_registers_ending_is_believed_only_where_the_signed_checkpoint_bears_it_ou
     let old = fs::read(&ending).unwrap();
     enter();
     // One that is old, torn, of nonsense, or gone.
-    for wrong in [&old[..], &old[..old.len() / 2], b"provost.register-ending/v1\n1 20 1\n00\n", b""] {
+    for wrong in [&old[..], &old[..old.len() / 2], b"provost.register-ending/v2\n1 20 1\n\n00\n", b""] {
         fs::write(&ending, wrong).unwrap();
         enter();
     }
@@ -164,4 +164,27 @@ fn the_registers_ending_is_believed_only_where_the_signed_checkpoint_bears_it_ou
     fs::write(&segment, [&whole[..], &[9; 40]].concat()).unwrap();
     enter();
     assert_eq!(host.verify_all().unwrap().len(), 9);
+}
+
+#[test]
+fn runs_that_died_are_found_with_the_ending_and_without() {
+    let (_dir, host) = host();
+    let enter = || {
+        let (run, writer) = begin(&host);
+        host.seal(&run, &writer.seal().unwrap()).unwrap();
+    };
+    enter();
+    let (dead, writer) = begin(&host);
+    assert!(host.interrupted().unwrap().is_empty(), "it is at work");
+    drop(writer);
+    let ending = host.dir().join("register/ending");
+    assert_eq!(host.interrupted().unwrap(), std::slice::from_ref(&dead));
+    fs::remove_file(&ending).unwrap();
+    assert_eq!(host.interrupted().unwrap(), std::slice::from_ref(&dead));
+    // The ending is made again by the next entry.
+    enter();
+    assert!(ending.exists());
+    assert_eq!(host.interrupted().unwrap(), std::slice::from_ref(&dead));
+    host.mark_interrupted(&dead, "test").unwrap();
+    assert!(host.interrupted().unwrap().is_empty());
 }
