@@ -110,7 +110,7 @@ impl Governor {
     /// # Errors
     /// The disk refused.
     pub fn note(self, host: &Host, run: &RunId) -> io::Result<()> {
-        write_private(&note_path(host, run), serde_json::to_string(&self)?.as_bytes())
+        write_passing(&note_path(host, run), serde_json::to_string(&self)?.as_bytes())
     }
 
     /// The process that governs a run, if it still does.
@@ -136,10 +136,23 @@ fn started(pid: i32) -> Option<u64> {
 /// # Errors
 /// The disk refused.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, fs::File::sync_all)
+}
+
+/// The same for what need not outlive the machine: it can be derived again, or speaks of a process. If the machine loses
+/// power it may be empty.
+///
+/// # Errors
+/// The disk refused.
+pub fn write_passing(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content, |_| Ok(()))
+}
+
+fn replace(path: &Path, content: &[u8], settle: impl FnOnce(&fs::File) -> io::Result<()>) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(content)?;
-    file.sync_all()?;
+    settle(&file)?;
     fs::rename(&beside, path)
 }
 

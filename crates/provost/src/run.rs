@@ -9,13 +9,14 @@ mod describe;
 mod signals;
 
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Launch};
 use gateway::{Flows, Gateway};
 use ledger::event::{self, Trust};
 use ledger::{Host, RunEnded, RunId};
-use policy::{Context, Policy, shortfall};
+use policy::{Confinement, Context, Policy, shortfall};
 use sandbox::{Cell, Exit, Jail, Watch};
 
 use crate::agents::{self, Agent, Outfit};
@@ -28,7 +29,7 @@ use crate::layers::{self, Wanted};
 use crate::registries;
 use crate::secrets::Credentials;
 use crate::task::Task;
-use crate::toolchains::{self, Toolchains};
+use crate::toolchains::{self, Toolchains, git};
 use crate::vault::{self, RunVault};
 use crate::view;
 use crate::workspace::Workspace;
@@ -80,16 +81,27 @@ pub(crate) struct Prepared {
 /// Provost could not do its part, or refused.
 pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Failure> {
     let began = Instant::now();
-    let prepared = prepare(order, folders)?;
+    let task = understand(order, folders)?;
+    // Answered while we look around.
+    let person = git::ask(&task.environment);
+    let prepared = prepare(order, task, folders)?;
     let host = folders.open()?;
     let run = host.new_run()?;
     let task = &prepared.task;
     let workspace = Workspace::stage(&task.workspace, &host.run_dir(&run), &folders.around())?;
     let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit);
-    let writer = host.begin(&run, opened)?;
+    // The disk takes its time over the first words of a run: the view, in which nothing runs yet, is built meanwhile.
+    let (writer, built) = thread::scope(|scope| {
+        let opening = thread::Builder::new().name("opening".to_owned());
+        let opening = opening.spawn_scoped(scope, || host.begin(&run, opened));
+        let built = build(&prepared, &workspace, cell, folders, (&run, person));
+        (opening.map(ScopedJoinHandle::join), built)
+    });
+    let writer = writer.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
+    let writer = writer.map_err(|_| Failure::new("the thread that opens the run died"))??;
     Governor::here().and_then(|here| here.note(&host, &run)).map_err(|error| Failure::of(&error))?;
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
-    let governed = govern(&prepared, &workspace, cell, &admission, folders, &run);
+    let governed = built.and_then(|built| govern(&prepared, built, &admission));
     let ended = describe::ended(governed.as_ref().ok().map(|governed| governed.exit), began);
     let sealed = finish(&host, &run, &workspace, admission, ended);
     let governed = governed?;
@@ -101,10 +113,15 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     Ok(Ended { run, exit: governed.exit, status, notes })
 }
 
-/// Who, what, under which policy. Nothing is changed anywhere.
-pub(crate) fn prepare(order: &Order<'_>, folders: &Folders) -> Result<Prepared, Failure> {
+/// Who, what, where.
+pub(crate) fn understand(order: &Order<'_>, folders: &Folders) -> Result<Task, Failure> {
     let task = Task::understand(order.flags, order.task, order.argv, folders)?;
     crate::workspace::place::root(&task.workspace, &folders.around())?;
+    Ok(task)
+}
+
+/// With which tools, under which policy. Nothing is changed anywhere.
+pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Result<Prepared, Failure> {
     let agent = agents::recognise(&task.argv);
     let wanted = agent.wants(&task.seen())?;
     let credentials = Credentials::prepare(&wanted, &task.environment, &order.flags.pass_credential)?;
@@ -144,30 +161,49 @@ struct Governed {
     notes: Vec<String>,
 }
 
-/// From the confinement to the agent's end.
-fn govern(
+/// The jail, and what it was built from.
+struct Built {
+    asked: Confinement,
+    order: sandbox::plan::Order,
+    console: Console,
+    jail: Jail,
+}
+
+/// From the policy to a view of its own, and the agent's process in it before its first instruction.
+fn build(
     prepared: &Prepared,
     workspace: &Workspace,
     cell: Cell,
-    admission: &Admission,
     folders: &Folders,
-    run: &RunId,
-) -> Result<Governed, Failure> {
+    (run, person): (&RunId, git::Asked),
+) -> Result<Built, Failure> {
     let asked = prepared.policy.confinement()?;
     let kept = workspace.folder(&folders.state);
-    let mut order =
-        view::order(&prepared.task, &prepared.tools, &prepared.outfit, (workspace, &kept), &prepared.policy);
+    let mut order = view::order(
+        &prepared.task,
+        &prepared.tools,
+        &prepared.outfit,
+        (workspace, &kept),
+        (&prepared.policy, person),
+    );
     view::make_caches(&order)?;
     view::add_environment(&mut order, &prepared.tools, &prepared.outfit, run);
     let plan = sandbox::Plan::new(&asked, &order, &sandbox::plan::look_at_host)?;
-    describe::before(admission, prepared.describe(&asked, &order))?;
     let console = Console::open()?;
+    let jail = cell.prepare(&plan)?;
+    Ok(Built { asked, order, console, jail })
+}
+
+/// From the view to the agent's end.
+fn govern(prepared: &Prepared, built: Built, admission: &Admission) -> Result<Governed, Failure> {
+    let Built { asked, order, console, mut jail } = built;
+    describe::before(admission, prepared.describe(&asked, &order))?;
     // ORDER: the listening sockets are made in the jail's network, so the jail comes before the gateway; and what the
     // kernel gave is compared with what was asked before anything may start.
-    let mut jail = cell.prepare(&plan)?;
     describe::enforcement(admission, jail.enforcement())?;
     shortfall(&asked, jail.enforcement())?;
-    let launch = admission.admit(Launch(describe::command(&order)?)).wait().permit()?;
+    // It becomes durable while the gateway and the desk are opened.
+    let launch = admission.admit(Launch(describe::command(&order)?));
     let mut signals = Signals::listen()?;
     let gateway = serve(&mut jail, &order.ports, admission, prepared, &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
@@ -178,6 +214,7 @@ fn govern(
         quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),
         judged_opens: asked.judged_opens,
     };
+    let launch = launch.wait().permit()?;
     let exit =
         jail.go(launch, admission, watch).and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
     // ORDER: a question that is still open holds the terminal, so it goes before the terminal is given back.

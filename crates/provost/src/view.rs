@@ -44,7 +44,7 @@ pub fn order(
     tools: &Toolchains,
     outfit: &Outfit,
     (workspace, kept): (&Workspace, &Path),
-    policy: &Policy,
+    (policy, person): (&Policy, git::Asked),
 ) -> Order {
     let home = task.environment.home.clone();
     // Where no layer can lie over the person's cache, the workspace's own starts empty.
@@ -62,7 +62,7 @@ pub fn order(
         outfit.files.iter().map(|(path, content)| (home.join(path), content.clone())).collect();
     let own = home.join(".gitconfig");
     if !files.iter().any(|(path, _)| *path == own) {
-        files.extend(git::identity(&task.environment).map(|content| (own, content)));
+        files.extend(person.identity().map(|content| (own, content)));
     }
     Order {
         workspace: task.workspace.clone(),
@@ -97,8 +97,13 @@ fn ports(named: &[u16]) -> Vec<u16> {
 /// # Errors
 /// The disk refused.
 pub fn make_caches(order: &Order) -> Result<(), Failure> {
-    for place in order.caches.iter().flat_map(|cache| [&cache.upper, &cache.work]) {
-        DirBuilder::new().recursive(true).mode(0o700).create(place).map_err(|error| {
+    // The kernel works beside what is layered; what starts empty is shown as it is.
+    let places = |cache: &'_ Cache| {
+        let work = cache.lower.is_some().then(|| cache.work.clone());
+        [cache.upper.clone()].into_iter().chain(work)
+    };
+    for place in order.caches.iter().flat_map(places) {
+        DirBuilder::new().recursive(true).mode(0o700).create(&place).map_err(|error| {
             Failure::of(&error).during(format!("could not make the cache `{}`", place.display()))
         })?;
     }

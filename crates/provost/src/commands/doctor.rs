@@ -166,7 +166,8 @@ fn workspace(folders: &Folders) -> (Workspace, bool) {
     let trusted = if layers::is_trusted(folders, &path) { "trusted" } else { "not trusted" };
     let here = Workspace { path: Some(path.display().to_string()), policy: own.then_some(trusted), ..none };
     let flags = RunFlags::default();
-    match run::prepare(&Order { flags: &flags, task: None, argv: &["sh".into()] }, folders) {
+    let order = Order { flags: &flags, task: None, argv: &["sh".into()] };
+    match run::understand(&order, folders).and_then(|task| run::prepare(&order, task, folders)) {
         Ok(prepared) => {
             let name = |layer: &policy::Layer| match layers::kind(layer) {
                 kind if kind == layer.name => kind,

@@ -31,7 +31,8 @@ pub(super) fn policy(order: &Policy, out: Out) -> Result<u8, Failure> {
 /// What a run here would be prepared with; without a named agent, one that nothing is known of.
 fn prepared(flags: &RunFlags, agent: Option<&OsString>, folders: &Folders) -> Result<Prepared, Failure> {
     let argv = [agent.cloned().unwrap_or_else(|| "sh".into())];
-    run::prepare(&Order { flags, task: None, argv: &argv }, folders)
+    let order = Order { flags, task: None, argv: &argv };
+    run::prepare(&order, run::understand(&order, folders)?, folders)
 }
 
 // === show ===

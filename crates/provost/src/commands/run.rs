@@ -7,7 +7,7 @@ use sandbox::Cell;
 use super::{open, story};
 use crate::cli::{Run, RunFlags};
 use crate::failure::Failure;
-use crate::folders::{Folders, write_private};
+use crate::folders::{Folders, write_passing};
 use crate::render::{Out, summary};
 use crate::run::{self, Ended, Order};
 
@@ -38,7 +38,7 @@ fn tell(ended: &Ended, folders: &Folders, out: Out) -> Result<(), Failure> {
     let story = story(&host, &ended.run)?;
     let summary = summary::of(&story, false, ended.notes.clone());
     let text = serde_json::to_string(&summary).unwrap_or_default();
-    write_private(&host.run_dir(&ended.run).join("summary.json"), text.as_bytes())
+    write_passing(&host.run_dir(&ended.run).join("summary.json"), text.as_bytes())
         .map_err(|error| Failure::of(&error).during("could not keep the summary"))?;
     if out.human() {
         out.aside("");

@@ -6,7 +6,7 @@
 
 use super::Environment;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Longest value that is a name or an address.
 const LONGEST: usize = 256;
@@ -44,27 +44,40 @@ const SAFE: &[(&str, Holds)] = &[
     ("tag.sort", Holds::One(&["refname", "-refname", "version:refname", "-version:refname"])),
 ];
 
-/// The private `~/.gitconfig`, or nothing if git is not there or knows nothing. Runs the system's git, which reads the
-/// person's own settings and no others.
+/// A question to the host's git, asked while there is something else to do.
+#[derive(Debug)]
+pub struct Asked(Option<Child>);
+
+/// Asks for the person's own settings, and no others.
 #[must_use]
-pub fn identity(environment: &Environment) -> Option<Vec<u8>> {
+pub fn ask(environment: &Environment) -> Asked {
     let git =
         ["/usr/bin/git", "/usr/local/bin/git", "/bin/git"].iter().map(Path::new).find(|git| git.is_file());
-    let git = git.map(Path::to_owned).or_else(|| on_path(environment))?;
+    let Some(git) = git.map(Path::to_owned).or_else(|| on_path(environment)) else { return Asked(None) };
     let mut command = Command::new(git);
     command.args(["config", "--global", "--no-includes", "--list", "-z"]).current_dir("/").env_clear();
     command
         .env("HOME", &environment.home)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null());
     for name in ["XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL"] {
         if let Some(value) = environment.get(name) {
             command.env(name, value);
         }
     }
-    let listing = command.output().ok().filter(|output| output.status.success())?.stdout;
-    Some(private_config(&listing)).filter(|config| !config.is_empty())
+    Asked(command.spawn().ok())
+}
+
+impl Asked {
+    /// The private `~/.gitconfig`, or nothing if git is not there or knows nothing.
+    #[must_use]
+    pub fn identity(self) -> Option<Vec<u8>> {
+        let output = self.0?.wait_with_output().ok()?;
+        let listing = output.status.success().then_some(output.stdout)?;
+        Some(private_config(&listing)).filter(|config| !config.is_empty())
+    }
 }
 
 /// A git outside the system's folders: only from an entry of PATH that is fit to be shown.

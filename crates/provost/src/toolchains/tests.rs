@@ -477,7 +477,7 @@ fn the_hosts_git_tells_who_the_person_is_and_git_reads_it_back() {
         "[user]\n\tname = Ann; \\\"quoted\\\" #1\n[core]\n\tsshCommand = evil\n[include]\n\tpath = other\n",
     );
     ann.file("other", "[user]\n\temail = from@include\n").on_path("/usr/bin");
-    let config = git::identity(&ann.environment()).unwrap();
+    let config = git::ask(&ann.environment()).identity().unwrap();
     fs::write(ann.folder.path().join("private"), &config).unwrap();
     let read = |key: &str, file: &Path| {
         let output =
@@ -496,7 +496,7 @@ fn the_hosts_git_tells_who_the_person_is_and_git_reads_it_back() {
 fn a_home_without_git_settings_has_none() {
     let mut ann = Person::new();
     ann.on_path("/usr/bin");
-    assert_eq!(git::identity(&ann.environment()), None);
+    assert_eq!(git::ask(&ann.environment()).identity(), None);
 }
 
 proptest! {

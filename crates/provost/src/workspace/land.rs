@@ -294,7 +294,7 @@ impl Workspace {
         let base_dir = self.run_dir.join("base");
         let paths = landing.landed.iter().map(PathBuf::as_path);
         sides.forget(paths).map_err(io_error("write to", &base_dir))?;
-        base.save(&base_dir).map_err(io_error("write to", &base_dir))?;
+        base.save_durably(&base_dir).map_err(io_error("write to", &base_dir))?;
         sides.base = Arc::new(base);
         // Of these something still waits: what it is compared with outlasts a move of the repository.
         let rests = rests.iter().map(PathBuf::as_path);

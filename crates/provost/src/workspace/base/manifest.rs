@@ -1,4 +1,4 @@
-//! The manifest on disk: written once, whole or not at all, and read back exactly.
+//! The manifest on disk: written in one step, and read back exactly or not at all.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,18 +6,32 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Base, Entry};
 use crate::workspace::beneath::{Found, Kind, Moment, Stamp};
 
 const MAGIC: &[u8] = b"provost base 1\n";
 
 impl Base {
-    /// Writes it to a folder, in one step.
+    /// Writes it to a folder, in one step. It is not synced, as little as what is staged beside it: what a machine that
+    /// loses power leaves of it has not its digest at the end, and is refused.
     pub(crate) fn save(&self, folder: &Path) -> io::Result<()> {
+        self.replace(folder, |_| Ok(()))
+    }
+
+    /// The same, but the old one stays until the new one is durable.
+    pub(crate) fn save_durably(&self, folder: &Path) -> io::Result<()> {
+        self.replace(folder, File::sync_data)
+    }
+
+    fn replace(&self, folder: &Path, settle: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
         let (fresh, place) = (folder.join("manifest.new"), folder.join("manifest"));
         let mut file = File::create(&fresh)?;
-        file.write_all(&self.encode())?;
-        file.sync_data()?;
+        let content = self.encode();
+        file.write_all(&content)?;
+        file.write_all(&Sha256::digest(&content))?;
+        settle(&file)?;
         std::fs::rename(fresh, place)
     }
 
@@ -27,7 +41,9 @@ impl Base {
     /// It is not there, or is not what was written.
     pub(crate) fn load(folder: &Path) -> io::Result<Base> {
         let bytes = std::fs::read(folder.join("manifest"))?;
-        Base::decode(&bytes).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        let whole = bytes.split_last_chunk().filter(|(content, said)| Sha256::digest(content)[..] == **said);
+        let read = whole.and_then(|(content, _): (&[u8], &[u8; 32])| Base::decode(content));
+        read.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -170,6 +186,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         base().save(dir.path()).unwrap();
         assert_eq!(Base::load(dir.path()).unwrap(), base());
+    }
+
+    #[test]
+    fn a_manifest_that_was_never_written_whole_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        base().save_durably(dir.path()).unwrap();
+        let whole = std::fs::read(dir.path().join("manifest")).unwrap();
+        for at in 0..whole.len() {
+            let torn: Vec<u8> = whole.iter().take(at).copied().chain(vec![0; whole.len() - at]).collect();
+            std::fs::write(dir.path().join("manifest"), &torn).unwrap();
+            assert!(torn == whole || Base::load(dir.path()).is_err(), "{at}");
+        }
     }
 
     #[test]
