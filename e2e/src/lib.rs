@@ -1,5 +1,6 @@
 //! What the promises are tested with: doubles of what lies outside, and a stage on which the real binary runs.
 //!
+//! * [`bench`]: commands raced against each other.
 //! * [`person`]: on whose behalf: root and an ordinary user where the tests run as root.
 //! * [`stage`]: a person's home, a repository in it, and the built `provost` as that person runs it.
 //! * [`ran`]: a command that ended: its status and what it printed.
@@ -17,6 +18,7 @@
     reason = "this is the tests' own library: what fails in it is a failed test, and says where"
 )]
 
+pub mod bench;
 pub mod built;
 pub mod doubles;
 pub mod mutation;
