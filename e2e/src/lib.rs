@@ -1,6 +1,6 @@
 //! What the promises are tested with: doubles of what lies outside, and a stage on which the real binary runs.
 //!
-//! * [`bench`]: commands raced against each other.
+//! * [`mod@bench`]: commands raced against each other.
 //! * [`person`]: on whose behalf: root and an ordinary user where the tests run as root.
 //! * [`stage`]: a person's home, a repository in it, and the built `provost` as that person runs it.
 //! * [`ran`]: a command that ended: its status and what it printed.
