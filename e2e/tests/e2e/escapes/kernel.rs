@@ -107,7 +107,7 @@ fn processes_outside_are_out_of_reach() {
 }
 
 #[test]
-fn nobody_inside_is_the_hosts_root_or_has_power() {
+fn nobody_inside_has_the_power_of_root() {
     everybody(|stage| {
         let ran = stage.inside("cat /proc/self/status").ended(0);
         let line = |name: &str| {
@@ -118,7 +118,7 @@ fn nobody_inside_is_the_hosts_root_or_has_power() {
         for set in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:", "CapBnd:"] {
             assert_eq!(line(set).trim_start_matches('0'), "", "{set} {ran}");
         }
-        // Whatever it is called inside, to the host it is another: the host's root owns these, and they do not move.
+        // The host's root owns these, and they do not move, whoever started the run.
         let moved = stage.inside(
             "for knob in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/swappiness; do
              now=$(cat $knob) && printf %s \"$now\" > $knob && echo moved $knob; done
