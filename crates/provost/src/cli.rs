@@ -63,8 +63,11 @@ pub enum Verb {
     Runs(Runs),
     /// What happened in a run, in order.
     Show(Show),
-    /// The staged changes of a run, as a diff.
-    Review(OneRun),
+    /// The staged changes of a run: on a terminal a walk through files and hunks, else a diff.
+    #[command(
+        after_help = "On a terminal: y accepts, n rejects and asks why, s skips, w says what is risky about it, q ends the walk. Then what was\naccepted lands, as by `provost apply`. Handoff files that you accept here land."
+    )]
+    Review(Review),
     /// Land staged changes in your folder.
     #[command(
         after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is\nnamed itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git\never lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked\nlanded, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\""
@@ -184,6 +187,17 @@ pub struct OneRun {
     /// The run, or the beginning of its id; the last one if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
+}
+
+/// `review`.
+#[derive(Debug, Args)]
+pub struct Review {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Only print it, on a terminal too.
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `apply`.

@@ -53,7 +53,7 @@ pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
 pub use land::{BadPattern, Kept, LandError, Landing, Pick};
 pub use place::{NotAWorkspace, Surroundings};
-pub use reject::{GateError, No, Voice};
+pub use reject::{GateError, Named, No, Voice};
 pub use risk::Risk;
 use sides::Sides;
 

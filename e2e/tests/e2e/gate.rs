@@ -1,6 +1,7 @@
 //! The gate: what a person accepts lands, what they reject stays back and is known again, and a landing can be taken back.
 
 use e2e::person::Person;
+use e2e::ran::{Ran, run_with};
 use e2e::stage::Stage;
 use e2e::tree::Tree;
 use serde_json::Value;
@@ -143,5 +144,38 @@ fn an_edit_made_meanwhile_is_never_lost() {
         stage.write("src/lines.txt", "mine alone\n");
         stage.says(&["undo"]).ended(1);
         assert_eq!(here(stage, "src/lines.txt"), "mine alone\n");
+    });
+}
+
+/// `provost review` with a terminal around it, on which this is typed.
+fn walked(stage: &Stage, keys: &str) -> Ran {
+    let program = stage.provost([""; 0]).get_program().to_owned();
+    let line = format!("{} review", program.display());
+    let mut script = stage.command("script");
+    script.env("TERM", "dumb").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    run_with(&mut script, keys.as_bytes())
+}
+
+#[test]
+fn on_a_terminal_a_review_is_a_walk_that_lands_what_was_accepted() {
+    everybody(|stage| {
+        with_lines(stage);
+        stage
+            .inside("sed -i 's/line 2$/two/; s/line 28$/late/' src/lines.txt; printf 'all:\\n' > Makefile; echo x > .git/config")
+            .ended(0);
+        // Whoever leaves without a last yes has done nothing.
+        let ran = walked(stage, "y\nq\nn\n").ended(0);
+        assert!(ran.stdout.contains("Nothing was done"), "{ran}");
+        assert!(!stage.workspace.join("Makefile").exists());
+        let ran = walked(stage, "w\ny\ny\nn\nnot asked for\ny\n").ended(0);
+        assert!(ran.stdout.contains("builds and tests run it") && ran.stdout.contains("+late"), "{ran}");
+        assert_eq!(here(stage, "Makefile"), "all:\n");
+        assert_eq!(here(stage, "src/lines.txt"), lines().replace("line 2\n", "two\n"));
+        assert!(here(stage, ".git/config").contains("[core]"), "git's own file landed");
+        let ledger = stage.ledger();
+        assert_eq!(ledger.of("change.accepted").next().unwrap()["how"], "terminal");
+        assert_eq!(ledger.of("change.rejected").next().unwrap()["why"], "not asked for");
+        // Without a terminal, or where only the print is wanted, nothing is asked.
+        assert!(stage.says(&["review"]).ended(0).stdout.contains("rejected before: not asked for"));
     });
 }

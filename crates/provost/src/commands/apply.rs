@@ -11,7 +11,11 @@ use crate::failure::{Failure, NO, PATTERNS};
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count};
 use crate::task;
-use crate::workspace::{Kept, Landing, No, Pick, Voice};
+use crate::workspace::{Kept, Landing, Named, No, Pick, Voice};
+
+/// What is said where something was rejected and nothing landed.
+pub(super) const REJECTED: &str =
+    "Nothing landed. What was rejected stays back, and is known when it comes again.";
 
 pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
@@ -20,14 +24,15 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let pick = if order.all { Pick::all() } else { pick(&order.only)? };
     let pick = pick.with_hunks(order.hunk.iter().cloned());
     let why = order.why.clone().unwrap_or_default();
-    let nos: Vec<No> = order.reject.iter().map(|what| No { what: what.clone(), why: why.clone() }).collect();
+    let nos: Vec<No> =
+        order.reject.iter().map(|what| No { what: Named::Word(what.clone()), why: why.clone() }).collect();
     let landing = settle((&folders, &host), &run, "command", pick, &nos)?;
     let nothing = match nos.is_empty() {
         true if order.all => format!("Nothing to land: run {run} has nothing that waits."),
         true => format!(
             "Nothing to land: no change of run {run} that waits is named. `provost review` shows which do."
         ),
-        false => "Nothing landed. What was rejected stays back, and is known when it comes again.".to_owned(),
+        false => REJECTED.to_owned(),
     };
     tell(&landing, ("landed", &nothing), out);
     if out.human() && !landing.refused.is_empty() {

@@ -1,26 +1,46 @@
-//! `provost review`: the staged changes of a run, as a diff.
+//! `provost review`: the staged changes of a run, as a walk on a terminal, else as a diff.
 
-use super::{DONE, find, open};
-use crate::cli::OneRun;
+use std::io::{self, IsTerminal as _};
+
+use ledger::{Host, RunId};
+
+use super::{DONE, apply, find, open};
+use crate::cli;
 use crate::epilogue;
-use crate::failure::Failure;
+use crate::failure::{Failure, NO};
 use crate::folders::Folders;
 use crate::render::Out;
+use crate::walk;
+use crate::workspace::Review;
 
-pub(super) fn review(order: &OneRun, out: Out) -> Result<u8, Failure> {
+pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open(&folders, "review")?;
     let run = find(&host, order.run.as_deref())?.run;
     let workspace = epilogue::staged(&host, &run)?;
     let review = workspace.review(&workspace.change()?)?;
+    let walks = !order.print && io::stdin().is_terminal() && io::stdout().is_terminal();
     if !out.human() {
         out.json(&review);
     } else if review.files.is_empty() {
         out.line(format!("Run {run} has staged nothing that waits."));
+    } else if walks {
+        return walked((&folders, &host), &run, &review, out);
     } else {
         out.line(review.text(out.paint().is_on()).trim_end());
         out.line("");
         out.line(format!("provost apply {run} --all   or   --only 'src/**'   or   provost discard {run}"));
     }
     Ok(DONE)
+}
+
+/// Walks the person through it, and does what they said.
+fn walked(places: (&Folders, &Host), run: &RunId, review: &Review, out: Out) -> Result<u8, Failure> {
+    let lost = |error: io::Error| Failure::of(&error).during("the terminal is gone; nothing was done");
+    let said =
+        walk::through(review, &mut io::stdin().lock(), &mut io::stdout(), out.paint()).map_err(lost)?;
+    let Some(said) = said else { return Ok(DONE) };
+    let landing = apply::settle(places, run, "terminal", said.pick(), &said.nos)?;
+    apply::tell(&landing, ("landed", apply::REJECTED), out);
+    Ok(if landing.refused.is_empty() { DONE } else { NO })
 }

@@ -57,6 +57,8 @@ pub struct FileReview {
     /// Why it waits, or can never land.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
+    /// Whether it can land at all.
+    pub lands: bool,
     /// Whether the repository has changed here since the run began.
     pub moved: bool,
     /// How much there is to lose by landing it, and what speaks for that.
@@ -150,6 +152,7 @@ fn file_review(sides: &Sides, file: &FileChange, rejected: &Rejected) -> FileRev
         removed,
         handoff: file.handoff,
         why: file.why(),
+        lands: file.never.is_none(),
         moved: file.moved,
         risk: file.risk.clone(),
         rejected: known.map(str::to_owned),
@@ -272,7 +275,36 @@ impl Review {
 }
 
 impl FileReview {
+    /// All that is said of it before its hunks, as text.
+    #[must_use]
+    pub fn head(&self, colour: bool) -> String {
+        let mut page = Page { text: String::new(), colour };
+        self.write_head(&mut page);
+        page.text
+    }
+
+    /// One of its hunks as text.
+    #[must_use]
+    pub fn hunk_text(&self, hunk: &HunkReview, colour: bool) -> String {
+        let mut page = Page { text: String::new(), colour };
+        self.write_hunk(&mut page, hunk);
+        page.text
+    }
+
+    /// How its mode changes with its content, if it does.
+    #[must_use]
+    pub fn changes_mode(&self) -> Option<String> {
+        let modes = self.pre.as_ref().zip(self.post.as_ref()).filter(|(pre, post)| pre.mode != post.mode);
+        let modes = modes.filter(|(pre, post)| pre.kind == post.kind && pre.kind != "link");
+        modes.map(|(pre, post)| format!("mode {} -> {}", pre.mode, post.mode))
+    }
+
     fn write(&self, page: &mut Page) {
+        self.write_head(page);
+        self.hunks.iter().for_each(|hunk| self.write_hunk(page, hunk));
+    }
+
+    fn write_head(&self, page: &mut Page) {
         let word = match self.change {
             Became::Added => "added",
             Became::Modified => "modified",
@@ -305,17 +337,17 @@ impl FileReview {
         if let Some(told) = self.told() {
             page.line(Tone::Plain, &format!("  {told}"));
         }
-        for hunk in &self.hunks {
-            let ((old, removed), (new, added)) = (hunk.old, hunk.new);
-            page.line(Tone::Hunk, &format!("@@ -{old},{removed} +{new},{added} @@ {}", hunk.id));
-            if let Some(grade) = hunk.risk.grade {
-                let reasons: Vec<&str> = hunk.risk.reasons.iter().map(String::as_str).collect();
-                page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
-            }
-            write_rejected(page, hunk.rejected.as_deref());
-            if self.renamed_from.is_some() || self.renamed_to.is_some() {
-                continue;
-            }
+    }
+
+    fn write_hunk(&self, page: &mut Page, hunk: &HunkReview) {
+        let ((old, removed), (new, added)) = (hunk.old, hunk.new);
+        page.line(Tone::Hunk, &format!("@@ -{old},{removed} +{new},{added} @@ {}", hunk.id));
+        if let Some(grade) = hunk.risk.grade {
+            let reasons: Vec<&str> = hunk.risk.reasons.iter().map(String::as_str).collect();
+            page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
+        }
+        write_rejected(page, hunk.rejected.as_deref());
+        if self.renamed_from.is_none() && self.renamed_to.is_none() {
             hunk.lines.iter().for_each(|line| write_line(page, line.as_bytes(), line.is_whole()));
         }
     }
@@ -332,9 +364,7 @@ impl FileReview {
             Some(SideReview { kind, .. }) => format!("a {kind}"),
         };
         let kinds = |side: &Option<SideReview>| side.as_ref().map(|side| side.kind);
-        let modes = self.pre.as_ref().zip(self.post.as_ref()).filter(|(pre, post)| pre.mode != post.mode);
-        let modes = modes.filter(|(pre, post)| pre.kind == post.kind && pre.kind != "link");
-        let modes = modes.map(|(pre, post)| format!("mode {} -> {}", pre.mode, post.mode));
+        let modes = self.changes_mode();
         let what = match self.content {
             "binary" => Some("binary: "),
             "large" => Some("too large to be shown: "),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use admission::{Admission, LedgerClosed};
 use ledger::Trust;
@@ -21,10 +21,46 @@ use super::{StageError, Workspace, io_error};
 /// A person's no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct No {
-    /// A hunk by its name, or files by a pattern.
-    pub what: String,
+    /// What.
+    pub what: Named,
     /// Why.
     pub why: String,
+}
+
+/// What a no is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// A hunk by its name, or files by a pattern: as it was typed.
+    Word(String),
+    /// A hunk by its name.
+    Hunk(String),
+    /// A file by its whole path.
+    File(PathBuf),
+}
+
+impl Named {
+    /// Whether it names a file, and the hunk that it names if it is one.
+    fn reading(&self) -> Result<(impl Fn(&Path) -> bool, Option<&str>), BadPattern> {
+        let (pattern, file, hunk) = match self {
+            Named::Word(word) => (Some(patterns(&[word])?), None, Some(word.as_str())),
+            Named::Hunk(id) => (None, None, Some(id.as_str())),
+            Named::File(file) => (None, Some(file), None),
+        };
+        let names_file = move |path: &Path| {
+            file.is_some_and(|file| file == path)
+                || pattern.as_ref().is_some_and(|pattern| names(pattern, path))
+        };
+        Ok((names_file, hunk))
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Named::Word(word) | Named::Hunk(word) => to.write_str(word),
+            Named::File(file) => to.write_str(&super::diff::shown(file)),
+        }
+    }
 }
 
 /// Whose word it is, and where it was given.
@@ -116,12 +152,12 @@ impl Workspace {
         let (mut hunks, mut files) = (BTreeSet::new(), BTreeSet::new());
         let (mut events, mut memory) = (Vec::new(), Vec::new());
         for no in nos {
-            let matcher = patterns(&[&no.what])?;
+            let (names_file, id) = no.what.reading()?;
             let known = events.len();
             for file in &change.files {
-                let named = names(&matcher, &file.path) || file.path.to_str() == Some(no.what.as_str());
+                let named = names_file(&file.path);
                 let all = diff::hunks(&sides, file);
-                for hunk in all.iter().filter(|hunk| named || hunk.id == no.what) {
+                for hunk in all.iter().filter(|hunk| named || id == Some(hunk.id.as_str())) {
                     let rejection = Rejection::of_hunk(&file.path, hunk, &no.why);
                     events.push(event(file.path.as_path().into(), Some(&hunk.id), &rejection, voice));
                     memory.push(rejection);
@@ -135,7 +171,7 @@ impl Workspace {
                 }
             }
             if events.len() == known {
-                return Err(GateError::Unknown(no.what.clone()));
+                return Err(GateError::Unknown(no.what.to_string()));
             }
         }
         let place = self.rejected_place();

@@ -39,7 +39,7 @@ fn hunks<const N: usize>(ids: [&String; N]) -> Pick {
 
 fn reject(workspace: &Workspace, line: &Line, what: &str, pick: Pick) -> Pick {
     let change = workspace.change().unwrap();
-    let no = No { what: what.to_owned(), why: "too wide".to_owned() };
+    let no = No { what: Named::Word(what.to_owned()), why: "too wide".to_owned() };
     workspace.reject(&line.admission, &change, (&[no], &voice()), pick).unwrap()
 }
 
