@@ -154,3 +154,51 @@ fn a_journal_whose_last_line_was_cut_is_taken_back() {
     assert_eq!(landing, Landing::default());
     assert_eq!(listing(&desk.root()), before);
 }
+
+/// Takes a landing back like [`Workspace::undo`], up to the cut.
+fn undo_until(workspace: &Workspace, line: &Line, cut: Cut) {
+    let (admission, mut landing) = (&line.admission, Landing::default());
+    let at = workspace.run_dir.join("landing");
+    let (name, done) = Journal::last(&at).unwrap().unwrap();
+    let sides = workspace.sides().unwrap();
+    let permitted = workspace.permitted_back(admission, &sides, &done, &mut landing).unwrap();
+    let mut journal = Journal::open(&at).unwrap();
+    let made = workspace.make_ready_back(admission, (&mut journal, &sides), permitted, &mut landing);
+    let (steps, permits) = made.unwrap();
+    let (Cut::Steps(whole) | Cut::Within(whole)) = cut else { return };
+    let folders = journal.prepared_back(&sides.now, steps, (&name, &done)).unwrap();
+    for (index, (step, permit)) in swap::in_order(journal.steps(), permits).into_iter().enumerate() {
+        if index < whole {
+            swap::make_way(&sides.now, &journal, step);
+            swap::perform(permit, step, &sides, &folders).unwrap();
+        } else if index == whole && matches!(cut, Cut::Within(_)) {
+            change_places(&workspace.root, step);
+        }
+    }
+}
+
+#[test]
+fn an_undo_that_was_cut_short_is_finished() {
+    let steps = 12;
+    for cut in
+        std::iter::once(Cut::Ready).chain((0..=steps).map(Cut::Steps)).chain((0..steps).map(Cut::Within))
+    {
+        let line = line();
+        let (desk, workspace, wanted) = staged();
+        let change = workspace.settle(&line.admission).unwrap();
+        let before = listing(&desk.root());
+        workspace.land(&line.admission, &change, &Pick::all().with_handoffs()).unwrap();
+        undo_until(&workspace, &line, cut);
+        let later = Workspace::reopen(&desk.run_dir()).unwrap();
+        let recovered = later.recover(&line.admission).unwrap();
+        assert_eq!(recovered.refused, vec![], "{cut:?}");
+        if matches!(cut, Cut::Ready) {
+            // Nothing had changed yet: the landing stands, and can be taken back anew.
+            assert_eq!(listing(&desk.root()), wanted);
+            later.undo(&line.admission).unwrap();
+        }
+        assert_eq!(listing(&desk.root()), before, "{cut:?}");
+        assert_eq!(later.change().unwrap(), change, "{cut:?}");
+        assert!(matches!(later.undo(&line.admission), Err(LandError::NothingLanded)), "{cut:?}");
+    }
+}

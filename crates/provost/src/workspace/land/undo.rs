@@ -52,7 +52,7 @@ impl Workspace {
         self.finish(admission, &mut sides, journal, landing)
     }
 
-    fn permitted_back<'a>(
+    pub(super) fn permitted_back<'a>(
         &self,
         admission: &Admission,
         sides: &Sides,
@@ -84,7 +84,7 @@ impl Workspace {
         Ok(permitted)
     }
 
-    fn make_ready_back(
+    pub(super) fn make_ready_back(
         &self,
         admission: &Admission,
         (journal, sides): (&mut Journal, &Sides),
