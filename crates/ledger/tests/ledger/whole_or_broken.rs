@@ -158,7 +158,8 @@ fn a_last_write_with_holes_in_it_is_a_torn_end() {
         holed[hole..end].fill(0);
         put(&host, &run, &holed);
         let found = host.verify(&run).unwrap();
-        assert!(found.size > 120 && found.size < 181 && found.torn > 0, "{found:?}");
+        // A hole in nothing but the last checkpoint leaves every event, and a torn end behind them.
+        assert!(found.size > 120 && found.size <= 181 && found.torn > 0, "{found:?}");
     }
     host.mark_interrupted(&run, "test").unwrap();
     assert!(host.verify(&run).unwrap().sealed);
