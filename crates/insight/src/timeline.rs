@@ -171,7 +171,7 @@ pub struct Story {
     pub last: u64,
     /// How it began.
     pub opened: Option<event::RunOpened>,
-    /// The policy it was judged by, all layers.
+    /// The policy the agent was judged by, all layers.
     pub policy: Option<event::PolicyLoaded>,
     /// What the kernel gave.
     pub enforcement: Option<serde_json::Value>,
@@ -194,6 +194,8 @@ pub struct Story {
     /// Decisions that are spoken of again: by number, what was decided about.
     decided: HashMap<u64, Denial>,
     mono: u64,
+    /// Whether it was taken up again: what is loaded then is for what lands.
+    taken_up: bool,
 }
 
 impl Story {
@@ -234,6 +236,7 @@ impl Story {
         self.counts.events += 1;
         match &event.body {
             Body::RunOpened(opened) => self.opened = Some((**opened).clone()),
+            Body::PolicyLoaded(_) if self.taken_up => {}
             Body::PolicyLoaded(loaded) => self.policy_loaded(loaded),
             Body::EnforcementGiven(given) => self.enforcement = Some(given.enforcement.clone()),
             Body::CredentialPassed(passed) => {
@@ -264,7 +267,10 @@ impl Story {
                 self.limits.push(limit.what.clone());
                 self.tell(event, 0, What::Limit { what: limit.what.clone() });
             }
-            Body::RunReopened(again) => self.tell(event, 0, What::Reopened { by: again.by.clone() }),
+            Body::RunReopened(again) => {
+                self.taken_up = true;
+                self.tell(event, 0, What::Reopened { by: again.by.clone() });
+            }
             Body::RunInterrupted(found) => {
                 self.interrupted = Some(found.found_by.clone());
                 self.tell(event, 0, What::Interrupted { by: found.found_by.clone() });

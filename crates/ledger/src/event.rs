@@ -8,6 +8,7 @@ mod inside;
 mod leaf;
 mod line;
 mod network;
+mod read;
 mod run;
 mod text;
 mod workspace;
@@ -26,7 +27,7 @@ pub use workspace::*;
 pub const VERSION: u8 = 1;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
     /// Schema version: 1.
     pub v: u8,
@@ -64,7 +65,7 @@ pub enum Trust {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type")]
 pub enum Body {
     /// A run began: the first event of every ledger.

@@ -13,7 +13,7 @@ use crate::event::{RunInterrupted, RunOpened, RunReopened, Trust};
 use crate::key::{close_to_others, host_key};
 use crate::log::{Log, Make, Unsigned};
 use crate::note::{NoteError, Signer, Verifier};
-use crate::register::{self, Entry, Register};
+use crate::register::{self, Entry, Excerpt, Register};
 use crate::run::{Certificate, Head, Record, Run, RunId, Standing};
 use crate::scan::segment_path;
 use crate::verify::{Against, Broken, Verified, Wrong, check};
@@ -303,6 +303,17 @@ impl Host {
             return Err(vec![unregistered(run)]);
         };
         self.held_against(record)
+    }
+
+    /// What the register says of a run, with the proof of it, the run's ledger being whole.
+    ///
+    /// # Errors
+    /// There is no such run, or something is broken.
+    pub(crate) fn excerpt(&self, run: &RunId) -> Result<(Excerpt, Verified), HostError> {
+        let found = self.register.excerpt(run).map_err(HostError::Broken)?;
+        let excerpt = found.ok_or_else(|| HostError::NoSuchRun(run.to_string()))?;
+        let verified = self.check(&excerpt.record)?;
+        Ok((excerpt, verified))
     }
 
     /// Verifies the register, every run in it, and that there is no ledger that it does not know.

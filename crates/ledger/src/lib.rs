@@ -11,12 +11,15 @@
 //! * [`writer`]: append, make durable, seal; [`reader`]: read, tell a torn tail from damage
 //! * [`host`]: the state directory: host key, register, runs, which of them were interrupted
 //! * [`mod@verify`]: whole, or what is broken and where
+//! * [`bundle`]: one file with which a stranger verifies a run; [`proof`]: that one event is in it
 //!
 //! Without an outside witness this convinces against the agent, not against the person who owns the machine.
 #![forbid(unsafe_code)]
 
 pub mod action;
+pub mod bundle;
 mod chance;
+mod crew;
 mod ending;
 pub mod event;
 mod frame;
@@ -25,15 +28,19 @@ pub mod host;
 mod key;
 mod log;
 pub mod note;
+pub mod proof;
 pub mod reader;
 mod register;
 mod run;
 mod scan;
 mod story;
+mod tar;
+mod tiles;
 pub mod tree;
 pub mod verify;
 pub mod writer;
 
+pub use bundle::{ExportError, Exported};
 pub use event::*;
 pub use frame::Fault;
 pub use host::{Host, HostError};

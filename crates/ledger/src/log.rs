@@ -101,8 +101,9 @@ impl Log {
         };
         let cut = torn + (end.offset - place.offset);
         let file = OpenOptions::new().read(true).write(true).open(segment_path(make.dir, place.segment))?;
+        // What a process that died had taken ahead goes back as well.
+        file.set_len(place.offset)?;
         if cut > 0 {
-            file.set_len(place.offset)?;
             file.sync_all()?;
         }
         Ok((Log::at(make, file, place, tree)?, cut))

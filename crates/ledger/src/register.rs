@@ -17,9 +17,10 @@ use crate::ending;
 use crate::frame::Kind;
 use crate::log::{Log, Make, Unsigned};
 use crate::note::{self, Checkpoint, Signer, Verifier};
+use crate::proof::Inclusion;
 use crate::run::{Chapter, Head, Record, RunId};
 use crate::scan::{self, End};
-use crate::tree::{Tree, leaf_hash};
+use crate::tree::{Tree, inclusion_proof, leaf_hash};
 use crate::verify::{Broken, Wrong};
 use crate::writer::{Stamp, WriteError};
 
@@ -92,6 +93,36 @@ impl Entry {
         }
         open
     }
+
+    /// The run it is about.
+    fn run(&self) -> &str {
+        match self {
+            Entry::Registered { run, .. } | Entry::Reopened { run, .. } | Entry::Sealed { run, .. } => run,
+        }
+    }
+}
+
+/// What the register says of one run, with the proof of it.
+#[derive(Debug)]
+pub(crate) struct Excerpt {
+    pub(crate) record: Record,
+    /// The entries about the run, byte for byte, each with the proof that the register has it.
+    pub(crate) entries: Vec<(Vec<u8>, Inclusion)>,
+}
+
+/// What a register signed by `host` calls itself.
+pub(crate) fn origin(host: &Verifier) -> String {
+    format!("provost.register/{}", host.name())
+}
+
+/// What all entries about a run say of it; `None` if they cannot follow each other, or one is about another run.
+pub(crate) fn record(run: &RunId, lines: Vec<Line>) -> Option<Record> {
+    let mut reading = Reading::default();
+    for line in lines {
+        (line.v == VERSION && line.entry.run() == run.as_str()).then_some(())?;
+        reading.entry(line)?;
+    }
+    reading.records.pop()
 }
 
 #[derive(Debug)]
@@ -107,10 +138,6 @@ impl Register {
         Ok(Register { dir, host })
     }
 
-    fn origin(&self) -> String {
-        format!("provost.register/{}", self.host.name())
-    }
-
     fn lock_file(&self) -> io::Result<File> {
         let mut open = OpenOptions::new();
         open.read(true).write(true).create(true).truncate(false).mode(0o600).open(self.dir.join("lock"))
@@ -120,7 +147,7 @@ impl Register {
     pub(crate) fn enter(&self, entry: Entry) -> Result<(), WriteError> {
         let lock = self.lock_file()?;
         lock.lock()?;
-        let origin = self.origin();
+        let origin = origin(&self.host.verifier());
         let make = Make {
             dir: &self.dir,
             origin: &origin,
@@ -140,7 +167,7 @@ impl Register {
         let ending = log.finish()?;
         let open = match open {
             Some(open) => open,
-            None => unsealed(&self.walk().unwrap_or_default()),
+            None => unsealed(&self.walk(|_, _| {}).unwrap_or_default()),
         };
         // The entry is durable; without this the next one takes longer, and that is all.
         let _ = ending::save(&self.dir, &ending, &open);
@@ -156,7 +183,7 @@ impl Register {
         lock.lock_shared().map_err(unreadable)?;
         let open = match ending::load(&self.dir, &self.host.verifier()) {
             Some((_, open)) => open,
-            None => unsealed(&self.walk()?),
+            None => unsealed(&self.walk(|_, _| {})?),
         };
         Ok(open.iter().filter_map(|run| RunId::parse(run)).collect())
     }
@@ -168,15 +195,49 @@ impl Register {
     pub(crate) fn read(&self) -> Result<Vec<Record>, Vec<Broken>> {
         let lock = self.lock_file().map_err(unreadable)?;
         lock.lock_shared().map_err(unreadable)?;
-        self.walk()
+        self.walk(|_, _| {})
     }
 
-    /// The same, for who holds the lock.
-    fn walk(&self) -> Result<Vec<Record>, Vec<Broken>> {
+    /// What it says of one run, if it knows it, proved against its last checkpoint.
+    ///
+    /// # Errors
+    /// What is broken in it.
+    pub(crate) fn excerpt(&self, run: &RunId) -> Result<Option<Excerpt>, Vec<Broken>> {
+        let lock = self.lock_file().map_err(unreadable)?;
+        lock.lock_shared().map_err(unreadable)?;
+        let (mut hashes, mut about, mut checkpoint, mut size) = (Vec::new(), Vec::new(), None, 0);
+        let records = self.walk(|kind, payload| match kind {
+            Kind::Leaf => {
+                let line = serde_json::from_slice::<Line>(payload);
+                if line.is_ok_and(|line| line.entry.run() == run.as_str()) {
+                    about.push((hashes.len() as u64, payload.to_vec()));
+                }
+                hashes.push(leaf_hash(payload));
+            }
+            Kind::Checkpoint => {
+                checkpoint = std::str::from_utf8(payload).ok().map(str::to_owned);
+                size = hashes.len();
+            }
+            Kind::Certificate => {}
+        })?;
+        let Some(record) = records.into_iter().find(|record| record.run == *run) else { return Ok(None) };
+        // What no checkpoint covers was not entered.
+        hashes.truncate(size);
+        let checkpoint = checkpoint.unwrap_or_default();
+        let entry = |(index, leaf)| {
+            let path = inclusion_proof(&hashes, index)?;
+            Some((leaf, Inclusion { extra: None, index, path, checkpoint: checkpoint.clone() }))
+        };
+        Ok(Some(Excerpt { record, entries: about.into_iter().filter_map(entry).collect() }))
+    }
+
+    /// Reads everything for who holds the lock, and shows every leaf and note to `also` as well.
+    fn walk(&self, mut also: impl FnMut(Kind, &[u8])) -> Result<Vec<Record>, Vec<Broken>> {
         let mut reading = Reading::default();
         let host = self.host.verifier();
-        let origin = self.origin();
+        let origin = origin(&host);
         let walked = scan::walk(&self.dir, |place, kind, payload| {
+            also(kind, payload);
             if let Err(wrong) = reading.see(kind, payload, &origin) {
                 reading.broken.push(broken(Some(place), Some(reading.tree.size()), wrong));
             }

@@ -15,7 +15,7 @@ use crate::frame::{self, Fault, HEADER, Kind};
 /// A place in a ledger's files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The segment file's number, from 1.
+    /// The segment file's number, from 1; 0 in a bundle, which is one file.
     pub segment: u32,
     /// The byte within it.
     pub offset: u64,

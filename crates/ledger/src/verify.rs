@@ -7,14 +7,16 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::event::{Event, VERSION};
+use crate::crew;
 use crate::frame::{Fault, Kind};
 use crate::note::{self, Checkpoint, Verifier};
 use crate::run::{Certificate, Chapter, HOST_KEY, Record, RunId};
 use crate::scan::{self, End, Place};
 use crate::story::{Breach, Story};
-use crate::tree::{Hash, Tree, leaf_hash};
+use crate::tree::{Hash, Tree};
 
+/// The segment of places in a bundle.
+pub(crate) const BUNDLE: u32 = 0;
 /// Faults that are told; a ledger that has more is no better for the rest.
 const TOLD: usize = 50;
 
@@ -102,6 +104,17 @@ pub enum Wrong {
         /// Events when it was sealed.
         sealed: u64,
     },
+    /// A file of a bundle is not what it must be.
+    #[error("`{file}` {what}")]
+    Bundle {
+        /// The file in the bundle.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A bundle's bytes are not what was written.
+    #[error("the bundle is damaged: {0}")]
+    Container(String),
     /// The register knows no such run.
     #[error("not in the register")]
     Unregistered,
@@ -120,6 +133,7 @@ impl fmt::Display for Broken {
         }
         write!(f, "{}", self.what)?;
         match self.place {
+            Some(place) if place.segment == BUNDLE => write!(f, " (byte {} of the bundle)", place.offset),
             Some(place) => write!(f, " (segment {}, byte {})", place.segment, place.offset),
             None => Ok(()),
         }
@@ -152,7 +166,7 @@ pub fn verify_by(dir: &Path, host: &Verifier) -> Result<Verified, Vec<Broken>> {
 
 pub(crate) fn check(dir: &Path, against: Against<'_>) -> Result<Verified, Vec<Broken>> {
     let mut check = Check::new(against);
-    match scan::walk(dir, |place, kind, payload| check.see(place, kind, payload)) {
+    match crew::walk(dir, |place, record| check.take(place, record)) {
         Ok(walked) => check.finish(&walked),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => check.tell(None, None, Wrong::Missing),
         Err(error) => check.tell(None, None, Wrong::Unreadable(error.to_string())),
@@ -160,7 +174,7 @@ pub(crate) fn check(dir: &Path, against: Against<'_>) -> Result<Verified, Vec<Br
     check.verdict()
 }
 
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     against: Against<'a>,
     run: Option<RunId>,
     tree: Tree,
@@ -177,7 +191,7 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(against: Against<'a>) -> Check<'a> {
+    pub(crate) fn new(against: Against<'a>) -> Check<'a> {
         Check {
             against,
             run: against.record.map(|record| record.run.clone()),
@@ -192,44 +206,59 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn tell(&mut self, place: Option<Place>, seq: Option<u64>, what: Wrong) {
+    pub(crate) fn tell(&mut self, place: Option<Place>, seq: Option<u64>, what: Wrong) {
         if self.broken.len() < TOLD {
             let run = self.run.as_ref().map(RunId::to_string);
             self.broken.push(Broken { run, seq, place, what });
         }
     }
 
-    fn see(&mut self, place: Place, kind: Kind, payload: &[u8]) {
-        let seen = match kind {
-            Kind::Leaf => self.leaf(payload),
-            Kind::Checkpoint => self.checkpoint(place, payload),
-            Kind::Certificate => self.certificate(payload),
-        };
-        let seq = self.tree.size();
+    pub(crate) fn see(&mut self, place: Place, kind: Kind, payload: &[u8]) {
+        self.take(place, crew::Record::of(kind, payload));
+    }
+
+    fn take(&mut self, place: Place, record: crew::Record) {
+        let (seq, seen) = (
+            self.tree.size(),
+            match record {
+                crew::Record::Leaf { hash, read } => {
+                    let seen = read.and_then(|leaf| self.leaf(leaf));
+                    self.tree.push(hash);
+                    seen
+                }
+                crew::Record::Note(Kind::Certificate, note) => self.certificate(&note),
+                crew::Record::Note(_, note) => self.checkpoint(place, &note),
+            },
+        );
         if let Err(wrong) = seen {
             self.tell(Some(place), Some(seq), wrong);
         }
-        if kind == Kind::Leaf {
-            self.tree.push(leaf_hash(payload));
+        if self.tree.size() > seq {
             self.hold_against_ends(place);
         }
     }
 
-    fn leaf(&mut self, payload: &[u8]) -> Result<(), Wrong> {
-        let event = Event::read(payload).map_err(|error| Wrong::NoEvent(error.to_string()))?;
-        if event.v != VERSION {
-            return Err(Wrong::Stray(format!("schema version {}", event.v)));
-        }
-        if event.seq != self.tree.size() {
-            return Err(Wrong::Stray(format!("number {}", event.seq)));
+    /// How many events it saw.
+    pub(crate) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// What it found broken so far.
+    pub(crate) fn broken(self) -> Vec<Broken> {
+        self.broken
+    }
+
+    fn leaf(&mut self, leaf: crew::Leaf) -> Result<(), Wrong> {
+        if leaf.seq != self.tree.size() {
+            return Err(Wrong::Stray(format!("number {}", leaf.seq)));
         }
         if self.run.is_none() {
-            self.run = RunId::parse(&event.run);
+            self.run = RunId::parse(&leaf.run);
         }
-        if self.run.as_ref().is_none_or(|run| run.as_str() != event.run) {
-            return Err(Wrong::Stray(format!("run `{}`", event.run)));
+        if self.run.as_ref().is_none_or(|run| run.as_str() != leaf.run) {
+            return Err(Wrong::Stray(format!("run `{}`", leaf.run)));
         }
-        Ok(self.story.see(&event)?)
+        Ok(self.story.see(leaf.gist)?)
     }
 
     /// Holds the tree against every end that the register knows.
@@ -301,7 +330,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn finish(&mut self, walked: &scan::Walked) {
+    pub(crate) fn finish(&mut self, walked: &scan::Walked) {
         let (place, seq) = (Some(walked.place), Some(self.tree.size()));
         match walked.end {
             End::Clean => {}
@@ -316,6 +345,7 @@ impl<'a> Check<'a> {
         self.signature();
         self.hold_against_size(walked);
         self.hold_against_seal();
+        self.hold_against_end(walked);
     }
 
     fn hold_against_size(&mut self, walked: &scan::Walked) {
@@ -342,7 +372,15 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn verdict(self) -> Result<Verified, Vec<Broken>> {
+    /// Whether the story, where it is sealed, is told to the end.
+    fn hold_against_end(&mut self, walked: &scan::Walked) {
+        let sealed = self.against.record.is_some_and(|record| record.end().is_some());
+        if sealed && let Err(breach) = self.story.chapter_over() {
+            self.tell(Some(walked.place), Some(self.tree.size()), breach.into());
+        }
+    }
+
+    pub(crate) fn verdict(self) -> Result<Verified, Vec<Broken>> {
         if !self.broken.is_empty() {
             return Err(self.broken);
         }

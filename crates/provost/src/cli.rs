@@ -304,8 +304,17 @@ pub struct Trust {
 /// `ledger`.
 #[derive(Debug, Subcommand)]
 pub enum Ledger {
-    /// Whole, or exactly what is broken and where.
+    /// Whole, or exactly what is broken and where: a run, or a bundle from anywhere.
+    #[command(
+        after_help = "The first word is `whole` (status 0) or `broken` (1). A bundle needs nothing of this machine.\n\n  provost ledger verify\n  provost ledger verify run.bundle --host-key 'provost.host/..+..+..'"
+    )]
     Verify(Verify),
+    /// Write one file with all that a stranger needs to verify a run.
+    Export(Export),
+    /// Print the proof that an event is in a run's ledger, or that the ledger only grew, as C2SP has them.
+    Prove(Prove),
+    /// Print this host's public key, which everything is signed under.
+    Key,
     /// The last events of a run as JSON, one a line.
     Tail(Tail),
 }
@@ -313,12 +322,44 @@ pub enum Ledger {
 /// `ledger verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
+    /// The run, or the beginning of its id; the last one if left out. Or the file of a bundle: `./NAME` if it could be a run.
+    #[arg(value_name = "RUN|FILE")]
+    pub what: Option<String>,
+    /// Every run, and the register.
+    #[arg(long, conflicts_with = "what")]
+    pub all: bool,
+    /// The key of the host that a bundle must be of: what `provost ledger key` prints there.
+    #[arg(long, value_name = "KEY", requires = "what")]
+    pub host_key: Option<String>,
+}
+
+/// `ledger export`.
+#[derive(Debug, Args)]
+pub struct Export {
     /// The run, or the beginning of its id; the last one if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// Every run, and the register.
-    #[arg(long, conflicts_with = "run")]
-    pub all: bool,
+    /// The file to write; only you can read it.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Write over a file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `ledger prove`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("of").required(true).args(["event", "from"]))]
+pub struct Prove {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// That this event is in it.
+    #[arg(long, value_name = "SEQ")]
+    pub event: Option<u64>,
+    /// That it grew out of its first so many events.
+    #[arg(long, value_name = "COUNT")]
+    pub from: Option<u64>,
 }
 
 /// `ledger tail`.

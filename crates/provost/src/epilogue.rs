@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use admission::{Admission, Answer};
 use insight::Story;
-use ledger::{Host, RunId};
+use ledger::{Host, RunId, Trust};
 use policy::{Context, Kind};
 
 use crate::failure::Failure;
@@ -44,11 +44,13 @@ pub fn take_up<T>(
     act: impl FnOnce(Epilogue<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let workspace = staged(host, run)?;
-    let policy = Arc::new(policy(folders, story, &workspace)?);
+    let (policy, profile) = policy(folders, story, &workspace)?;
+    let loaded = layers::record(&policy, &profile);
     let writer = host.reopen(run, verb)?;
-    let admission = Admission::start_with(policy, writer, true, PATIENCE);
+    let admission = Admission::start_with(Arc::new(policy), writer, true, PATIENCE);
     let person = answer_landings(&admission, verb)?;
-    let done = act(Epilogue { admission: &admission, workspace });
+    let noted = admission.note(loaded.into(), Trust::Observed, None);
+    let done = noted.map_err(Failure::from).and_then(|_| act(Epilogue { admission: &admission, workspace }));
     let sealed = admission.put_down();
     let _ = person.join();
     host.seal(run, &sealed?)?;
@@ -68,8 +70,12 @@ pub fn staged(host: &Host, run: &RunId) -> Result<Workspace, Failure> {
     })
 }
 
-/// The policy as it stands now, with the profile and the files of the run.
-fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result<policy::Policy, Failure> {
+/// The policy as it stands now, with the profile and the files of the run; and that profile.
+fn policy(
+    folders: &Folders,
+    story: &Story,
+    workspace: &Workspace,
+) -> Result<(policy::Policy, String), Failure> {
     let loaded = story.policy.clone().unwrap_or_default();
     let files: Vec<PathBuf> = loaded
         .layers
@@ -84,8 +90,9 @@ fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result<pol
         principal: task::principal().name,
         attended: true,
     };
+    let profile = loaded.profile.unwrap_or_else(|| layers::USUAL.to_owned());
     let wanted = Wanted {
-        profile: loaded.profile.as_deref().unwrap_or(layers::USUAL),
+        profile: &profile,
         files: &files,
         workspace: workspace.root(),
         context,
@@ -94,7 +101,9 @@ fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result<pol
         registries: &[],
         agent: ("command", ""),
     };
-    layers::load(folders, &wanted).map_err(|failure| failure.during("cannot judge what lands"))
+    let policy =
+        layers::load(folders, &wanted).map_err(|failure| failure.during("cannot judge what lands"))?;
+    Ok((policy, profile))
 }
 
 /// The command is a person's yes to the changes that it names, and to nothing else.

@@ -88,6 +88,15 @@ impl From<ledger::HostError> for Failure {
     }
 }
 
+impl From<ledger::ExportError> for Failure {
+    fn from(error: ledger::ExportError) -> Failure {
+        match error {
+            ledger::ExportError::Host(error) => error.into(),
+            error => Failure::of(&error),
+        }
+    }
+}
+
 impl From<crate::agents::AgentError> for Failure {
     fn from(error: crate::agents::AgentError) -> Failure {
         Failure::hinted(&error, error.hint())

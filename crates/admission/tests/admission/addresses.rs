@@ -36,7 +36,7 @@ fn open_addresses_pass_in_their_order_and_are_recorded() {
     assert_eq!(dialled(&line, "allowed.example:443", &found), ["93.184.216.34:443", "[2606:4700::1111]:443"]);
     let (resolved, cause) = last_resolved(&line);
     assert_eq!(resolved.allowed, ["93.184.216.34", "2606:4700::1111"]);
-    assert_eq!((resolved.endpoint.as_str(), cause), ("allowed.example:443", Some(1)));
+    assert_eq!((resolved.endpoint.as_str(), cause), ("allowed.example:443", Some(2)));
 }
 
 #[test]

@@ -49,15 +49,15 @@ fn a_yes_is_durable_before_the_permit() {
         assert_eq!(line.admission.open_asks(), std::slice::from_ref(view));
         line.admission.answer(&view.ask, yes("ann")).unwrap();
         let there = verify(&line.ledger()).unwrap();
-        assert_eq!((there.size, there.unsigned), (4, 0));
+        assert_eq!((there.size, there.unsigned), (5, 0));
     })
     .unwrap();
     let events = line.events();
     assert_eq!(answers(&events), [(Answered::Allow, "ann".into(), "terminal".into(), Trust::Attested)]);
-    let Body::Decision(decision) = &events[1].body else { panic!("{:?}", events[1]) };
+    let Body::Decision(decision) = &events[2].body else { panic!("{:?}", events[2]) };
     assert_eq!((decision.verdict, decision.need.as_deref()), (Verdict::Ask, Some("human")));
-    let Body::AskOpened(opened) = &events[2].body else { panic!("{:?}", events[2]) };
-    assert_eq!((opened.decision, permit.seq()), (1, 1));
+    let Body::AskOpened(opened) = &events[3].body else { panic!("{:?}", events[3]) };
+    assert_eq!((opened.decision, permit.seq()), (2, 2));
     assert!(line.admission.open_asks().is_empty());
 }
 
@@ -131,10 +131,10 @@ fn where_nobody_attends_nobody_is_asked() {
     assert!(denial.hint.contains("nobody attends") && denial.hint.contains("`asks`"), "{}", denial.hint);
     line.admission.barrier().unwrap();
     let events = line.events();
-    let Body::Decision(decision) = &events[1].body else { panic!("{:?}", events[1]) };
+    let Body::Decision(decision) = &events[2].body else { panic!("{:?}", events[2]) };
     assert_eq!((decision.verdict, decision.need.as_deref()), (Verdict::Deny, Some("human")));
-    assert_eq!(denial.seq, Some(1));
-    assert_eq!(events.len(), 2);
+    assert_eq!(denial.seq, Some(2));
+    assert_eq!(events.len(), 3);
 }
 
 #[test]

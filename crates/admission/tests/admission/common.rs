@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admission::{Admission, Connect, Exec, Land, Launch, Open};
-use ledger::event::RunOpened;
-use ledger::{Body, Event, Host, Reader, RunId};
+use ledger::event::{PolicyLoaded, RunOpened};
+use ledger::{Body, Event, Host, Reader, RunId, Trust};
 use policy::{AbsPath, Anchors, Command, Context, Endpoint, Layer, LayerKind, Policy};
 
 pub(crate) struct Line {
@@ -105,7 +105,9 @@ impl Line {
 
     fn on(host: Host, dir: Option<tempfile::TempDir>, attended: bool, timeout: Duration) -> Line {
         let run = host.new_run().unwrap();
-        let writer = host.begin(&run, RunOpened::default()).unwrap();
+        let opened = RunOpened { workspace: "/w".into(), ..RunOpened::default() };
+        let mut writer = host.begin(&run, opened).unwrap();
+        writer.append(PolicyLoaded::default(), Trust::Observed, None).unwrap();
         let admission = Admission::start_with(Arc::new(policy()), writer, attended, timeout);
         Line { dir, host, run, admission }
     }

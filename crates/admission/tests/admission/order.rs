@@ -110,7 +110,7 @@ fn everybodys_events_keep_their_order_and_none_is_lost() {
     });
     let (host, run) = line.close(RunEnded::default());
     let verified = host.verify(&run).unwrap();
-    assert_eq!(verified.size, 1 + 8 * (1500 + 3) + 1);
+    assert_eq!(verified.size, 2 + 8 * (1500 + 3) + 1);
     let mut next = [0; 8];
     for event in ledger::Reader::open(&host.ledger_dir(&run)).unwrap() {
         let Body::Denied(denied) = event.unwrap().body else { continue };

@@ -31,9 +31,9 @@ fn what_was_begun_is_settled() {
     assert_eq!(
         outcomes,
         [
-            (1, OutcomeResult::Done, String::new(), Some(1)),
-            (3, OutcomeResult::Failed, "no such file".into(), Some(3)),
-            (5, OutcomeResult::Unknown, String::new(), Some(5)),
+            (2, OutcomeResult::Done, String::new(), Some(2)),
+            (4, OutcomeResult::Failed, "no such file".into(), Some(4)),
+            (6, OutcomeResult::Unknown, String::new(), Some(6)),
         ]
     );
 }
@@ -48,10 +48,10 @@ fn a_denial_says_which_rule_and_what_to_do_and_is_recorded() {
     assert_eq!(unspoken.to_string(), "denied connect other.example:443 (no rule allows it)");
     line.admission.barrier().unwrap();
     let events = line.events();
-    let Body::Decision(decision) = &events[1].body else { panic!("{:?}", events[1]) };
-    assert_eq!((decision.verdict, decision.default_applied), (Verdict::Deny, false));
-    assert_eq!((decision.reasons[0].rule.as_str(), denial.seq), ("no", Some(1)));
     let Body::Decision(decision) = &events[2].body else { panic!("{:?}", events[2]) };
+    assert_eq!((decision.verdict, decision.default_applied), (Verdict::Deny, false));
+    assert_eq!((decision.reasons[0].rule.as_str(), denial.seq), ("no", Some(2)));
+    let Body::Decision(decision) = &events[3].body else { panic!("{:?}", events[3]) };
     assert!(decision.default_applied);
 }
 
@@ -61,7 +61,7 @@ fn looking_leaves_no_trace() {
     let action = policy::Action::Connect(policy::Endpoint::parse("allowed.example:443").unwrap());
     assert!(matches!(line.admission.decide(&action), policy::Decision::Allow { .. }));
     line.admission.barrier().unwrap();
-    assert_eq!(line.events().len(), 1);
+    assert_eq!(line.events().len(), 2);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_run_dropped_without_its_end_is_written_and_interrupted() {
     line.admission.note(ledger::event::Denied::default().into(), Trust::Observed, None).unwrap();
     let (host, run) = line.drop_it();
     let verified = host.verify(&run).unwrap();
-    assert_eq!((verified.size, verified.unsigned, verified.ended), (3, 0, false));
+    assert_eq!((verified.size, verified.unsigned, verified.ended), (4, 0, false));
     assert_eq!(host.interrupted().unwrap().len(), 1);
 }
 
@@ -102,7 +102,7 @@ fn after_the_end_nothing_is_admitted() {
     assert!(other.note(ledger::event::Denied::default().into(), Trust::Observed, None).is_err());
     assert!(other.barrier().is_err());
     assert!(other.close(RunEnded::default().into()).is_err());
-    assert_eq!(host.verify(&run).unwrap().size, 2);
+    assert_eq!(host.verify(&run).unwrap().size, 3);
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn an_exec_is_decision_and_observation_in_one() {
     let denied = line.admission.admit(exec("/bin/false")).wait().permit().unwrap_err();
     line.admission.barrier().unwrap();
     let events = line.events();
-    assert_eq!(events.len(), 3);
-    let Body::Exec(passed) = &events[1].body else { panic!("{:?}", events[1]) };
+    assert_eq!(events.len(), 4);
+    let Body::Exec(passed) = &events[2].body else { panic!("{:?}", events[2]) };
     assert_eq!((passed.pid, passed.ppid, passed.cwd.to_string().as_str()), (7, 3, "/w"));
     assert_eq!((passed.verdict, passed.program.to_string().as_str()), (Verdict::Allow, "/bin/true"));
     assert_eq!(passed.digest, ledger::action::ActionRecord::from(&permit.of().action()).digest());
-    let Body::Exec(refused) = &events[2].body else { panic!("{:?}", events[2]) };
-    assert_eq!((refused.verdict, denied.seq), (Verdict::Deny, Some(2)));
+    let Body::Exec(refused) = &events[3].body else { panic!("{:?}", events[3]) };
+    assert_eq!((refused.verdict, denied.seq), (Verdict::Deny, Some(3)));
 }

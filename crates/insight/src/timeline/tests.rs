@@ -271,6 +271,18 @@ fn a_list_of_layers_goes_on_in_the_next_event() {
 }
 
 #[test]
+fn the_policy_is_the_one_the_agent_was_under() {
+    let layer = |name: &str| PolicyLayer { name: name.into(), kind: "file".into(), digest: "0".into() };
+    let mut tape = Tape::new();
+    tape.put(PolicyLoaded { digest: "a".into(), profile: None, layers: vec![layer("one")] });
+    tape.put(RunReopened::default());
+    for digest in ["a", "b"] {
+        tape.put(PolicyLoaded { digest: digest.into(), profile: None, layers: vec![layer("then")] });
+    }
+    assert_eq!(tape.story().policy.unwrap().layers, [layer("one")]);
+}
+
+#[test]
 fn the_end_is_kept_and_an_interruption_too() {
     let mut tape = Tape::new();
     let exit = Exit { code: Some(3), signal: None };

@@ -37,11 +37,6 @@ impl Event {
         let what = format!("a `{kind}` of {} bytes, SHA-256 {digest}, does not fit the ledger", whole.len());
         json(&Event { body: LimitReached { what }.into(), cut: true, ..self.clone() })
     }
-
-    /// Reads a leaf.
-    pub fn read(leaf: &[u8]) -> Result<Event, serde_json::Error> {
-        serde_json::from_slice(leaf)
-    }
 }
 
 impl Body {

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ledger::action::{ActionRecord, CommandRecord};
-use ledger::event::{Decision, Denied, Launch, Outcome, OutcomeResult, RunEnded, RunOpened, Verdict};
+use ledger::event::{
+    Decision, Denied, Launch, Outcome, OutcomeResult, PolicyLoaded, RunEnded, RunOpened, Verdict,
+};
 use ledger::{Host, RunId, Trust, Writer};
 
 pub(crate) fn host() -> (tempfile::TempDir, Host) {
@@ -26,8 +28,9 @@ pub(crate) fn launch_decision(verdict: Verdict) -> Decision {
     Decision { action, digest, text, verdict, need: None, reasons: vec![], default_applied: true }
 }
 
-/// Decision, launch, `denials` denials in groups of three, outcome, end.
+/// Policy, decision, launch, `denials` denials in groups of three, outcome, end.
 pub(crate) fn tell(writer: &mut Writer, denials: u64) {
+    writer.append(PolicyLoaded::default(), Trust::Observed, None).unwrap();
     let decision = writer.append(launch_decision(Verdict::Allow), Trust::Observed, None).unwrap();
     writer.sync().unwrap();
     let launch = Launch { pid: 7, argv: vec!["true".into()], cwd: "/w".into() };

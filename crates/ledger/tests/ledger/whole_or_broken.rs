@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{begin, denied, host, launch_decision, segment, tell};
-use ledger::event::{Launch, RunEnded, Verdict};
+use ledger::event::{Launch, PolicyLoaded, RunEnded, Verdict};
 use ledger::verify::Wrong;
 use ledger::{Body, Breach, Host, Reader, RunId, Standing, Trust, verify};
 use proptest::prelude::*;
@@ -15,6 +15,21 @@ fn sealed(denials: u64) -> (tempfile::TempDir, Host, RunId, Vec<u8>) {
     tell(&mut writer, denials);
     let sealed = writer.seal().unwrap();
     host.seal(&run, &sealed).unwrap();
+    let bytes = fs::read(segment(&host.ledger_dir(&run))).unwrap();
+    (dir, host, run, bytes)
+}
+
+/// A sealed run of more bytes than one thread reads.
+fn large() -> (tempfile::TempDir, Host, RunId, Vec<u8>) {
+    let (dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    for number in 0..8000 {
+        writer.append(denied(number), Trust::Observed, None).unwrap();
+        if number % 1000 == 0 {
+            writer.sync().unwrap();
+        }
+    }
+    host.seal(&run, &writer.seal().unwrap()).unwrap();
     let bytes = fs::read(segment(&host.ledger_dir(&run))).unwrap();
     (dir, host, run, bytes)
 }
@@ -47,7 +62,7 @@ fn events(dir: &Path) -> Vec<ledger::Event> {
 fn a_sealed_run_is_whole_and_reads_back() {
     let (_dir, host, run, _) = sealed(5);
     let verified = host.verify(&run).unwrap();
-    assert_eq!((verified.size, verified.sealed, verified.ended), (10, true, true));
+    assert_eq!((verified.size, verified.sealed, verified.ended), (11, true, true));
     assert_eq!((verified.unsigned, verified.torn), (0, 0));
     let read = events(&host.ledger_dir(&run));
     assert!(matches!(read[0].body, Body::RunOpened(_)));
@@ -76,7 +91,7 @@ fn a_sealed_run_cannot_be_cut_nor_grow() {
         assert!(host.verify(&run).is_err(), "cut at {end}");
     }
     put(&host, &run, &[&bytes[..], b"x"].concat());
-    assert!(matches!(host.verify(&run).unwrap_err()[0].what, Wrong::Grown { sealed: 9 }));
+    assert!(matches!(host.verify(&run).unwrap_err()[0].what, Wrong::Grown { sealed: 10 }));
 }
 
 #[test]
@@ -223,17 +238,44 @@ fn a_register_that_was_changed_shows() {
 }
 
 #[test]
+fn a_register_that_is_cut_anywhere_never_hides_a_run_that_is_there() {
+    let (dir, host, run, _) = sealed(1);
+    let (second, mut writer) = begin(&host);
+    tell(&mut writer, 1);
+    host.seal(&second, &writer.seal().unwrap()).unwrap();
+    let path = dir.path().join("state/register/00000001.seg");
+    let bytes = fs::read(&path).unwrap();
+    let whole = host.verify_all().unwrap();
+    for end in 0..bytes.len() {
+        fs::write(&path, &bytes[..end]).unwrap();
+        // What was not entered, as far as can be seen, is no end: the run stands there as one that died.
+        let Ok(found) = host.verify_all() else { continue };
+        assert!(
+            found.len() == 2 && found.iter().any(|(_, verified)| !verified.sealed),
+            "cut at {end}: {found:?}"
+        );
+        // A torn end is cut off by whoever enters next, and only there.
+        if end % 16 == 0 {
+            host.mark_interrupted(&second, "test").unwrap();
+            assert_eq!(host.verify_all().unwrap(), whole);
+        }
+    }
+    assert!(host.verify(&run).is_ok());
+}
+
+#[test]
 fn a_story_that_cannot_be_is_reported_where_it_breaks() {
     let (_dir, host) = host();
     let (run, mut writer) = begin(&host);
+    writer.append(PolicyLoaded::default(), Trust::Observed, None).unwrap();
     let denied = writer.append(launch_decision(Verdict::Deny), Trust::Observed, None).unwrap();
     writer.append(Launch::default(), Trust::Observed, Some(denied)).unwrap();
     host.seal(&run, &writer.seal().unwrap()).unwrap();
     let broken = host.verify(&run).unwrap_err();
-    assert_eq!((broken[0].seq, &broken[0].what), (Some(2), &Wrong::Story(Breach::Unpermitted)));
+    assert_eq!((broken[0].seq, &broken[0].what), (Some(3), &Wrong::Story(Breach::Unpermitted)));
     assert_eq!(
         broken[0].to_string().split(" (segment 1, byte").next().unwrap(),
-        format!("run {run}: event 2: no earlier decision permits this")
+        format!("run {run}: event 3: no earlier decision permits this")
     );
 }
 
@@ -287,6 +329,27 @@ proptest! {
         }
         put(&host, &run, &changed);
         prop_assert_eq!(host.verify(&run).is_ok(), changed == bytes);
+    }
+
+    #[test]
+    fn a_large_ledger_changed_anywhere_is_reported(
+        at: prop::sample::Index, bit in 0..8_u32, end: prop::sample::Index, noise in prop::collection::vec(any::<u8>(), 1..5000)
+    ) {
+        static LARGE: std::sync::OnceLock<(tempfile::TempDir, Host, RunId, Vec<u8>)> = std::sync::OnceLock::new();
+        let (_, host, run, bytes) = LARGE.get_or_init(large);
+        prop_assert!(bytes.len() > 1024 * 1024);
+        let mut changed = bytes.clone();
+        let from = at.index(bytes.len());
+        changed[from] ^= 1 << bit;
+        put(host, run, &changed);
+        prop_assert!(host.verify(run).is_err());
+        put(host, run, &bytes[..end.index(bytes.len())]);
+        prop_assert!(host.verify(run).is_err());
+        changed[from..].iter_mut().zip(&noise).for_each(|(place, byte)| *place = *byte);
+        put(host, run, &changed);
+        prop_assert_eq!(host.verify(run).is_ok(), changed == *bytes);
+        put(host, run, bytes);
+        prop_assert_eq!(host.verify(run).unwrap().size, 8001);
     }
 
     #[test]

@@ -1,67 +1,54 @@
-//! `provost ledger`: verify and look at the evidence.
+//! `provost ledger`: verify, hand out and look at the evidence.
+
+mod export;
+mod verify;
 
 use std::collections::VecDeque;
 
-use ledger::verify::Broken;
-
 use super::{DONE, each, find};
-use crate::cli::{Ledger, Tail, Verify};
-use crate::failure::{Failure, NO};
+use crate::cli::{Ledger, Prove, Tail};
+use crate::failure::Failure;
 use crate::folders::Folders;
-use crate::layers::hex;
-use crate::render::{Out, Tone, clean, count};
+use crate::render::Out;
 
 pub(super) fn ledger(order: &Ledger, out: Out) -> Result<u8, Failure> {
     match order {
-        Ledger::Verify(order) => verify(order, out),
+        Ledger::Verify(order) => verify::verify(order, out),
+        Ledger::Export(order) => export::export(order, out),
+        Ledger::Prove(order) => prove(order, out),
+        Ledger::Key => key(out),
         Ledger::Tail(order) => tail(order, out),
     }
 }
 
-/// Reads only: an interrupted run is not marked by a look at it.
-fn verify(order: &Verify, out: Out) -> Result<u8, Failure> {
-    let folders = Folders::find()?;
-    let host = folders.open()?;
-    let checked = if order.all {
-        host.verify_all()
+/// The key that everything on this host is under: what a stranger is given apart from a bundle.
+fn key(out: Out) -> Result<u8, Failure> {
+    let key = Folders::find()?.open()?.verifier().to_string();
+    if out.human() {
+        out.line(key);
     } else {
-        let run = find(&host, order.run.as_deref())?.run;
-        host.verify(&run).map(|verified| vec![(run, verified)])
-    };
-    match checked {
-        Ok(whole) => {
-            for (run, verified) in &whole {
-                if out.human() {
-                    let events = count(verified.size, "event");
-                    out.line(format!(
-                        "{} run {run}, {events}, root {}",
-                        out.paint().on(Tone::Good, "whole"),
-                        hex(&verified.root)
-                    ));
-                } else {
-                    out.json(&serde_json::json!({
-                        "verdict": "whole", "run": run.as_str(), "events": verified.size, "root": hex(&verified.root),
-                    }));
-                }
-            }
-            if whole.is_empty() && out.human() {
-                out.line("whole: there is no run yet");
-            }
-            Ok(DONE)
-        }
-        Err(broken) => {
-            broken.iter().for_each(|one| tell_broken(one, out));
-            Ok(NO)
-        }
+        out.json(&serde_json::json!({ "host_key": key }));
     }
+    Ok(DONE)
 }
 
-fn tell_broken(broken: &Broken, out: Out) {
+/// A proof as other programs take it, and for programs the event itself beside it.
+fn prove(order: &Prove, out: Out) -> Result<u8, Failure> {
+    let host = Folders::find()?.open()?;
+    let run = find(&host, order.run.as_deref())?.run;
+    let (proof, leaf) = match (order.event, order.from) {
+        (Some(event), _) => {
+            let (proof, leaf) = host.prove(&run, event)?;
+            (proof.to_string(), Some(String::from_utf8_lossy(&leaf).into_owned()))
+        }
+        (None, from) => (host.prove_growth(&run, from.unwrap_or_default())?.to_string(), None),
+    };
     if out.human() {
-        out.line(format!("{} {}", out.paint().on(Tone::Bad, "broken"), clean(&broken.to_string())));
+        out.line(proof.trim_end());
     } else {
-        out.json(&serde_json::json!({ "verdict": "broken", "message": broken.to_string() }));
+        out.json(&serde_json::json!({ "run": run.as_str(), "leaf": leaf, "proof": proof }));
     }
+    Ok(DONE)
 }
 
 fn tail(order: &Tail, out: Out) -> Result<u8, Failure> {

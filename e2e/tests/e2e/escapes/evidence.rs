@@ -85,3 +85,51 @@ fn the_state_is_the_persons_alone() {
         assert_eq!(mode(&stage.state().join("key")), 0o600);
     });
 }
+
+/// The one file and the one line that are handed out are enough, in a home where Provost was never used; and a run that landed is
+/// as whole as one that did not.
+#[test]
+fn a_run_convinces_on_another_machine() {
+    everybody(|stage| {
+        stage.inside("echo more >> README.md; cat ~/.ssh/id_rsa; true").ended(0);
+        stage.says(&["apply", "--all"]);
+        stage.says(&["ledger", "verify"]).ended(0).printed("whole");
+        stage.says(&["ledger", "export", "--out", "run.bundle"]).ended(0).printed("exported");
+        stage.says(&["ledger", "export", "--out", "run.bundle"]).ended(125).complained("--force");
+        stage.says(&["ledger", "export", "--out", "run.bundle", "--force"]).ended(0);
+        let bundle = stage.workspace.join("run.bundle");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&bundle).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(&stage.workspace).unwrap().filter(hidden_bundle).count(), 0);
+        let key = stage.says(&["ledger", "key"]).ended(0).stdout;
+        let proof = stage.says(&["ledger", "prove", "--event", "3"]).ended(0).stdout;
+        assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nextra "), "{proof}");
+        assert!(stage.says(&["ledger", "prove", "--from", "2"]).ended(0).stdout.starts_with("old 2\n"));
+
+        let stranger = Stage::new(stage.person);
+        let copy = stranger.write("copy", "");
+        let honest = std::fs::read(&bundle).unwrap();
+        let verify = |bytes: &[u8], key: Option<&str>| {
+            std::fs::write(&copy, bytes).unwrap();
+            let mut words = vec!["ledger", "verify", "./copy"];
+            words.extend(key.iter().flat_map(|key| ["--host-key", key]));
+            stranger.says(&words)
+        };
+        verify(&honest, Some(key.trim())).ended(0).printed("whole").printed("that you trust");
+        verify(&honest, None).ended(0).printed("only").printed(key.trim());
+        let another = stranger.says(&["ledger", "key"]).ended(0).stdout;
+        verify(&honest, Some(another.trim())).ended(1).printed("broken").printed("another host");
+        verify(&honest, Some("nonsense")).ended(125).complained("--host-key");
+        for at in [600, honest.len() / 2, honest.len() - 1] {
+            let mut forged = honest.clone();
+            forged[at] ^= 1;
+            verify(&forged, Some(key.trim())).ended(1).printed("broken");
+        }
+        verify(&honest[..honest.len() - 512], None).ended(1).printed("broken");
+    });
+}
+
+fn hidden_bundle(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
+    entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".run.bundle")
+}
