@@ -479,7 +479,8 @@ impl Story {
     fn see_review(&mut self, event: &Event) {
         match &event.body {
             Body::ChangeAccepted(accepted) => {
-                let named = [accepted.only.as_slice(), accepted.hunks.as_slice()].concat();
+                let edited = accepted.edited.iter().map(|edit| format!("{} edited by hand", edit.hunk));
+                let named = accepted.only.iter().chain(&accepted.hunks).cloned().chain(edited).collect();
                 let named = (!accepted.all).then_some(named);
                 self.tell(event, 0, What::Accepted { by: accepted.by.clone(), named });
             }

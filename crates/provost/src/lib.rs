@@ -3,7 +3,8 @@
 //! Read `run` first: it is the story of a run, and every room is used there in order. `cli` is what can be typed,
 //! `commands` one file a verb, `render` the only printing, `failure` what a command fails with. Around the run: `task`
 //! (what is asked), `layers` (which policy), `agents`, `toolchains` and `secrets` (what the inside gets), `view` (how it
-//! looks), `workspace` (stage, change, land), `epilogue` (a run taken up again), `desk` (where people are asked), `walk` (a review on a terminal), `inside` (what answers at the door).
+//! looks), `workspace` (stage, change, land), `epilogue` (a run taken up again), `desk` (where people are asked), `walk` (a review on a terminal) and
+//! `editor` (the person's own), `inside` (what answers at the door).
 #![forbid(unsafe_code)]
 
 pub mod agents;
@@ -12,6 +13,7 @@ pub mod commands;
 pub mod demo;
 pub mod desk;
 pub mod doctor;
+pub mod editor;
 pub mod epilogue;
 pub mod failure;
 pub mod folders;

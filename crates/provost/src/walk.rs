@@ -4,10 +4,11 @@
 //! without a terminal. Does not own what is shown of a change (`workspace::diff`), nor what is done with the answers.
 
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::editor::{self, EditorError};
 use crate::render::{Paint, Tone, count};
-use crate::workspace::{FileReview, Named, No, Pick, Review, Risk};
+use crate::workspace::{FileReview, HandEdit, HunkReview, Named, No, Pick, Review, Risk, harmless};
 
 /// What the answers come to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Said {
     pub hunks: Vec<String>,
     /// Files that were accepted as a whole.
     pub files: Vec<PathBuf>,
+    /// What was edited by hand, and is to land as it was saved.
+    pub edits: Vec<HandEdit>,
     /// What was rejected.
     pub nos: Vec<No>,
 }
@@ -24,22 +27,40 @@ impl Said {
     /// What is to land by it.
     #[must_use]
     pub fn pick(&self) -> Pick {
-        Pick::default().with_hunks(self.hunks.iter().cloned()).with_files(self.files.iter().cloned())
+        let pick = Pick::default().with_hunks(self.hunks.iter().cloned());
+        pick.with_files(self.files.iter().cloned()).with_edits(self.edits.clone())
     }
 }
+
+/// What opens the person's editor on the text of a part of a file, and gives back what was saved.
+pub type Edit<'a> = &'a dyn Fn(&Path, &[u8]) -> Result<Vec<u8>, EditorError>;
 
 /// An answer to one question.
 enum Answer {
     Accept,
+    Edit,
     Reject(String),
     Skip,
     Quit,
 }
 
+/// What a person said of a hunk.
+enum Part {
+    Accepted,
+    Edited(Vec<u8>),
+    /// It waits, or was rejected.
+    Left,
+    Quit,
+}
+
+/// What can be answered where there is nothing to be edited.
+const KEYS: &str = "[y]es, [n]o, [s]kip, [w]hy risky, [q]uit";
+
 /// Who is asked, and how.
 struct Walk<'a> {
     input: &'a mut dyn BufRead,
     output: &'a mut dyn Write,
+    edit: Edit<'a>,
     paint: Paint,
     said: Said,
 }
@@ -50,11 +71,10 @@ struct Walk<'a> {
 /// The terminal can be neither read nor written.
 pub fn through(
     review: &Review,
-    input: &mut dyn BufRead,
-    output: &mut dyn Write,
-    paint: Paint,
+    (input, output, paint): (&mut dyn BufRead, &mut dyn Write, Paint),
+    edit: Edit<'_>,
 ) -> io::Result<Option<Said>> {
-    let mut walk = Walk { input, output, paint, said: Said::default() };
+    let mut walk = Walk { input, output, edit, paint, said: Said::default() };
     for (at, file) in review.files.iter().enumerate() {
         let place = format!("file {} of {}", at + 1, review.files.len());
         writeln!(walk.output, "\n{}", paint.on(Tone::Faint, place))?;
@@ -69,71 +89,132 @@ pub fn through(
 impl Walk<'_> {
     /// Asks for each part of a file. False where the walk ends here.
     fn file(&mut self, file: &FileReview) -> io::Result<bool> {
-        let path = file.path.to_path();
         if file.hunks.is_empty() {
-            return Ok(match self.ask("this file", &[&file.risk])? {
-                Answer::Accept => {
-                    self.said.files.push(path);
-                    true
-                }
-                Answer::Reject(why) => {
-                    self.said.nos.push(No { what: Named::File(path), why });
-                    true
-                }
-                Answer::Skip => true,
-                Answer::Quit => false,
-            });
+            return self.whole(file);
         }
-        let mut accepted = Vec::new();
+        let (path, mut accepted) = (file.path.to_path(), Vec::new());
+        let (mut taken, mut goes_on) = (0, true);
         for (at, hunk) in file.hunks.iter().enumerate() {
-            write!(self.output, "{}", file.hunk_text(hunk, self.paint.is_on()))?;
             let what = format!("hunk {} of {}", at + 1, file.hunks.len());
-            match self.ask(&what, &[&hunk.risk, &file.risk])? {
-                Answer::Accept => accepted.push(hunk.id.clone()),
-                Answer::Reject(why) => self.said.nos.push(No { what: Named::Hunk(hunk.id.clone()), why }),
-                Answer::Skip => {}
-                Answer::Quit => {
-                    self.said.hunks.extend(accepted);
-                    return Ok(false);
+            match self.hunk(file, hunk, &what)? {
+                Part::Accepted => accepted.push(hunk.id.clone()),
+                Part::Edited(text) => {
+                    self.said.edits.push(HandEdit { path: path.clone(), hunk: hunk.id.clone(), text });
+                }
+                Part::Left => continue,
+                Part::Quit => {
+                    goes_on = false;
+                    break;
                 }
             }
+            taken += 1;
         }
-        let whole = accepted.len() == file.hunks.len();
-        let mode = file.changes_mode().filter(|_| whole);
-        if let Some(mode) = mode {
-            match self.ask(&format!("its {mode}"), &[&file.risk])? {
+        if let Some(mode) = file.changes_mode().filter(|_| taken == file.hunks.len()) {
+            // Lines have names to be rejected by; a mode that is not wanted waits.
+            match self.ask(&format!("its {mode}"), &[&file.risk], KEYS)? {
                 Answer::Accept => {
                     self.said.files.push(path);
                     accepted.clear();
                 }
-                // Lines have names to be rejected by; a mode that is not wanted waits.
-                Answer::Reject(_) | Answer::Skip => {}
-                Answer::Quit => {
-                    self.said.hunks.extend(accepted);
-                    return Ok(false);
-                }
+                Answer::Quit => goes_on = false,
+                Answer::Edit | Answer::Reject(_) | Answer::Skip => {}
             }
         }
         self.said.hunks.extend(accepted);
+        Ok(goes_on)
+    }
+
+    /// Asks for a file that has no lines to be shown. False where the walk ends here.
+    fn whole(&mut self, file: &FileReview) -> io::Result<bool> {
+        let path = file.path.to_path();
+        match self.ask("this file", &[&file.risk], KEYS)? {
+            Answer::Accept => self.said.files.push(path),
+            Answer::Reject(why) => self.said.nos.push(No { what: Named::File(path), why }),
+            Answer::Skip | Answer::Edit => {}
+            Answer::Quit => return Ok(false),
+        }
         Ok(true)
     }
 
-    /// One question, until it is answered. The end of the input is the end of the walk.
-    fn ask(&mut self, what: &str, risks: &[&Risk]) -> io::Result<Answer> {
+    /// Shows a hunk and asks for it, and again for what the person made of it.
+    fn hunk(&mut self, file: &FileReview, hunk: &HunkReview, what: &str) -> io::Result<Part> {
+        write!(self.output, "{}", file.hunk_text(hunk, self.paint.is_on()))?;
+        let (mut mine, keys): (Option<Vec<u8>>, _) =
+            (None, "[y]es, [n]o, [e]dit, [s]kip, [w]hy risky, [q]uit");
         loop {
-            let keys = "[y]es, [n]o, [s]kip, [w]hy risky, [q]uit";
+            let what = if mine.is_some() { format!("{what}, as you edited it") } else { what.to_owned() };
+            match self.ask(&what, &[&hunk.risk, &file.risk], keys)? {
+                Answer::Accept => return Ok(mine.map_or(Part::Accepted, Part::Edited)),
+                Answer::Reject(why) => {
+                    self.said.nos.push(No { what: Named::Hunk(hunk.id.clone()), why });
+                    return Ok(Part::Left);
+                }
+                Answer::Skip => return Ok(Part::Left),
+                Answer::Quit => return Ok(Part::Quit),
+                Answer::Edit => mine = self.edited(file, hunk, mine)?,
+            }
+        }
+    }
+
+    /// Lets the person edit a hunk, and shows what it became. Where nothing comes of it, what was before stands.
+    fn edited(
+        &mut self,
+        file: &FileReview,
+        hunk: &HunkReview,
+        mine: Option<Vec<u8>>,
+    ) -> io::Result<Option<Vec<u8>>> {
+        if let Err(why) = file.may_be_edited(hunk) {
+            writeln!(self.output, "  {why}")?;
+            return Ok(mine);
+        }
+        let text = mine.clone().unwrap_or_else(|| hunk.after());
+        if let Some(line) = editor::obeyed(&text) {
+            writeln!(
+                self.output,
+                "  some editors obey a line of it: `{}`",
+                harmless(line.trim().as_bytes())
+            )?;
+            let open = self.line("  open it nevertheless? [y]es, [n]o > ")?;
+            if !open.is_some_and(|open| is_yes(&open)) {
+                return Ok(mine);
+            }
+        }
+        let saved = match (self.edit)(&file.path.to_path(), &text) {
+            Ok(saved) => saved,
+            Err(error) => {
+                writeln!(self.output, "  {}", harmless(error.to_string().as_bytes()))?;
+                return Ok(mine);
+            }
+        };
+        if saved == hunk.before() {
+            writeln!(self.output, "  that is what is there already: nothing of it lands")?;
+            return Ok(None);
+        }
+        if saved == hunk.after() {
+            writeln!(self.output, "  that is what the agent wrote, unchanged")?;
+            return Ok(None);
+        }
+        write!(self.output, "{}", file.edited_text(hunk, &saved, self.paint.is_on()))?;
+        Ok(Some(saved))
+    }
+
+    /// One question, until it is answered. The end of the input is the end of the walk.
+    fn ask(&mut self, what: &str, risks: &[&Risk], keys: &str) -> io::Result<Answer> {
+        loop {
             let Some(line) = self.line(&format!("{what}: {keys} > "))? else { return Ok(Answer::Quit) };
             match line.to_ascii_lowercase().as_str() {
                 "y" | "yes" => return Ok(Answer::Accept),
                 "s" | "skip" => return Ok(Answer::Skip),
                 "q" | "quit" => return Ok(Answer::Quit),
+                "e" | "edit" if keys.contains("[e]dit") => return Ok(Answer::Edit),
+                "e" | "edit" => writeln!(self.output, "  only lines can be edited here")?,
                 "w" | "why" => self.why(risks)?,
                 "n" | "no" => match self.line("why not? it is kept with it > ")? {
                     Some(why) if !why.is_empty() => return Ok(Answer::Reject(why)),
                     Some(_) => writeln!(self.output, "  a no needs a reason; [s]kip leaves it waiting")?,
                     None => return Ok(Answer::Quit),
                 },
-                _ => writeln!(self.output, "  one of y, n, s, w, q")?,
+                _ => writeln!(self.output, "  one of {keys}")?,
             }
         }
     }
@@ -159,18 +240,18 @@ impl Walk<'_> {
 
     /// Says what the answers come to, and asks whether it is to be done.
     fn end(mut self) -> io::Result<Option<Said>> {
-        let accepted = self.said.hunks.len() + self.said.files.len();
+        let edited = self.said.edits.len();
+        let accepted = self.said.hunks.len() + self.said.files.len() + edited;
         let rejected = self.said.nos.len();
         if accepted + rejected == 0 {
             writeln!(self.output, "\nNothing was accepted or rejected: all of it waits.")?;
             return Ok(None);
         }
-        let sum = format!(
-            "\n{} to land, {rejected} rejected. Do that? [y]es, [n]o > ",
-            count(accepted as u64, "part")
-        );
+        let edited = if edited > 0 { format!(" ({edited} as you edited it)") } else { String::new() };
+        let parts = count(accepted as u64, "part");
+        let sum = format!("\n{parts} to land{edited}, {rejected} rejected. Do that? [y]es, [n]o > ");
         let answer = self.line(&sum)?;
-        if answer.is_some_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")) {
+        if answer.is_some_and(|answer| is_yes(&answer)) {
             return Ok(Some(self.said));
         }
         writeln!(self.output, "Nothing was done: all of it waits.")?;
@@ -178,86 +259,9 @@ impl Walk<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workspace::{HunkReview, SideReview};
-    use ledger::event::Change;
-
-    fn hunk(id: &str, text: &str) -> HunkReview {
-        let risk = Risk { grade: None, reasons: vec!["tests are skipped".to_owned()] };
-        let lines = vec![text.into()];
-        HunkReview { id: id.to_owned(), old: (1, 0), new: (1, 1), risk, rejected: None, lines }
-    }
-
-    fn file(path: &str, hunks: Vec<HunkReview>) -> FileReview {
-        FileReview {
-            path: path.into(),
-            change: Change::Modified,
-            pre: None,
-            post: None,
-            content: "lines",
-            added: 0,
-            removed: 0,
-            handoff: None,
-            why: None,
-            lands: true,
-            moved: false,
-            risk: Risk::default(),
-            rejected: None,
-            renamed_from: None,
-            renamed_to: None,
-            hunks,
-        }
-    }
-
-    fn walked(files: Vec<FileReview>, keys: &str) -> (Option<Said>, String) {
-        let review = Review { files, ignored: Vec::new(), git: 0 };
-        let mut output = Vec::new();
-        let said = through(&review, &mut keys.as_bytes(), &mut output, Paint::PLAIN).unwrap();
-        (said, String::from_utf8(output).unwrap())
-    }
-
-    #[test]
-    fn each_part_is_shown_and_answered_for_itself() {
-        let files = vec![
-            file("a", vec![hunk("h1", "+one\n"), hunk("h2", "+two\n"), hunk("h3", "+three\n")]),
-            file("image", Vec::new()),
-            file("other", Vec::new()),
-        ];
-        let (said, text) = walked(files, "y\nw\nn\n\nn\nnot asked for\ns\ny\nn\nugly\ny\n");
-        let said = said.unwrap();
-        assert_eq!((said.hunks, said.files), (vec!["h1".to_owned()], vec![PathBuf::from("image")]));
-        let no = |what, why: &str| No { what, why: why.to_owned() };
-        let other = no(Named::File("other".into()), "ugly");
-        assert_eq!(said.nos, [no(Named::Hunk("h2".into()), "not asked for"), other]);
-        assert!(text.contains("+two") && text.contains("  tests are skipped\n"), "{text}");
-        assert!(text.contains("2 parts to land, 2 rejected"), "{text}");
-    }
-
-    #[test]
-    fn whoever_leaves_is_asked_before_anything_is_done() {
-        let files = || vec![file("a", vec![hunk("h1", "+one\n"), hunk("h2", "+two\n")])];
-        assert_eq!(walked(files(), "y\nq\ny\n").0.unwrap().hunks, ["h1"]);
-        assert_eq!(walked(files(), "y\nq\nn\n").0, None);
-        for end in ["", "y\n", "y\ny\n", "s\ns\n", "nonsense\n", "n\n"] {
-            assert_eq!(walked(files(), end).0, None, "{end:?}");
-        }
-    }
-
-    #[test]
-    fn a_mode_is_asked_for_by_itself_and_what_never_lands_not_at_all() {
-        let side = |mode: &str| SideReview { kind: "file", mode: mode.into(), size: Some(1), target: None };
-        let run = FileReview {
-            pre: Some(side("0644")),
-            post: Some(side("0755")),
-            ..file("run.sh", vec![hunk("h1", "+one\n")])
-        };
-        let git = FileReview { lands: false, ..file(".git/config", vec![hunk("h9", "+x\n")]) };
-        let (said, text) = walked(vec![git.clone(), run.clone()], "y\ny\ny\n");
-        let said = said.unwrap();
-        assert_eq!((said.hunks.len(), said.files), (0, vec![PathBuf::from("run.sh")]));
-        assert!(text.contains("its mode 0644 -> 0755: ") && !text.contains("+x"), "{text}");
-        assert_eq!(walked(vec![git, run], "y\ns\ny\n").0.unwrap().hunks, ["h1"]);
-    }
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes")
 }
+
+#[cfg(test)]
+mod tests;

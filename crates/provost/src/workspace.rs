@@ -51,7 +51,7 @@ pub use discard::DiscardError;
 pub(crate) use discard::remove as remove_folder;
 pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
-pub use land::{BadPattern, Kept, LandError, Landing, Pick};
+pub use land::{BadPattern, HandEdit, Kept, LandError, Landing, Pick};
 pub use place::{NotAWorkspace, Surroundings};
 pub use reject::{GateError, Named, No, Voice};
 pub use risk::Risk;

@@ -149,10 +149,16 @@ fn an_edit_made_meanwhile_is_never_lost() {
 
 /// `provost review` with a terminal around it, on which this is typed.
 fn walked(stage: &Stage, keys: &str) -> Ran {
+    edited(stage, keys, "")
+}
+
+/// The same where the person has an editor.
+fn edited(stage: &Stage, keys: &str, editor: &str) -> Ran {
     let program = stage.provost([""; 0]).get_program().to_owned();
     let line = format!("{} review", program.display());
     let mut script = stage.command("script");
-    script.env("TERM", "dumb").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    script.env("TERM", "dumb").env_remove("VISUAL").env("EDITOR", editor);
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
     run_with(&mut script, keys.as_bytes())
 }
 
@@ -177,5 +183,29 @@ fn on_a_terminal_a_review_is_a_walk_that_lands_what_was_accepted() {
         assert_eq!(ledger.of("change.rejected").next().unwrap()["why"], "not asked for");
         // Without a terminal, or where only the print is wanted, nothing is asked.
         assert!(stage.says(&["review"]).ended(0).stdout.contains("rejected before: not asked for"));
+    });
+}
+
+#[test]
+fn what_a_person_edits_in_a_review_lands_as_they_saved_it() {
+    everybody(|stage| {
+        with_lines(stage);
+        stage.inside("sed -i 's/line 2$/two/; s/line 28$/late/' src/lines.txt").ended(0);
+        let editor = stage.workspace.with_file_name("my editor");
+        stage.write("../my editor", "#!/bin/sh\nsed -i 's/^two$/mine/' \"$1\"\n");
+        stage.outside("chmod 755 '../my editor'").ended(0);
+        let ran = edited(stage, "e\ns\ns\n", "").ended(0);
+        assert!(ran.stdout.contains("set VISUAL or EDITOR"), "{ran}");
+        let ran = edited(stage, "e\ny\ns\ny\n", &format!("'{}'", editor.display())).ended(0);
+        assert!(ran.stdout.contains("+mine") && ran.stdout.contains("1 as you edited it"), "{ran}");
+        assert_eq!(here(stage, "src/lines.txt"), lines().replace("line 2\n", "mine\n"));
+        let ledger = stage.ledger();
+        let accepted = ledger.of("change.accepted").next().unwrap();
+        assert_eq!(accepted["edited"][0]["path"], "src/lines.txt");
+        assert!(accepted.get("hunks").is_none(), "the agent's own hunk counts as accepted: {accepted:#}");
+        assert_eq!(ledger.of("landed").next().unwrap()["manner"], "edited");
+        assert!(stage.says(&["show"]).ended(0).stdout.contains("edited by hand"));
+        assert_eq!(hunks(stage, "src/lines.txt").len(), 1);
+        stage.says(&["ledger", "verify"]).ended(0);
     });
 }

@@ -96,6 +96,8 @@ pub enum Manner {
     Merged,
     /// A person had already done the same by hand.
     Already,
+    /// A person changed it by hand in the review before it landed; `change.accepted` says which hunks.
+    Edited,
 }
 
 /// Body of `change.accepted`.
@@ -113,6 +115,22 @@ pub struct ChangeAccepted {
     /// The hunks that were accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hunks: Vec<String>,
+    /// The hunks for which a person's own text was accepted, and not the agent's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edited: Vec<HandEdit>,
+}
+
+/// A hunk that a person changed by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandEdit {
+    /// Its path beneath the workspace.
+    pub path: OsText,
+    /// Which hunk of it.
+    pub hunk: String,
+    /// SHA-256 of the hunk's lines as the agent left them, in hex.
+    pub offered: String,
+    /// SHA-256 of the lines that the person saved in their place, in hex.
+    pub saved: String,
 }
 
 /// Body of `change.rejected`.

@@ -1,11 +1,13 @@
 //! `provost review`: the staged changes of a run, as a walk on a terminal, else as a diff.
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 
 use ledger::{Host, RunId};
 
 use super::{DONE, apply, find, open};
 use crate::cli;
+use crate::editor::Editor;
 use crate::epilogue;
 use crate::failure::{Failure, NO};
 use crate::folders::Folders;
@@ -37,8 +39,15 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
 /// Walks the person through it, and does what they said.
 fn walked(places: (&Folders, &Host), run: &RunId, review: &Review, out: Out) -> Result<u8, Failure> {
     let lost = |error: io::Error| Failure::of(&error).during("the terminal is gone; nothing was done");
-    let said =
-        walk::through(review, &mut io::stdin().lock(), &mut io::stdout(), out.paint()).map_err(lost)?;
+    let beneath = places.1.run_dir(run);
+    let edit = |name: &Path, text: &[u8]| {
+        let named = |variable: &str| std::env::var(variable).ok();
+        let (visual, editor) = (named("VISUAL"), named("EDITOR"));
+        Editor::named(visual.as_deref(), editor.as_deref(), &beneath)?.edit(name, text)
+    };
+    let terminal: (&mut dyn io::BufRead, &mut dyn io::Write, _) =
+        (&mut io::stdin().lock(), &mut io::stdout(), out.paint());
+    let said = walk::through(review, terminal, &edit).map_err(lost)?;
     let Some(said) = said else { return Ok(DONE) };
     let landing = apply::settle(places, run, "terminal", said.pick(), &said.nos)?;
     apply::tell(&landing, ("landed", apply::REJECTED), out);

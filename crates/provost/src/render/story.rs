@@ -100,6 +100,7 @@ fn gate(what: &What, paint: Paint) -> String {
                 Manner::Part => "  the chosen hunks of it",
                 Manner::Merged => "  with an edit made meanwhile",
                 Manner::Already => "  as somebody had done by hand",
+                Manner::Edited => "  edited by hand",
             };
             format!(
                 "{}{}",

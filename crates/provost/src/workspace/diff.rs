@@ -109,6 +109,25 @@ pub struct HunkReview {
     pub lines: Vec<OsText>,
 }
 
+impl HunkReview {
+    /// Its lines as they were.
+    #[must_use]
+    pub fn before(&self) -> Vec<u8> {
+        self.without(b'+')
+    }
+
+    /// Its lines as the run left them.
+    #[must_use]
+    pub fn after(&self) -> Vec<u8> {
+        self.without(b'-')
+    }
+
+    fn without(&self, sign: u8) -> Vec<u8> {
+        let lines = self.lines.iter().filter_map(|line| line.as_bytes().split_first());
+        lines.filter(|(first, _)| **first != sign).flat_map(|(_, text)| text).copied().collect()
+    }
+}
+
 impl Workspace {
     /// A change in full.
     ///
@@ -187,15 +206,18 @@ pub(crate) fn hunks(sides: &Sides, file: &FileChange) -> Vec<Hunk> {
 }
 
 fn hunk_review(file: &FileChange, hunk: &Hunk, rejected: &Rejected) -> HunkReview {
-    let line = |line: &hunk::Line| OsText::new(&[&[sign(line.mark)], line.text.as_slice()].concat());
     HunkReview {
         id: hunk.id.clone(),
         old: hunk.old,
         new: hunk.new,
         risk: risk::of_hunk(&file.facts(), &hunk.lines),
         rejected: rejected.why_hunk(&file.path, hunk).map(str::to_owned),
-        lines: hunk.lines.iter().map(line).collect(),
+        lines: hunk.lines.iter().map(text_of).collect(),
     }
+}
+
+fn text_of(line: &hunk::Line) -> OsText {
+    OsText::new(&[&[sign(line.mark)], line.text.as_slice()].concat())
 }
 
 fn sign(mark: Mark) -> u8 {
@@ -289,6 +311,39 @@ impl FileReview {
         let mut page = Page { text: String::new(), colour };
         self.write_hunk(&mut page, hunk);
         page.text
+    }
+
+    /// What a person made of one of its hunks, as text.
+    #[must_use]
+    pub fn edited_text(&self, hunk: &HunkReview, saved: &[u8], colour: bool) -> String {
+        let mut page = Page { text: String::new(), colour };
+        for part in hunk::hunks(&self.path.to_path(), &hunk.before(), saved) {
+            let at = |(first, many): (usize, usize), from: usize| (first + from.saturating_sub(1), many);
+            let shown = HunkReview {
+                id: format!("{}, as you edited it", hunk.id),
+                old: at(part.old, hunk.old.0),
+                new: at(part.new, hunk.new.0),
+                risk: Risk::default(),
+                rejected: None,
+                lines: part.lines.iter().map(text_of).collect(),
+            };
+            self.write_hunk(&mut page, &shown);
+        }
+        page.text
+    }
+
+    /// Whether one of its hunks can be edited by hand, or why not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_be_edited(&self, hunk: &HunkReview) -> Result<(), &'static str> {
+        if self.post.as_ref().is_none_or(|post| post.kind != "file") {
+            return Err("the file goes: there is nothing to edit");
+        }
+        match hunk.lines.iter().all(OsText::is_whole) {
+            true => Ok(()),
+            false => Err("a line of it is too long to be edited here"),
+        }
     }
 
     /// How its mode changes with its content, if it does.

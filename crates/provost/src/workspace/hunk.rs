@@ -3,7 +3,7 @@
 //! Owns: lines, hunks and their ids. An id is the digest of path, removed and added lines: it stays when other hunks
 //! land, and comes back with the same edit. Does not own how they are shown (`diff`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -57,6 +57,12 @@ impl Hunk {
     pub fn count(&self, mark: Mark) -> u64 {
         self.lines.iter().filter(|line| line.mark == mark).count() as u64
     }
+
+    /// Its lines as they are after it.
+    pub(crate) fn after(&self) -> Vec<u8> {
+        let lines = self.lines.iter().filter(|line| line.mark != Mark::Removed);
+        lines.flat_map(|line| &line.text).copied().collect()
+    }
 }
 
 /// The hunks between two texts.
@@ -77,16 +83,20 @@ pub(crate) fn hunks(path: &Path, before: &[u8], after: &[u8]) -> Vec<Hunk> {
         .collect()
 }
 
-/// The old text with some of its hunks: those of these names.
-pub(crate) fn with_only(before: &[u8], hunks: &[Hunk], chosen: &[String]) -> Vec<u8> {
+/// Texts that a person saved in the place of hunks, by the hunks' names.
+pub(crate) type Edits = BTreeMap<String, Vec<u8>>;
+
+/// The old text with some of its hunks: those of these names, or what a person made of them.
+pub(crate) fn with_only(before: &[u8], hunks: &[Hunk], chosen: &[String], edits: &Edits) -> Vec<u8> {
     let old = lines(before);
     let (mut after, mut at) = (Vec::new(), 0);
     for hunk in hunks.iter().filter(|hunk| chosen.contains(&hunk.id)) {
         let start = if hunk.old.1 == 0 { hunk.old.0 } else { hunk.old.0 - 1 };
         let between = old.get(at..start).unwrap_or_default();
         between.iter().for_each(|line| after.extend_from_slice(line));
-        for line in hunk.lines.iter().filter(|line| line.mark != Mark::Removed) {
-            after.extend_from_slice(&line.text);
+        match edits.get(&hunk.id) {
+            Some(text) => after.extend_from_slice(text),
+            None => after.extend_from_slice(&hunk.after()),
         }
         at = start + hunk.old.1;
     }
@@ -220,8 +230,8 @@ mod tests {
         ) {
             let found = hunks(path(), before.as_bytes(), after.as_bytes());
             let all: Vec<String> = found.iter().map(|hunk| hunk.id.clone()).collect();
-            prop_assert_eq!(with_only(before.as_bytes(), &found, &all), after.as_bytes());
-            prop_assert_eq!(with_only(before.as_bytes(), &found, &[]), before.as_bytes());
+            prop_assert_eq!(with_only(before.as_bytes(), &found, &all, &Edits::new()), after.as_bytes());
+            prop_assert_eq!(with_only(before.as_bytes(), &found, &[], &Edits::new()), before.as_bytes());
             prop_assert_eq!(found.is_empty(), before == after);
             let mut ids: Vec<_> = found.iter().map(|hunk| &hunk.id).collect();
             ids.sort();

@@ -20,6 +20,7 @@ use policy::AbsPath;
 
 use super::change::{Change, FileChange};
 use super::diff::shown;
+use super::hunk::Edits;
 use super::sides::Sides;
 use super::{StageError, Workspace, io_error};
 use journal::{Journal, Step};
@@ -31,7 +32,7 @@ mod swap;
 mod undo;
 
 use pick::Taken;
-pub use pick::{BadPattern, Pick};
+pub use pick::{BadPattern, HandEdit, Pick};
 pub(crate) use pick::{names, patterns};
 
 /// What became of a landing.
@@ -72,6 +73,8 @@ struct Permitted<'a> {
     file: &'a FileChange,
     /// The hunks that are to land, if not all of it is.
     part: Option<Vec<String>>,
+    /// What a person made of hunks by hand.
+    edits: Edits,
     permit: Permit<Land>,
 }
 
@@ -168,7 +171,10 @@ impl Workspace {
         let mut permitted = Vec::new();
         for (file, part, pending) in pending {
             match pending.wait().permit() {
-                Ok(permit) => permitted.push(Permitted { file, part, permit }),
+                Ok(permit) => {
+                    let edits = pick.edits_of(&file.path);
+                    permitted.push(Permitted { file, part, edits, permit });
+                }
                 Err(denial) => refuse(admission, landing, &file.path, denial.to_string(), denial.seq)?,
             }
         }
@@ -190,10 +196,10 @@ impl Workspace {
         let places = permitted.iter().map(|one| ready::beside(sides, &one.file.path)).collect::<Vec<_>>();
         let temps = journal.announce(&places).map_err(io_error("write the journal in", &at))?;
         let (mut steps, mut permits) = (Vec::new(), Vec::new());
-        for (Permitted { file, part, permit }, temp) in permitted.into_iter().zip(temps) {
+        for (Permitted { file, part, edits, permit }, temp) in permitted.into_iter().zip(temps) {
             let ready = temp.ok_or_else(|| "its folder cannot be reached".to_owned());
             let ready = ready.and_then(|temp| {
-                let wanted = ready::Wanted { file, part: part.as_deref() };
+                let wanted = ready::Wanted { file, part: part.as_deref(), edits: &edits };
                 ready::make(sides, &wanted, &temp, &kept).map_err(|why| self.explained(why, &file.path))
             });
             match ready {
@@ -253,6 +259,12 @@ impl Workspace {
     ) -> Result<(), LandError> {
         match done {
             Ok(cause) => {
+                // ORDER: what the run left holds the person's edit before the journal is closed: until then a crash does it
+                // again, and nothing that waits would take the edit back.
+                if let Some(hand) = &step.hand {
+                    hand.leave(sides, &step.path(), &self.run_dir.join("base/kept"))
+                        .map_err(io_error("write to what the run left of", &self.root))?;
+                }
                 let (path, pre, post) = (step.path.clone(), step.pre.digest(), step.post.digest());
                 let told: Body = match journal.undoes() {
                     Some(_) => Undone { path, pre, post }.into(),
@@ -287,7 +299,7 @@ impl Workspace {
         let is_back = journal.undoes().is_some();
         let rests: Vec<PathBuf> = steps
             .iter()
-            .filter(|step| step.is_file() && (is_back || !step.hunks.is_empty()))
+            .filter(|step| step.is_file() && (is_back || step.leaves_some()))
             .map(|step| step.path())
             .collect();
         let base = ready::rebased(sides, &steps, &journal).map_err(io_error("look at", &self.root))?;

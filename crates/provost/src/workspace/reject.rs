@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 
 use admission::{Admission, LedgerClosed};
 use ledger::Trust;
-use ledger::event::{ChangeAccepted, ChangeRejected};
+use ledger::event::{self, ChangeAccepted, ChangeRejected};
+use sha2::{Digest as _, Sha256};
 
-use super::change::Change;
+use super::change::{Change, FileChange};
 use super::diff;
 use super::hunk::Hunk;
 use super::land::{BadPattern, Pick, names, patterns};
 use super::rejected::{Rejected, Rejection};
+use super::sides::hex;
 use super::{StageError, Workspace, io_error};
 
 /// A person's no.
@@ -116,11 +118,14 @@ impl Workspace {
         let (sides, mut rejected) = (self.sides()?, self.rejected()?);
         let place = self.rejected_place();
         let mut unknown = pick.hunks().clone();
-        let by_line = !pick.hunks().is_empty() || !rejected.is_empty();
+        unknown.extend(pick.edits().iter().map(|edit| edit.hunk.clone()));
+        let by_line = pick.is_by_line() || !rejected.is_empty();
+        let mut edited = Vec::new();
         for file in change.files.iter().filter(|_| by_line) {
             let hunks = diff::hunks(&sides, file);
             let named: Vec<&Hunk> = hunks.iter().filter(|hunk| pick.takes_hunk(&hunk.id)).collect();
             unknown.retain(|id| !hunks.iter().any(|hunk| hunk.id == *id));
+            edited.extend(hunks.iter().filter_map(|hunk| by_hand(pick, file, hunk)));
             rejected.forget(&file.path, &named).map_err(io_error("write", &place))?;
             if hunks.is_empty() && file.never.is_none() && pick.takes_file(&file.path) {
                 rejected.forget_file(&sides, file).map_err(io_error("write", &place))?;
@@ -131,7 +136,7 @@ impl Workspace {
         }
         let (only, hunks) = pick.told();
         let (by, how) = (voice.by.clone(), voice.how.to_owned());
-        let accepted = ChangeAccepted { by, how, all: pick.is_all(), only, hunks };
+        let accepted = ChangeAccepted { by, how, all: pick.is_all(), only, hunks, edited };
         admission.note(accepted.into(), Trust::Attested, None)?;
         Ok(())
     }
@@ -159,13 +164,18 @@ impl Workspace {
                 let all = diff::hunks(&sides, file);
                 for hunk in all.iter().filter(|hunk| named || id == Some(hunk.id.as_str())) {
                     let rejection = Rejection::of_hunk(&file.path, hunk, &no.why);
-                    events.push(event(file.path.as_path().into(), Some(&hunk.id), &rejection, voice));
+                    events.push(rejected_event(
+                        file.path.as_path().into(),
+                        Some(&hunk.id),
+                        &rejection,
+                        voice,
+                    ));
                     memory.push(rejection);
                     hunks.insert(hunk.id.clone());
                 }
                 if named && all.is_empty() && file.never.is_none() {
                     let rejection = Rejection::of_file(&sides, file, &no.why).map_err(unread)?;
-                    events.push(event(file.path.as_path().into(), None, &rejection, voice));
+                    events.push(rejected_event(file.path.as_path().into(), None, &rejection, voice));
                     memory.push(rejection);
                     files.insert(file.path.clone());
                 }
@@ -183,7 +193,20 @@ impl Workspace {
     }
 }
 
-fn event(path: ledger::OsText, hunk: Option<&str>, rejection: &Rejection, voice: &Voice) -> ChangeRejected {
+/// What is recorded of a hunk that a person edited: both texts by their digests.
+fn by_hand(pick: &Pick, file: &FileChange, hunk: &Hunk) -> Option<event::HandEdit> {
+    let edit = pick.edits().iter().find(|edit| edit.path == file.path && edit.hunk == hunk.id)?;
+    let digest = |text: &[u8]| hex(&Sha256::digest(text));
+    let (offered, saved) = (digest(&hunk.after()), digest(&edit.text));
+    Some(event::HandEdit { path: file.path.as_path().into(), hunk: hunk.id.clone(), offered, saved })
+}
+
+fn rejected_event(
+    path: ledger::OsText,
+    hunk: Option<&str>,
+    rejection: &Rejection,
+    voice: &Voice,
+) -> ChangeRejected {
     ChangeRejected {
         path,
         hunk: hunk.map(str::to_owned),

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 mod changes;
 pub(crate) mod desk;
+mod editing;
 mod gate;
 mod landing;
 mod overlay;

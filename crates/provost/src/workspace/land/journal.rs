@@ -75,9 +75,31 @@ pub(super) struct Step {
     /// How it compares with what the agent left.
     #[serde(default)]
     pub(super) manner: Manner,
-    /// The hunks that land, if not all do.
+    /// The hunks that land as the agent left them, if not all do.
     #[serde(default)]
     pub(super) hunks: Vec<String>,
+    /// What a person's edit makes of what the run left, if one lands.
+    #[serde(default)]
+    pub(super) hand: Option<Hand>,
+}
+
+/// What the run left of a file before and after a person's edit, by the digests under which both are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hand {
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+impl Hand {
+    /// Puts the text after the edit in the place of what the run left. Done twice it is the same.
+    pub(super) fn leave(&self, sides: &Sides, path: &Path, kept: &Path) -> io::Result<()> {
+        sides.leave(path, &std::fs::read(kept.join(&self.after))?)
+    }
+
+    /// The way back.
+    pub(super) fn back(&self) -> Hand {
+        Hand { before: self.after.clone(), after: self.before.clone() }
+    }
 }
 
 /// What stands at a path, by content.
@@ -132,6 +154,11 @@ impl Step {
     /// Whether only mode bits change.
     pub(super) fn is_mode(&self) -> bool {
         self.pre != Stands::Nothing && self.pre.is_like(&self.post)
+    }
+
+    /// Whether something of the file may still wait when it is done.
+    pub(super) fn leaves_some(&self) -> bool {
+        !self.hunks.is_empty() || self.hand.is_some()
     }
 
     /// Whether a regular file is there in the end.

@@ -13,7 +13,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::workspace::change::FileChange;
 use crate::workspace::diff;
-use crate::workspace::hunk::Hunk;
+use crate::workspace::hunk::{Edits, Hunk};
 use crate::workspace::rejected::Rejected;
 use crate::workspace::sides::Sides;
 
@@ -25,10 +25,22 @@ pub struct Pick {
     only: Vec<String>,
     exact: BTreeSet<PathBuf>,
     hunks: BTreeSet<String>,
+    edits: Vec<HandEdit>,
     withheld: BTreeSet<String>,
     withheld_files: BTreeSet<PathBuf>,
     #[cfg(test)]
     handoffs: bool,
+}
+
+/// What a person made of a hunk by hand: it lands in the hunk's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandEdit {
+    /// The file, beneath the workspace.
+    pub path: PathBuf,
+    /// The hunk's name.
+    pub hunk: String,
+    /// The lines that take the place of all that the hunk shows.
+    pub text: Vec<u8>,
 }
 
 /// A pattern that is none.
@@ -110,6 +122,12 @@ impl Pick {
         Pick { exact, ..self }
     }
 
+    /// With these edits by hand, each in the place of its hunk, which is accepted by it and is not itself.
+    #[must_use]
+    pub fn with_edits(self, edits: Vec<HandEdit>) -> Pick {
+        Pick { edits, ..self }
+    }
+
     /// Without these hunks and files, whoever named them.
     #[must_use]
     pub(crate) fn without(self, hunks: BTreeSet<String>, files: BTreeSet<PathBuf>) -> Pick {
@@ -125,7 +143,29 @@ impl Pick {
     /// Whether nothing is named.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.all && self.patterns.is_none() && self.exact.is_empty() && self.hunks.is_empty()
+        !self.all && self.patterns.is_none() && self.exact.is_empty() && !self.is_by_line()
+    }
+
+    /// Whether hunks are named, or edited.
+    pub(crate) fn is_by_line(&self) -> bool {
+        !self.hunks.is_empty() || !self.edits.is_empty()
+    }
+
+    /// The edits by hand.
+    pub(crate) fn edits(&self) -> &[HandEdit] {
+        &self.edits
+    }
+
+    /// The edits of one file, by their hunks.
+    pub(super) fn edits_of(&self, path: &Path) -> Edits {
+        let edits = self.edits.iter().filter(|edit| edit.path == path && !self.withheld.contains(&edit.hunk));
+        edits.map(|edit| (edit.hunk.clone(), edit.text.clone())).collect()
+    }
+
+    /// Whether a hunk is named, as it is or edited.
+    fn picks(&self, path: &Path, hunk: &Hunk) -> bool {
+        let edited = |edit: &HandEdit| edit.path == path && edit.hunk == hunk.id;
+        self.hunks.contains(&hunk.id) || self.edits.iter().any(edited)
     }
 
     /// The patterns and paths that are named, as they were given.
@@ -143,7 +183,7 @@ impl Pick {
         self.all
     }
 
-    /// Whether a hunk is named, and not rejected with the same word.
+    /// Whether a hunk is named as the agent left it, and not rejected with the same word.
     pub(crate) fn takes_hunk(&self, id: &str) -> bool {
         self.hunks.contains(id) && !self.withheld.contains(id)
     }
@@ -174,9 +214,9 @@ impl Pick {
 
     /// What is taken of a file.
     pub(super) fn of(&self, sides: &Sides, file: &FileChange, rejected: &Rejected) -> Taken {
-        let by_line = !(self.hunks.is_empty() && rejected.is_empty() && self.withheld.is_empty());
+        let by_line = self.is_by_line() || !rejected.is_empty() || !self.withheld.is_empty();
         let hunks = if by_line { diff::hunks(sides, file) } else { Vec::new() };
-        let picked = |hunk: &Hunk| self.hunks.contains(&hunk.id);
+        let picked = |hunk: &Hunk| self.picks(&file.path, hunk);
         let (takes, any) = (self.takes(&file.path), hunks.iter().any(picked));
         let withheld = |hunk: &Hunk| self.withheld.contains(&hunk.id);
         let all_withheld = !hunks.is_empty() && hunks.iter().all(withheld);
@@ -209,7 +249,7 @@ impl Pick {
         let (mut chosen, mut kept) = (Vec::new(), None);
         for hunk in hunks.iter().filter(|hunk| !self.withheld.contains(&hunk.id)) {
             let before = rejected.why_hunk(&file.path, hunk);
-            if self.hunks.contains(&hunk.id) || (takes && before.is_none()) {
+            if self.picks(&file.path, hunk) || (takes && before.is_none()) {
                 chosen.push(hunk.id.clone());
             } else if let Some(why) = before.filter(|_| takes) {
                 kept = kept.or(Some(format!("hunk {} was rejected before: {why}", hunk.id)));

@@ -13,11 +13,12 @@ use ledger::event::Manner;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::journal::{Journal, Stands, Step, Temp};
+use super::journal::{Hand, Journal, Stands, Step, Temp};
 use super::said;
 use crate::workspace::base::{Base, Entry};
 use crate::workspace::beneath::{Found, Kind, Root, digest, find_in, is_absent};
 use crate::workspace::change::{self, FileChange, Side, Texts, What};
+use crate::workspace::hunk::Edits;
 use crate::workspace::merge::{Clash, merged};
 use crate::workspace::sides::{LARGE, Sides, hex, keep_content, read_small};
 use crate::workspace::{copy, hunk};
@@ -43,12 +44,16 @@ pub(super) struct Wanted<'a> {
     pub(super) file: &'a FileChange,
     /// The hunks, if not all of it.
     pub(super) part: Option<&'a [String]>,
+    /// What a person made of some of them.
+    pub(super) edits: &'a Edits,
 }
 
 /// What stands where a file is to land, and the new content if that is not simply what the run left.
 struct Ready {
     pre: Stands,
     text: Option<Vec<u8>>,
+    /// What the run left with a person's edit in it, if there is one.
+    edited: Option<Vec<u8>>,
     manner: Manner,
 }
 
@@ -75,11 +80,12 @@ pub(super) fn make(sides: &Sides, wanted: &Wanted<'_>, temp: &Temp, kept: &Path)
         }
         found => found.map_err(said("look at it"))?,
     };
-    let Ready { pre, text, manner } = match before(sides, was, now, file, kept) {
+    let Ready { pre, text, edited, manner } = match before(sides, was, now, file, kept) {
         Err(Unready::Moved(what, _)) => meanwhile(sides, now, wanted, kept, what)?,
-        pre => Ready { pre: pre?, text: part(sides, wanted)?, manner: Manner::Verbatim },
+        pre => part(sides, wanted, pre?)?,
     };
-    let manner = if wanted.part.is_some() && manner == Manner::Verbatim { Manner::Part } else { manner };
+    let hand = edited.map(|edited| hand(sides, &file.path, &edited, kept)).transpose();
+    let hand = hand.map_err(said("keep what you edited"))?;
     let mut post = match &file.post {
         None => Stands::Nothing,
         Some(Side { what: What::Folder, mode }) => Stands::Folder { mode: *mode },
@@ -121,27 +127,54 @@ pub(super) fn make(sides: &Sides, wanted: &Wanted<'_>, temp: &Temp, kept: &Path)
         seen: now.map(|now| now.stamp.into()),
         owner: now.map(|now| (now.uid, now.gid)),
         manner,
-        hunks: wanted.part.map(<[String]>::to_vec).unwrap_or_default(),
+        hunks: verbatim(wanted),
+        hand,
     })
 }
 
-/// The old text with the chosen hunks, where only some are.
-fn part(sides: &Sides, wanted: &Wanted<'_>) -> Result<Option<Vec<u8>>, Unready> {
-    let Some(chosen) = wanted.part else { return Ok(None) };
-    match three(sides, wanted.file).map_err(said("read both sides"))? {
-        Some((base, left)) => Ok(Some(chosen_of(wanted.file, &base, &left, chosen))),
-        None => Err("it is no text: its hunks cannot be chosen".to_owned().into()),
+/// The chosen hunks that land as they are.
+fn verbatim(wanted: &Wanted<'_>) -> Vec<String> {
+    let chosen = wanted.part.unwrap_or_default().iter();
+    chosen.filter(|id| !wanted.edits.contains_key(*id)).cloned().collect()
+}
+
+/// What is to land over what was there: all of it, or the old text with the chosen hunks.
+fn part(sides: &Sides, wanted: &Wanted<'_>, pre: Stands) -> Result<Ready, Unready> {
+    if wanted.part.is_none() && wanted.edits.is_empty() {
+        return Ok(Ready { pre, text: None, edited: None, manner: Manner::Verbatim });
     }
+    let both = three(sides, wanted.file).map_err(said("read both sides"))?;
+    let (base, left) =
+        both.ok_or_else(|| Unready::from("it is no text: its hunks cannot be chosen".to_owned()))?;
+    let (text, edited) = chosen_of(wanted, &base, &left);
+    let manner = if edited.is_some() { Manner::Edited } else { Manner::Part };
+    Ok(Ready { pre, text: Some(text), edited, manner })
 }
 
-fn chosen_of(file: &FileChange, base: &[u8], left: &[u8], chosen: &[String]) -> Vec<u8> {
-    hunk::with_only(base, &hunk::hunks(&file.path, base, left), chosen)
+/// The old text with the chosen hunks, and, where a person edited some, with all of them.
+fn chosen_of(wanted: &Wanted<'_>, base: &[u8], left: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+    let hunks = hunk::hunks(&wanted.file.path, base, left);
+    let all: Vec<String> = hunks.iter().map(|hunk| hunk.id.clone()).collect();
+    let chosen = wanted.part.unwrap_or(&all);
+    let edited = !wanted.edits.is_empty();
+    let with = |chosen: &[String]| hunk::with_only(base, &hunks, chosen, wanted.edits);
+    (with(chosen), edited.then(|| with(&all)))
 }
 
-/// The text that was there and the text that the run left, where both are files of text and both are known.
+/// Keeps what the run left of a file, and what a person's edit makes of it.
+fn hand(sides: &Sides, path: &Path, edited: &[u8], kept: &Path) -> io::Result<Hand> {
+    let before = keep_content(&sides.after(path)?, kept, true)?;
+    let fresh = kept.join("edited");
+    std::fs::write(&fresh, edited)?;
+    let after = keep_content(&File::open(&fresh)?, kept, true)?;
+    std::fs::remove_file(fresh)?;
+    Ok(Hand { before: hex(&before), after: hex(&after) })
+}
+
+/// The text that was there and the text that the run left, where both are known. Of a file that is new, the first is empty.
 fn three(sides: &Sides, file: &FileChange) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let is_file = |side: &Option<Side>| matches!(side, Some(Side { what: What::File(_), .. }));
-    if !is_file(&file.pre) || !is_file(&file.post) {
+    if !(file.pre.is_none() || is_file(&file.pre)) || !is_file(&file.post) {
         return Ok(None);
     }
     Ok(match change::texts(sides, &file.path, sides.was(&file.path), true)? {
@@ -161,11 +194,15 @@ fn meanwhile(
 ) -> Result<Ready, Unready> {
     let file = wanted.file;
     if wanted.part.is_none()
+        && wanted.edits.is_empty()
         && let Some(pre) = already(sides, now, file, kept)?
     {
-        return Ok(Ready { pre, text: None, manner: Manner::Already });
+        return Ok(Ready { pre, text: None, edited: None, manner: Manner::Already });
     }
     let moved = || Unready::Moved(what, None);
+    if file.pre.is_none() {
+        return Err(moved());
+    }
     let now = now.filter(|now| now.kind == Kind::File && now.stamp.size <= LARGE).ok_or_else(moved)?;
     let modes = file.pre.as_ref().zip(file.post.as_ref());
     if modes.is_some_and(|(pre, post)| pre.mode != post.mode && pre.mode != now.mode) {
@@ -180,15 +217,19 @@ fn meanwhile(
         mine.map_err(said("read what is there"))?.filter(|mine| !mine.contains(&0)).ok_or_else(moved)?;
     let both = |edit: &[u8]| merged(&base, &mine, edit).map_err(|clash| Unready::Moved(what, Some(clash)));
     let whole = both(&left)?;
-    let text = match wanted.part {
-        Some(chosen) => both(&chosen_of(file, &base, &left, chosen))?,
-        None => whole.clone(),
+    let (text, edited) = match wanted.part.is_some() || !wanted.edits.is_empty() {
+        true => {
+            let (chosen, edited) = chosen_of(wanted, &base, &left);
+            (both(&chosen)?, edited.map(|edited| both(&edited)).transpose()?)
+        }
+        false => (whole.clone(), None),
     };
     // ORDER: what the run left holds the person's edit before it lands; a crash in between leaves nothing that would take
     // that edit back.
     sides.leave(&file.path, &whole).map_err(said("write to what the run left"))?;
     let pre = Stands::File { digest: hex(&digest), mode: now.mode };
-    Ok(Ready { pre, text: Some(text), manner: Manner::Merged })
+    let manner = if edited.is_some() { Manner::Edited } else { Manner::Merged };
+    Ok(Ready { pre, text: Some(text), edited, manner })
 }
 
 /// What stands, if it is what was there, kept so that it can be put back.
@@ -304,6 +345,10 @@ pub(super) fn sync(now: &Root, kept: &Path, steps: &[Step]) -> io::Result<()> {
         if let Stands::File { digest, .. } = &step.pre {
             File::open(kept.join(digest))?.sync_data()?;
         }
+        if let Some(hand) = &step.hand {
+            File::open(kept.join(&hand.before))?.sync_data()?;
+            File::open(kept.join(&hand.after))?.sync_data()?;
+        }
         if !matches!(step.post, Stands::File { .. }) || step.is_mode() {
             continue;
         }
@@ -393,7 +438,7 @@ pub(super) fn rebased(sides: &Sides, steps: &[&Step], journal: &Journal) -> io::
                 base.set(above, now);
             }
         }
-        base.set(&path, standing(sides, &path, is_back || !step.hunks.is_empty())?);
+        base.set(&path, standing(sides, &path, is_back || step.leaves_some())?);
     }
     Ok(base)
 }

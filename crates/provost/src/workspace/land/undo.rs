@@ -11,7 +11,7 @@ use admission::{Admission, Land, Outcome, Permit};
 use policy::AbsPath;
 use rustix::io::Errno;
 
-use super::journal::{Journal, Stands, Step, Temp};
+use super::journal::{Hand, Journal, Stands, Step, Temp};
 use super::{LandError, Landing, ready, refuse, said, swap};
 use crate::workspace::beneath::is_absent;
 use crate::workspace::sides::{Sides, keep_content};
@@ -174,6 +174,7 @@ fn back(sides: &Sides, step: &Step, temp: &Temp, kept: &Path) -> Result<Step, St
         seen: now.map(|now| now.stamp.into()),
         owner: now.map(|now| (now.uid, now.gid)),
         hunks: Vec::new(),
+        hand: step.hand.as_ref().map(Hand::back),
         ..step.clone()
     })
 }

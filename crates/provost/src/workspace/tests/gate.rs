@@ -9,7 +9,7 @@ use ledger::Body;
 use ledger::event::Manner;
 
 /// A text of forty lines with some of them changed.
-fn text(edits: &[(usize, &str)]) -> String {
+pub(super) fn text(edits: &[(usize, &str)]) -> String {
     let line = |number: usize| match edits.iter().find(|(at, _)| *at == number) {
         Some((_, line)) => format!("{line}\n"),
         None => format!("line {number}\n"),
@@ -17,17 +17,17 @@ fn text(edits: &[(usize, &str)]) -> String {
     (1..=40).map(line).collect()
 }
 
-fn read(desk: &Desk, name: &str) -> String {
+pub(super) fn read(desk: &Desk, name: &str) -> String {
     fs::read_to_string(desk.root().join(name)).unwrap()
 }
 
-fn ids(workspace: &Workspace, name: &str) -> Vec<String> {
+pub(super) fn ids(workspace: &Workspace, name: &str) -> Vec<String> {
     let review = workspace.review(&workspace.change().unwrap()).unwrap();
     let file = review.files.iter().find(|file| file.path.to_path() == Path::new(name)).unwrap();
     file.hunks.iter().map(|hunk| hunk.id.clone()).collect()
 }
 
-fn land(workspace: &Workspace, line: &Line, pick: Pick) -> Landing {
+pub(super) fn land(workspace: &Workspace, line: &Line, pick: Pick) -> Landing {
     let change = workspace.change().unwrap();
     workspace.accept(&line.admission, &change, &pick, &voice()).unwrap();
     workspace.land(&line.admission, &change, &pick).unwrap()
@@ -43,11 +43,11 @@ fn reject(workspace: &Workspace, line: &Line, what: &str, pick: Pick) -> Pick {
     workspace.reject(&line.admission, &change, (&[no], &voice()), pick).unwrap()
 }
 
-fn voice() -> Voice {
+pub(super) fn voice() -> Voice {
     Voice { by: "ann".to_owned(), how: "command" }
 }
 
-fn landed(line: &Line) -> Vec<(Manner, usize)> {
+pub(super) fn landed(line: &Line) -> Vec<(Manner, usize)> {
     let told = |event: Body| match event {
         Body::Landed(landed) => Some((landed.manner, landed.hunks.len())),
         _ => None,
@@ -55,7 +55,7 @@ fn landed(line: &Line) -> Vec<(Manner, usize)> {
     line.events().into_iter().filter_map(told).collect()
 }
 
-fn staged(edits: &[(usize, &str)]) -> (Desk, Line, Workspace) {
+pub(super) fn staged(edits: &[(usize, &str)]) -> (Desk, Line, Workspace) {
     let (desk, line) = (Desk::new(), line());
     desk.write("file", text(&[]));
     let workspace = desk.stage();
