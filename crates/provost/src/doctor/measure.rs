@@ -3,14 +3,16 @@
 //! Owns the trial. Nothing is started in it: the agent's process stands before its first instruction when it ends. Does not
 //! own what a cell is (`sandbox`), or what its answer means (`doctor`).
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use policy::{Confinement, Enforcement};
 use sandbox::plan::{Order, Stage};
 use sandbox::{Cell, JailError, Plan};
+
+use crate::workspace::remove_folder;
 
 /// What came of the trial.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -144,9 +146,8 @@ impl Place {
 
     /// What cannot be removed does no harm.
     fn clear(&self) {
-        // The overlay leaves a folder that is closed even to its owner.
-        let _ = fs::set_permissions(self.0.join("work/work"), Permissions::from_mode(0o700));
-        let _ = fs::remove_dir_all(&self.0);
+        // The overlay leaves folders that are closed even to their owner.
+        let _ = remove_folder(&self.0);
     }
 }
 

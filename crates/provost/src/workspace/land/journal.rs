@@ -268,11 +268,12 @@ impl Journal {
         let mut folders: BTreeMap<PathBuf, u32> = BTreeMap::new();
         let mut gone = Vec::new();
         for (path, mode) in &done.plan.above {
-            let found = now.find(&path.to_path());
-            match (mode, found) {
-                (Some(mode), Ok(None)) => drop(folders.insert(path.to_path(), *mode)),
-                (None, Ok(Some(found))) if found.is_folder() => gone.push(path.clone()),
-                _ => {}
+            // What cannot be looked at, as behind a link that landed in a folder's place, is no folder either.
+            let is_folder = matches!(now.find(&path.to_path()), Ok(Some(found)) if found.is_folder());
+            match mode {
+                Some(mode) if !is_folder => drop(folders.insert(path.to_path(), *mode)),
+                None if is_folder => gone.push(path.clone()),
+                Some(_) | None => {}
             }
         }
         for step in &steps {

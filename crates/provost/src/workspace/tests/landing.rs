@@ -165,6 +165,25 @@ proptest! {
 }
 
 #[test]
+fn a_folder_that_a_link_replaced_comes_back_with_all_that_was_in_it() {
+    let (desk, line) = (Desk::new(), line());
+    desk.write("old/deep/er/file", "1\n");
+    desk.write("other/file", "2\n");
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| {
+        fs::remove_dir_all(seen.join("old")).unwrap();
+        symlink("other", seen.join("old")).unwrap();
+    });
+    let was = listing(&desk.root());
+    workspace.settle(&line.admission).unwrap();
+    assert_eq!(land(&workspace, &line, &Pick::all().with_handoffs()).refused, vec![]);
+    assert!(desk.root().join("old").is_symlink());
+    let undone = Workspace::reopen(&desk.run_dir()).unwrap().undo(&line.admission).unwrap();
+    assert_eq!(undone.refused, vec![]);
+    assert_eq!(listing(&desk.root()), was);
+}
+
+#[test]
 fn a_copy_lands_as_an_overlay_does() {
     let (desk, line) = (Desk::new(), line());
     desk.write("old/file", "1\n");
