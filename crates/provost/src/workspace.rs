@@ -1,7 +1,7 @@
 //! The folder an agent works on: staged for a run, compared with what was there, landed or thrown away.
 //!
 //! Read it in this order. [`place`] says which folder may be a workspace. `stage` gives the agent an overlay over it, or a
-//! copy; `base` remembers what was there.
+//! copy; `base` remembers what was there, `saved` and `blob` its contents.
 //!
 //! The repository is touched by `land` alone. Everything the agent left behind is hostile: it is reached by descriptor
 //! beneath its root (`beneath`), links are never followed, and no program of the host runs over it.
@@ -10,6 +10,7 @@
 
 mod base;
 mod beneath;
+mod blob;
 mod change;
 mod copy;
 mod diff;
@@ -27,6 +28,7 @@ mod reject;
 mod rejected;
 mod rename;
 mod risk;
+mod saved;
 mod sides;
 mod stage;
 
@@ -51,7 +53,7 @@ pub use discard::DiscardError;
 pub(crate) use discard::remove as remove_folder;
 pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
-pub use land::{BadPattern, HandEdit, Kept, LandError, Landing, Pick};
+pub use land::{BadPattern, Conflict, HandEdit, Kept, LandError, Landing, Pick};
 pub use place::{NotAWorkspace, Surroundings};
 pub use reject::{GateError, Named, No, Voice};
 pub use risk::Risk;
@@ -72,7 +74,7 @@ pub struct Workspace {
 /// What was there, or who is still looking.
 #[derive(Debug)]
 enum Past {
-    Looking(JoinHandle<io::Result<Base>>),
+    Looking(JoinHandle<io::Result<Arc<Base>>>),
     Taken(Arc<Base>),
     NotYet,
 }
@@ -163,7 +165,12 @@ impl Workspace {
         if unfit.is_none() && rustix::process::geteuid().is_root() {
             let stage = stage::overlay(&root, &held, &staged).map_err(io_error("lay out", &staged))?;
             warm(&stage, &held, run_dir, &stays);
-            let looking = look(held, began, kept.clone()).map_err(io_error("look at", &root))?;
+            let take = move |held: &Root, kept: &Path| {
+                let base = Base::take(held, began)?;
+                base.save(kept)?;
+                Ok(base)
+            };
+            let looking = look(take, (&root, held), &kept).map_err(io_error("look at", &root))?;
             let past = Past::Looking(looking);
             let workspace = Workspace::staged_as(root, run_dir, stage, None, past)?;
             return Ok(Workspace { stays: Some(stays), ..workspace });
@@ -177,7 +184,8 @@ impl Workspace {
         let stage = stage.map_err(io_error("lay out", &staged))?;
         warm(&stage, &held, run_dir, &stays);
         base.save(&kept).map_err(io_error("write to", &kept))?;
-        let past = Past::Taken(Arc::new(base));
+        let looking = look(|_, _| Ok(base), (&root, held), &kept).map_err(io_error("look at", &root))?;
+        let past = Past::Looking(looking);
         let workspace = Workspace::staged_as(root, run_dir, stage, why_copy, past)?;
         Ok(Workspace { stays: Some(stays), ..workspace })
     }
@@ -260,7 +268,20 @@ impl Workspace {
     /// # Errors
     /// Either side cannot be read.
     pub fn change(&self) -> Result<Change, StageError> {
-        self.compared(&self.sides()?)
+        self.told().map(|(_, change)| change)
+    }
+
+    /// Both sides, and what differs. Of what moved, the content that was there is got back first.
+    fn told(&self) -> Result<(Sides, Change), StageError> {
+        let mut sides = self.sides()?;
+        let change = self.compared(&sides)?;
+        let moved: Vec<&Path> =
+            change.files.iter().filter(|file| file.moved).map(|file| file.path.as_path()).collect();
+        let base_dir = self.run_dir.join("base");
+        match sides.recall(&self.root, &moved).map_err(io_error("keep contents in", &base_dir))? {
+            true => self.compared(&sides).map(|change| (sides, change)),
+            false => Ok((sides, change)),
+        }
     }
 
     /// Looks at what the run left, when it is over: records it, and keeps what was there in its stead, so that it can still
@@ -269,8 +290,7 @@ impl Workspace {
     /// # Errors
     /// Either side cannot be read, or the ledger takes nothing more.
     pub fn settle(&self, admission: &Admission) -> Result<Change, SettleError> {
-        let mut sides = self.sides()?;
-        let change = self.compared(&sides)?;
+        let (mut sides, change) = self.told()?;
         let replaced = change.files.iter().filter(|file| file.never.is_none() && file.kind != Became::Mode);
         let kept = replaced.filter(|file| matches!(file.pre, Some(Side { what: What::File(_), .. })));
         let base_dir = self.run_dir.join("base");
@@ -325,7 +345,7 @@ impl Workspace {
         let base = match std::mem::replace(&mut *known, Past::NotYet) {
             Past::Taken(base) => base,
             Past::Looking(looking) => match looking.join() {
-                Ok(looked) => Arc::new(looked.map_err(io_error("look at", &self.root))?),
+                Ok(looked) => looked.map_err(io_error("look at", &self.root))?,
                 Err(_) => return Err(io_error("look at", &self.root)(io::Error::other("the thread died"))),
             },
             Past::NotYet => Arc::new(Base::load(&kept).map_err(io_error("read what was there from", &kept))?),
@@ -342,11 +362,17 @@ fn warm(stage: &Stage, now: &Root, run_dir: &Path, stays: &Path) {
     let _ = left.and_then(|left| keep::give(now, &left, run_dir, stays));
 }
 
-/// Looks at a workspace while the agent starts: the run does not change it.
-fn look(root: Root, began: Moment, kept: PathBuf) -> io::Result<JoinHandle<io::Result<Base>>> {
+/// Looks at a workspace while the agent starts, and saves what git does not have: the run does not change it.
+fn look(
+    take: impl FnOnce(&Root, &Path) -> io::Result<Base> + Send + 'static,
+    (root, held): (&Path, Root),
+    kept: &Path,
+) -> io::Result<JoinHandle<io::Result<Arc<Base>>>> {
+    let (root, kept) = (root.to_owned(), kept.to_owned());
     std::thread::Builder::new().name("base".into()).spawn(move || {
-        let base = Base::take(&root, began)?;
-        base.save(&kept)?;
+        let base = Arc::new(take(&held, &kept)?);
+        let left_out = saved::save(&root, held, Arc::clone(&base), &kept)?;
+        std::fs::write(kept.join("unsaved"), left_out.to_string())?;
         Ok(base)
     })
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use ledger::{Host, RunId};
 
+mod both;
+
 use super::{DONE, find, open, story};
 use crate::cli::Apply;
 use crate::epilogue;
@@ -75,7 +77,10 @@ pub(super) fn settle(
 pub(super) fn tell(landing: &Landing, (done, nothing): (&str, &str), out: Out) {
     let name = |path: &Path| clean(&path.to_string_lossy());
     if !out.human() {
-        let kept = |kept: &Kept| serde_json::json!({ "path": name(&kept.path), "because": kept.because });
+        let kept = |kept: &Kept| {
+            let conflicts: Vec<_> = kept.conflicts.iter().map(both::json).collect();
+            serde_json::json!({ "path": name(&kept.path), "because": kept.because, "conflicts": conflicts })
+        };
         let refused: Vec<_> = landing.refused.iter().map(kept).collect();
         let landed: Vec<_> = landing.landed.iter().map(|path| name(path)).collect();
         return out.json(&serde_json::json!({ done: landed, "kept": refused }));
@@ -91,6 +96,7 @@ pub(super) fn tell(landing: &Landing, (done, nothing): (&str, &str), out: Out) {
             name(&kept.path),
             clean(&kept.because)
         ));
+        both::lines(&kept.conflicts).into_iter().for_each(|line| out.line(line));
     }
     match (landing.landed.len(), landing.refused.len()) {
         (0, 0) => out.line(nothing),

@@ -48,12 +48,18 @@ const SAFE: &[(&str, Holds)] = &[
 #[derive(Debug)]
 pub struct Asked(Option<Child>);
 
+/// The system's git.
+#[must_use]
+pub fn system() -> Option<&'static Path> {
+    ["/usr/bin/git", "/usr/local/bin/git", "/bin/git"].iter().map(Path::new).find(|git| git.is_file())
+}
+
 /// Asks for the person's own settings, and no others.
 #[must_use]
 pub fn ask(environment: &Environment) -> Asked {
-    let git =
-        ["/usr/bin/git", "/usr/local/bin/git", "/bin/git"].iter().map(Path::new).find(|git| git.is_file());
-    let Some(git) = git.map(Path::to_owned).or_else(|| on_path(environment)) else { return Asked(None) };
+    let Some(git) = system().map(Path::to_owned).or_else(|| on_path(environment)) else {
+        return Asked(None);
+    };
     let mut command = Command::new(git);
     command.args(["config", "--global", "--no-includes", "--list", "-z"]).current_dir("/").env_clear();
     command

@@ -244,7 +244,7 @@ impl Finding<'_> {
             None => self.sides.now.find(path).ok().flatten().is_some(),
         };
         let never = never(path, was, left);
-        let handoff = judge(path, was, left);
+        let handoff = judge(path, was, left, self.sides.now.find(path).ok().flatten());
         let pre = was.map(side_before);
         let path = path.to_owned();
         let mut file =
@@ -388,10 +388,12 @@ fn side_before(entry: &Entry) -> Side {
 }
 
 /// Who would obey what is there now. A link to elsewhere and a right that is given say so before a name does.
-fn judge(path: &Path, was: Option<&Entry>, left: Option<Found>) -> Option<Handoff> {
+/// A right that the person has given meanwhile is not the run's to give.
+fn judge(path: &Path, was: Option<&Entry>, left: Option<Found>, now: Option<Found>) -> Option<Handoff> {
     let named = handoff::by_name(path);
     let Some(left) = left else { return named };
-    let before = was.filter(|was| was.found.kind == left.kind).map(|was| was.found.mode);
+    let alike = [was.map(|was| was.found), now].into_iter().flatten().filter(|one| one.kind == left.kind);
+    let before = alike.map(|one| one.mode).reduce(|one, other| one | other);
     named.or(match left.kind {
         Kind::Link => Some(Handoff::Link),
         Kind::File | Kind::Folder => {

@@ -1,6 +1,6 @@
 //! What git tracks, read from its index: no program runs, and the file is only ever looked at.
 //!
-//! Owns: the index's format, versions 2 to 4. Does not own anything else of git.
+//! Owns: the index's format, versions 2 to 4. Does not own anything else of git, nor its objects (`blob`).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,21 +12,43 @@ const BEFORE_FLAGS: usize = 60;
 /// Bytes of the header.
 const HEADER: usize = 12;
 
+/// A file as an index knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tracked {
+    /// Beneath the repository's folder.
+    pub(crate) path: PathBuf,
+    /// The name of its content among git's objects.
+    pub(crate) blob: [u8; 20],
+    pub(crate) ctime: (u32, u32),
+    pub(crate) mtime: (u32, u32),
+    /// The lower half of the number that its file system has for it.
+    pub(crate) ino: u32,
+    /// The lower half of its length.
+    pub(crate) size: u32,
+    /// Whether it is a regular file that is not in the middle of a merge.
+    pub(crate) is_file: bool,
+}
+
 /// The paths beneath `root` that the repository at `top` tracks; `None` if that cannot be told.
 pub(crate) fn tracked(top: &Path, root: &Path) -> Option<BTreeSet<PathBuf>> {
-    let bytes = match std::fs::read(folder(top)?.join("index")) {
+    let bytes = match std::fs::read(place(top)?) {
         Ok(bytes) => bytes,
         // A repository in which nothing was added yet.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(BTreeSet::new()),
         Err(_) => return None,
     };
     let below = root.strip_prefix(top).ok()?;
-    let paths = paths(&bytes)?.into_iter();
-    Some(paths.filter_map(|path| path.strip_prefix(below).ok().map(Path::to_owned)).collect())
+    let entries = entries(&bytes)?.into_iter();
+    Some(entries.filter_map(|entry| entry.path.strip_prefix(below).ok().map(Path::to_owned)).collect())
+}
+
+/// The index of the repository at `top`.
+pub(crate) fn place(top: &Path) -> Option<PathBuf> {
+    Some(folder(top)?.join("index"))
 }
 
 /// The folder of git's own files; of a worktree, where its `.git` file says.
-fn folder(top: &Path) -> Option<PathBuf> {
+pub(crate) fn folder(top: &Path) -> Option<PathBuf> {
     let place = top.join(".git");
     if place.is_dir() {
         return Some(place);
@@ -37,16 +59,17 @@ fn folder(top: &Path) -> Option<PathBuf> {
     Some(top.join(OsStr::from_bytes(target)))
 }
 
-/// The paths of an index. `None` for what is none, is of another version, or is split over two files.
-fn paths(bytes: &[u8]) -> Option<Vec<PathBuf>> {
+/// The files of an index. `None` for what is none, is of another version, or is split over two files.
+pub(crate) fn entries(bytes: &[u8]) -> Option<Vec<Tracked>> {
     let version = number(bytes.strip_prefix(b"DIRC")?)?;
     let count = number(bytes.get(8..)?)?;
     if !(2..=4).contains(&version) {
         return None;
     }
-    let (mut at, mut last, mut paths) = (HEADER, Vec::new(), Vec::new());
+    let (mut at, mut last, mut entries) = (HEADER, Vec::new(), Vec::new());
     for _ in 0..count {
         let start = at;
+        let known = bytes.get(at..at + BEFORE_FLAGS)?;
         let flags = u16::from_be_bytes(bytes.get(at + BEFORE_FLAGS..)?.get(..2)?.try_into().ok()?);
         // The extended flag says that two more bytes of flags follow.
         at += BEFORE_FLAGS + if version >= 3 && flags & 0x4000 != 0 { 4 } else { 2 };
@@ -63,10 +86,24 @@ fn paths(bytes: &[u8]) -> Option<Vec<PathBuf>> {
         at += length;
         // Until version 3 an entry is filled up with one to eight zeros to a multiple of eight bytes.
         at = if version == 4 { at + 1 } else { start + (at - start + 8) / 8 * 8 };
-        paths.push(PathBuf::from(OsStr::from_bytes(&last)));
+        entries.push(entry(known, flags, PathBuf::from(OsStr::from_bytes(&last)))?);
     }
     let split = bytes.get(at..)?.windows(4).take(1).any(|name| name == b"link");
-    (!split).then_some(paths)
+    (!split).then_some(entries)
+}
+
+/// The fixed part of an entry.
+fn entry(known: &[u8], flags: u16, path: PathBuf) -> Option<Tracked> {
+    let field = |index: usize| number(known.get(4 * index..)?);
+    Some(Tracked {
+        path,
+        blob: known.get(40..60)?.try_into().ok()?,
+        ctime: (field(0)?, field(1)?),
+        mtime: (field(2)?, field(3)?),
+        ino: field(5)?,
+        size: field(9)?,
+        is_file: field(6)? & 0o170_000 == 0o100_000 && flags & 0x3000 == 0,
+    })
 }
 
 fn number(bytes: &[u8]) -> Option<u32> {

@@ -18,9 +18,11 @@ use ledger::event::{LandRefused, Landed, Undone};
 use ledger::{Body, Trust};
 use policy::AbsPath;
 
+use super::beneath::Kind;
 use super::change::{Change, FileChange};
 use super::diff::shown;
 use super::hunk::Edits;
+use super::merge::Clash;
 use super::sides::Sides;
 use super::{StageError, Workspace, io_error};
 use journal::{Journal, Step};
@@ -51,6 +53,27 @@ pub struct Kept {
     pub path: PathBuf,
     /// Why.
     pub because: String,
+    /// What the person and the run made of the same lines, if that is why and they are text.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A place of a file that both sides changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The first line of the place when the run began, from 1.
+    pub first: usize,
+    /// What was there then, each line with its end.
+    pub base: Vec<Vec<u8>>,
+    /// What stands there now.
+    pub stands: Vec<Vec<u8>>,
+    /// What the run left there.
+    pub left: Vec<Vec<u8>>,
+}
+
+impl From<Clash> for Conflict {
+    fn from(Clash { first, base, one, other }: Clash) -> Conflict {
+        Conflict { first, base, stands: one, left: other }
+    }
 }
 
 /// A landing could not go on. What had landed stands, and `recover` puts the rest in order.
@@ -197,21 +220,24 @@ impl Workspace {
         let temps = journal.announce(&places).map_err(io_error("write the journal in", &at))?;
         let (mut steps, mut permits) = (Vec::new(), Vec::new());
         for (Permitted { file, part, edits, permit }, temp) in permitted.into_iter().zip(temps) {
-            let ready = temp.ok_or_else(|| "its folder cannot be reached".to_owned());
+            let ready = temp.ok_or_else(|| ("its folder cannot be reached".to_owned(), Vec::new()));
             let ready = ready.and_then(|temp| {
                 let wanted = ready::Wanted { file, part: part.as_deref(), edits: &edits };
-                ready::make(sides, &wanted, &temp, &kept).map_err(|why| self.explained(why, &file.path))
+                ready::make(sides, &wanted, &temp, &kept).map_err(|why| self.explained(sides, why, file))
             });
             match ready {
                 Ok(step) => {
                     steps.push(step);
                     permits.push(permit);
                 }
-                Err(because) => {
+                Err((because, clashes)) => {
                     let (_, receipt) = permit.begin();
                     let cause = Some(receipt.seq());
                     receipt.settle(Outcome::failed(because.clone()));
                     refuse(admission, landing, &file.path, because, cause)?;
+                    if let Some(kept) = landing.refused.last_mut() {
+                        kept.conflicts = clashes.into_iter().map(Conflict::from).collect();
+                    }
                 }
             }
         }
@@ -220,22 +246,29 @@ impl Workspace {
     }
 
     /// Names both sides of what cannot be brought together.
-    fn explained(&self, why: ready::Unready, path: &Path) -> String {
-        match why {
-            ready::Unready::Moved(what, clash) => {
-                let left = match &self.staged {
-                    sandbox::plan::Stage::Overlay { upper, .. } => upper,
-                    sandbox::plan::Stage::Copy { from } => from,
-                };
-                let clash = clash.map(|clash| format!(" ({clash})")).unwrap_or_default();
-                format!(
-                    "{what} since the run began{clash}: `{}` is what you have, `{}` what the run left",
-                    shown(&self.root.join(path)),
-                    shown(&left.join(path))
-                )
-            }
-            ready::Unready::Cannot(because) => because,
-        }
+    fn explained(&self, sides: &Sides, why: ready::Unready, file: &FileChange) -> (String, Vec<Clash>) {
+        let (what, clashes) = match why {
+            ready::Unready::Moved(what, clashes) => (what, clashes),
+            ready::Unready::Cannot(because) => return (because, Vec::new()),
+        };
+        let left = match &self.staged {
+            sandbox::plan::Stage::Overlay { upper, .. } => upper,
+            sandbox::plan::Stage::Copy { from } => from,
+        };
+        let was = sides.was(&file.path).filter(|was| was.found.kind == Kind::File);
+        let is_lost = was.is_some_and(|was| !matches!(sides.before(was), Ok(Some(_))));
+        let clash = match clashes.first() {
+            Some(clash) if clashes.len() > 1 => format!(" ({clash}, and {} places more)", clashes.len() - 1),
+            Some(clash) => format!(" ({clash})"),
+            None if is_lost => " (its content then was not saved)".to_owned(),
+            None => String::new(),
+        };
+        let because = format!(
+            "{what} since the run began{clash}: `{}` is what you have, `{}` what the run left",
+            shown(&self.root.join(&file.path)),
+            shown(&left.join(&file.path))
+        );
+        (because, clashes)
     }
 
     fn admit(&self, admission: &Admission, path: &Path) -> Result<Permit<Land>, Denial> {
@@ -330,7 +363,7 @@ fn refuse(
 ) -> Result<(), LandError> {
     let refused = LandRefused { path: path.into(), because: because.clone() };
     admission.note(refused.into(), Trust::Observed, cause)?;
-    landing.refused.push(Kept { path: path.to_owned(), because });
+    landing.refused.push(Kept { path: path.to_owned(), because, conflicts: Vec::new() });
     Ok(())
 }
 

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use ledger::event::OsText;
 use sandbox::plan::Stage;
+use sha2::{Digest as _, Sha256};
 
 use super::base::{Base, Entry};
-use super::beneath::{self, Digest, Root};
+use super::beneath::{self, Digest, Kind, Root};
+use super::blob::Index;
 use super::copy;
 
 /// Contents larger than this are not kept ahead of landing, and not compared line by line. In bytes.
@@ -42,6 +44,38 @@ impl Sides {
         let kept = base_dir.join("kept");
         let digests = read_digests(&kept)?;
         Ok(Sides { now: Root::open(root)?, left, is_overlay, base, kept, digests })
+    }
+
+    /// When a run begins: it has left nothing.
+    pub(crate) fn at_the_start(now: Root, base: Arc<Base>, base_dir: &Path) -> io::Result<Sides> {
+        let kept = base_dir.join("kept");
+        std::fs::create_dir_all(&kept)?;
+        let left = Root::open(&std::fs::canonicalize(&kept)?)?;
+        Ok(Sides { now, left, is_overlay: true, base, kept, digests: BTreeMap::new() })
+    }
+
+    /// Gets back from git what was at these paths, where nothing else has it any more. Whether there was anything to get.
+    pub(crate) fn recall(&mut self, root: &Path, paths: &[&Path]) -> io::Result<bool> {
+        let base = Arc::clone(&self.base);
+        let lost = paths.iter().filter_map(|path| base.get(path));
+        let lost = lost.filter(|entry| entry.found.kind == Kind::File && !entry.late);
+        let lost: Vec<&Entry> = lost.filter(|entry| !self.digests.contains_key(&entry.path)).collect();
+        if lost.is_empty() {
+            return Ok(false);
+        }
+        let known = self.digests.len();
+        std::fs::create_dir_all(&self.kept)?;
+        let index = Index::load(root, self.kept.parent().unwrap_or(Path::new("")))?;
+        index.read(root, &lost, |entry, content| {
+            let digest: Digest = Sha256::digest(content).into();
+            let fresh = self.kept.join("fresh");
+            std::fs::write(&fresh, content)?;
+            std::fs::rename(fresh, self.kept.join(hex(&digest)))?;
+            self.digests.insert(entry.path.clone(), digest);
+            Ok(())
+        })?;
+        write_digests(&self.kept, &self.digests)?;
+        Ok(self.digests.len() > known)
     }
 
     /// What was at a path.

@@ -9,6 +9,7 @@ pub(crate) mod desk;
 mod editing;
 mod gate;
 mod landing;
+mod live;
 mod overlay;
 mod reviewing;
 

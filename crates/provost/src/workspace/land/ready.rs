@@ -26,8 +26,8 @@ use crate::workspace::{copy, hunk};
 /// Why a file cannot be made ready.
 #[derive(Debug)]
 pub(super) enum Unready {
-    /// The repository is not what it was, in words; and where both sides changed the same lines, if that is why.
-    Moved(&'static str, Option<Clash>),
+    /// The repository is not what it was, in words; and what each side made of the same lines, as far as that is known.
+    Moved(&'static str, Vec<Clash>),
     /// For this reason.
     Cannot(String),
 }
@@ -81,7 +81,9 @@ pub(super) fn make(sides: &Sides, wanted: &Wanted<'_>, temp: &Temp, kept: &Path)
         found => found.map_err(said("look at it"))?,
     };
     let Ready { pre, text, edited, manner } = match before(sides, was, now, file, kept) {
-        Err(Unready::Moved(what, _)) => meanwhile(sides, now, wanted, kept, what)?,
+        Err(Unready::Moved(what, _)) => {
+            meanwhile(sides, now, wanted, kept, what).map_err(|why| seen(why, sides, now, file))?
+        }
         pre => part(sides, wanted, pre?)?,
     };
     let hand = edited.map(|edited| hand(sides, &file.path, &edited, kept)).transpose();
@@ -183,6 +185,27 @@ fn three(sides: &Sides, file: &FileChange) -> io::Result<Option<(Vec<u8>, Vec<u8
     })
 }
 
+/// Adds what each side made of the same lines to what cannot be brought together, where all of it is text.
+fn seen(why: Unready, sides: &Sides, now: Option<Found>, file: &FileChange) -> Unready {
+    let Unready::Moved(what, clashes) = why else { return why };
+    if !clashes.is_empty() {
+        return Unready::Moved(what, clashes);
+    }
+    let is_link = |side: &Option<Side>| matches!(side, Some(Side { what: What::Link(_) | What::Folder, .. }));
+    let shown = || -> io::Result<Option<Vec<Clash>>> {
+        if is_link(&file.pre) || is_link(&file.post) || now.is_some_and(|now| now.kind != Kind::File) {
+            return Ok(None);
+        }
+        let texts = change::texts(sides, &file.path, sides.was(&file.path), file.post.is_some())?;
+        let Texts::Both(base, left) = texts else { return Ok(None) };
+        let mine = now.map(|_| sides.now.file(&file.path).and_then(|mine| read_small(&mine))).transpose()?;
+        let mine = mine.unwrap_or(Some(Vec::new())).filter(|mine| !mine.contains(&0));
+        Ok(mine.and_then(|mine| merged(&base, &mine, &left).err()))
+    };
+    // What cannot be read is not shown: that the file stays is said all the same.
+    Unready::Moved(what, shown().ok().flatten().unwrap_or_default())
+}
+
 /// What can be done where the repository is not what it was: nothing, if somebody did the same by hand; or both edits,
 /// where they touch no common lines.
 fn meanwhile(
@@ -199,13 +222,13 @@ fn meanwhile(
     {
         return Ok(Ready { pre, text: None, edited: None, manner: Manner::Already });
     }
-    let moved = || Unready::Moved(what, None);
-    if file.pre.is_none() {
-        return Err(moved());
-    }
+    let moved = || Unready::Moved(what, Vec::new());
     let now = now.filter(|now| now.kind == Kind::File && now.stamp.size <= LARGE).ok_or_else(moved)?;
-    let modes = file.pre.as_ref().zip(file.post.as_ref());
-    if modes.is_some_and(|(pre, post)| pre.mode != post.mode && pre.mode != now.mode) {
+    let (pre, post) = (file.pre.as_ref(), file.post.as_ref().ok_or_else(moved)?);
+    if pre.is_none_or(|pre| pre.mode != now.mode)
+        && pre.is_none_or(|pre| pre.mode != post.mode)
+        && post.mode != now.mode
+    {
         return Err(moved());
     }
     let (base, left) = three(sides, file).map_err(said("read both sides"))?.ok_or_else(moved)?;
@@ -215,7 +238,7 @@ fn meanwhile(
     let mine = File::open(kept.join(hex(&digest))).and_then(|mine| read_small(&mine));
     let mine =
         mine.map_err(said("read what is there"))?.filter(|mine| !mine.contains(&0)).ok_or_else(moved)?;
-    let both = |edit: &[u8]| merged(&base, &mine, edit).map_err(|clash| Unready::Moved(what, Some(clash)));
+    let both = |edit: &[u8]| merged(&base, &mine, edit).map_err(|clashes| Unready::Moved(what, clashes));
     let whole = both(&left)?;
     let (text, edited) = match wanted.part.is_some() || !wanted.edits.is_empty() {
         true => {
@@ -242,11 +265,11 @@ fn before(
 ) -> Result<Stands, Unready> {
     let (was, now) = match (was, now) {
         (None, None) => return Ok(Stands::Nothing),
-        (None, Some(_)) => return Err(Unready::Moved("something else was put there", None)),
-        (Some(_), None) => return Err(Unready::Moved("it was removed", None)),
+        (None, Some(_)) => return Err(Unready::Moved("something else was put there", Vec::new())),
+        (Some(_), None) => return Err(Unready::Moved("it was removed", Vec::new())),
         (Some(was), Some(now)) => (was, now),
     };
-    const CHANGED: Unready = Unready::Moved("it was changed", None);
+    const CHANGED: Unready = Unready::Moved("it was changed", Vec::new());
     if was.found.kind != now.kind {
         return Err(CHANGED);
     }

@@ -187,13 +187,17 @@ fn a_large_file_is_told_without_being_read_into_memory() {
 fn a_repository_that_moved_beneath_is_told() {
     let desk = Desk::new();
     desk.write("a", "1\n");
+    let large = "1\n".repeat(1 + sides::LARGE as usize / 2);
+    desk.write("large", &large);
     let workspace = desk.stage();
-    desk.edited(&workspace, |seen| write(seen, "a", "2\n"));
+    desk.edited(&workspace, |seen| ["a", "large"].iter().for_each(|name| write(seen, name, "2\n")));
     assert!(!workspace.change().unwrap().files[0].moved);
     desk.write("a", "three\n");
-    let file = &workspace.change().unwrap().files[0];
-    assert!(file.moved);
-    assert_eq!(file.content, Content::Unknown);
+    desk.write("large", "three\n");
+    let change = workspace.change().unwrap();
+    assert!(change.files.iter().all(|file| file.moved));
+    assert_eq!(change.files[0].content, Content::Lines { added: 1, removed: 1 });
+    assert_eq!(change.files[1].content, Content::Large);
 }
 
 #[test]

@@ -1,0 +1,272 @@
+//! Beside an open editor: a person edits the folder while a run goes on. Whatever the order, nobody's lines are lost, and
+//! what can be brought together comes together.
+//!
+//! The agent is a shell that does one line at a time and says when it is done, so that every order is the one meant.
+
+use e2e::person::Person;
+use e2e::stage::Stage;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+/// A run whose agent is a shell, told line by line what to do.
+struct Agent {
+    child: Child,
+    told: Option<ChildStdin>,
+    says: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    fn start(stage: &Stage, options: &[&str]) -> Agent {
+        let mut words = vec!["run", "--unattended"];
+        words.extend(options);
+        words.extend(["--", "sh", "-c", "while read -r line; do eval \"$line\"; echo done; done"]);
+        let mut child = stage
+            .provost(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (told, says) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        let mut agent = Agent { child, told, says };
+        agent.does(":");
+        agent
+    }
+
+    /// Has it do a line of shell; gives what that printed.
+    #[track_caller]
+    fn does(&mut self, line: &str) -> String {
+        writeln!(self.told.as_mut().unwrap(), "{line}").unwrap();
+        let mut printed = String::new();
+        loop {
+            let mut said = String::new();
+            let read = self.says.read_line(&mut said).unwrap();
+            assert!(read > 0, "the agent ended at `{line}` after: {printed}");
+            if said == "done\n" {
+                return printed;
+            }
+            printed.push_str(&said);
+        }
+    }
+
+    /// Ends it; gives what was said on standard error.
+    fn ends(mut self) -> String {
+        drop(self.told.take());
+        let said = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{said}");
+        said
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // One that has ended already is fine.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn everybody(scene: impl Fn(&mut Stage)) {
+    for person in Person::everybody() {
+        println!("as {person}");
+        scene(&mut Stage::new(person));
+    }
+}
+
+/// A text of thirty lines that each say something.
+fn text() -> String {
+    (1..=30).map(|number| format!("this is line {number}\n")).collect()
+}
+
+fn with_text(stage: &Stage) {
+    for name in ["clean.txt", "dirty.txt"] {
+        stage.write(name, &text());
+    }
+    stage.git(&["add", "--all"]);
+    stage.git(&["commit", "--quiet", "--message=texts"]);
+    stage.write("dirty.txt", &text().replace("line 15\n", "line 15, not committed\n"));
+    stage.write("untracked.txt", &text());
+}
+
+fn here(stage: &Stage, path: &str) -> String {
+    fs::read_to_string(stage.workspace.join(path)).unwrap_or_default()
+}
+
+/// What the person does, as a line of shell outside.
+const EDITS: [(&str, &str, bool); 9] = [
+    // name, line of shell on $1, whether the run's edit of line 3 can be brought together with it
+    ("other lines in place", "text=$(sed 's/line 27$/mine/' $1); echo \"$text\" > $1", true),
+    ("other lines by rename", "sed -i 's/line 27$/mine/' $1", true),
+    ("a line more at the end", "echo mine >> $1", true),
+    ("the same line", "sed -i 's/line 3$/mine/' $1", false),
+    ("the line beside", "sed -i 's/line 4$/mine/' $1", false),
+    ("deleted", "rm $1", false),
+    ("renamed", "mv $1 $1.mine", false),
+    ("mode", "chmod 755 $1", true),
+    ("touched", "touch $1", true),
+];
+
+/// When the person does it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum When {
+    BeforeTheWrite,
+    BetweenTwoWrites,
+    AfterTheWrite,
+    AfterTheRun,
+}
+
+/// One file, one edit, one moment; the agent changes line 3.
+fn one(stage: &Stage, (file, when): (&str, When), (name, edit, comes_together): (&str, &str, bool)) {
+    let what = format!("{file}, {name}, {when:?}");
+    let mine = |moment: When| {
+        if moment == when {
+            stage.outside(&format!("set -- {file}; {edit}")).ended(0);
+        }
+    };
+    let mut agent = Agent::start(stage, &[]);
+    agent.does(&format!("cat {file} > /tmp/mind"));
+    mine(When::BeforeTheWrite);
+    // Written as a whole, from what the agent had in mind from the beginning: nothing of the person's is in it.
+    let write = format!("sed 's/is line 3$/is of the run/' /tmp/mind > {file}");
+    if when == When::BetweenTwoWrites {
+        agent.does(&write);
+        mine(When::BetweenTwoWrites);
+    }
+    agent.does(&write);
+    mine(When::AfterTheWrite);
+    agent.ends();
+    mine(When::AfterTheRun);
+    let stands = here(stage, file);
+    let stood = fs::metadata(stage.workspace.join(file)).map(|data| data.permissions().mode() & 0o777).ok();
+    let ran = stage.says(&["apply", "--all", "--format", "json"]);
+    let told = ran.json().remove(0);
+    if comes_together {
+        let wanted = stands.replace("is line 3\n", "is of the run\n");
+        assert_eq!(here(stage, file), wanted, "{what}: {told:#}");
+        assert_eq!((ran.status, told["landed"].as_array().unwrap().len()), (0, 1), "{what}: {told:#}");
+        let stands = fs::metadata(stage.workspace.join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(Some(stands), stood, "{what}");
+        return;
+    }
+    assert_eq!(ran.status, 1, "{what}: {ran}");
+    assert_eq!(here(stage, file), stands, "{what}");
+    assert_eq!(stage.workspace.join(file).exists(), !["deleted", "renamed"].contains(&name), "{what}");
+    let kept = &told["kept"][0];
+    assert_eq!(kept["path"], file, "{what}: {told:#}");
+    // Both sides' lines are shown, and neither is lost.
+    let conflict = &kept["conflicts"][0];
+    let lines = |side: &str| conflict[side]["lines"].as_array().unwrap().clone();
+    assert!(lines("left").iter().any(|line| line == "this is of the run"), "{what}: {told:#}");
+    assert!(lines("base").iter().any(|line| line == "this is line 3"), "{what}: {told:#}");
+    let mine = lines("stands").iter().any(|line| line.as_str().unwrap().ends_with("mine"));
+    assert_eq!(mine, stage.workspace.join(file).exists(), "{what}: {told:#}");
+    let review = stage.says(&["review"]).ended(0).stdout;
+    assert!(review.contains("+this is of the run"), "{what}: {review}");
+}
+
+#[test]
+fn in_whatever_order_both_edit_no_line_is_lost() {
+    everybody(|stage| {
+        with_text(stage);
+        let files = ["clean.txt", "dirty.txt", "untracked.txt"];
+        let before: Vec<String> = files.iter().map(|file| here(stage, file)).collect();
+        for (at, edit) in EDITS.iter().enumerate() {
+            for when in [When::BeforeTheWrite, When::BetweenTwoWrites, When::AfterTheWrite, When::AfterTheRun]
+            {
+                // Every edit of every kind of file, each at one moment; every moment of a clean one.
+                for (number, file) in files.iter().enumerate() {
+                    if number > 0 && (at + number) % 4 != when as usize {
+                        continue;
+                    }
+                    one(stage, (file, when), *edit);
+                    stage.outside("rm -f *.mine; chmod 644 *.txt").ended(0);
+                    files.iter().zip(&before).for_each(|(file, was)| drop(stage.write(file, was)));
+                    stage.git(&["status", "--short"]);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_the_agent_made_on_top_of_an_edit_lands_with_it() {
+    everybody(|stage| {
+        with_text(stage);
+        let mut agent = Agent::start(stage, &[]);
+        // In place, so that the agent sees it at once; then the agent edits the line beside it.
+        let line = "text=$(sed 's/line 3$/line of mine/' clean.txt); echo \"$text\" > clean.txt; echo 'by me' > fresh.txt";
+        stage.outside(line).ended(0);
+        agent.does("sed -i 's/line 4$/line of the run/' clean.txt; echo 'by the run' >> fresh.txt");
+        assert!(agent.does("cat fresh.txt").contains("by me"));
+        agent.ends();
+        stage.says(&["apply", "--all"]).ended(0);
+        let both = text().replace("line 3\n", "line of mine\n").replace("line 4\n", "line of the run\n");
+        assert_eq!(
+            (here(stage, "clean.txt"), here(stage, "fresh.txt")),
+            (both, "by me\nby the run\n".to_owned())
+        );
+        stage.says(&["undo"]).ended(0);
+        assert_eq!(here(stage, "fresh.txt"), "by me\n");
+        assert!(here(stage, "clean.txt").contains("line of mine\nthis is line 4\n"));
+    });
+}
+
+#[test]
+fn what_both_make_under_one_name_stays_as_the_person_has_it_unless_it_is_the_same() {
+    everybody(|stage| {
+        let mut agent = Agent::start(stage, &[]);
+        agent.does("echo same > same.txt; echo of the run > other.txt");
+        stage.write("same.txt", "same\n");
+        stage.write("other.txt", "of mine\n");
+        agent.ends();
+        let ran = stage.says(&["apply", "--all", "--format", "json"]).ended(1);
+        let told = ran.json().remove(0);
+        assert_eq!(told["landed"], serde_json::json!(["same.txt"]));
+        let conflict = &told["kept"][0]["conflicts"][0];
+        assert_eq!(conflict["stands"]["lines"], serde_json::json!(["of mine"]), "{told:#}");
+        assert_eq!(conflict["left"]["lines"], serde_json::json!(["of the run"]), "{told:#}");
+        assert_eq!(conflict["base"]["count"], 0);
+        assert_eq!(here(stage, "other.txt"), "of mine\n");
+        let said = stage.says(&["apply", "--all"]).ended(1).stdout;
+        assert!(said.contains("you have:\n          | of mine\n") && said.contains("| of the run"), "{said}");
+    });
+}
+
+#[test]
+fn what_git_does_to_the_folder_meanwhile_is_an_edit_like_any_other() {
+    // What the person does; whether what was not committed stands in the end.
+    let deeds = [
+        ("git commit --quiet --all --message=meanwhile", true),
+        ("git stash --quiet", false),
+        ("git stash --quiet; git switch --quiet other; git stash pop --quiet", true),
+        ("git stash --quiet; git switch --quiet other; git gc --quiet", false),
+    ];
+    everybody(|stage| {
+        with_text(stage);
+        stage.outside("git stash --quiet; git switch --quiet --create other; sed -i 's/line 21$/line of the other branch/' clean.txt; git commit --quiet --all --message=other; git switch --quiet main; git stash pop --quiet").ended(0);
+        let dirty = here(stage, "dirty.txt");
+        for (deed, is_dirty) in deeds {
+            let mut agent = Agent::start(stage, &[]);
+            agent.does("cat clean.txt > /tmp/clean; cat dirty.txt > /tmp/dirty");
+            stage.outside(deed).ended(0);
+            agent.does(
+                "for name in clean dirty; do sed 's/line 3$/line of the run/' /tmp/$name > $name.txt; done",
+            );
+            agent.ends();
+            let stood = here(stage, "clean.txt");
+            assert_eq!(stood.contains("other branch"), deed.contains("switch"));
+            stage.says(&["apply", "--all"]).ended(0);
+            let run = |text: &str| text.replace("is line 3\n", "is line of the run\n");
+            assert_eq!(here(stage, "clean.txt"), run(&stood), "{deed}");
+            assert_eq!(
+                here(stage, "dirty.txt"),
+                run(&if is_dirty { dirty.clone() } else { text() }),
+                "{deed}"
+            );
+            stage.outside("git stash drop --quiet; git reset --quiet --hard; git switch --quiet main; git reset --quiet --hard :/texts").ended(0);
+            stage.write("dirty.txt", &dirty);
+        }
+    });
+}
