@@ -125,9 +125,10 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     let agent = agents::recognise(&task.argv);
     let wanted = agent.wants(&task.seen())?;
     let credentials = Credentials::prepare(&wanted, &task.environment, &order.flags.pass_credential)?;
-    let outfit = agent.outfit(&task.seen(), &credentials)?;
+    let mut outfit = agent.outfit(&task.seen(), &credentials)?;
     let mut tools = toolchains::discover(&task.environment);
     view::show_ourselves(&mut tools);
+    outfit.notes.extend(view::show_git(&mut tools, &task.workspace));
     let profile = order.flags.profile.clone().unwrap_or_else(|| layers::USUAL.to_owned());
     let context = Context {
         repo: task.repo.clone(),

@@ -18,7 +18,7 @@ use crate::inside;
 use crate::run::terminals;
 use crate::task::Task;
 use crate::toolchains::{Shown, Toolchains, git};
-use crate::workspace::Workspace;
+use crate::workspace::{GitFolder, Workspace, git_folder};
 
 /// The port of the gateway inside; another where a rule needs this one.
 const PROXY_PORT: u16 = 9317;
@@ -31,6 +31,23 @@ pub fn show_ourselves(tools: &mut Toolchains) {
     let seen = tools.shown.iter().any(|shown| program.starts_with(&shown.path));
     if !seen && !program.starts_with("/usr") {
         tools.shown.push(Shown { path: program, why: "provost".to_owned() });
+    }
+}
+
+/// Shows git's own folder, read-only, where it lies outside the workspace. Says what a person should know of it.
+pub fn show_git(tools: &mut Toolchains, workspace: &Path) -> Option<String> {
+    match git_folder(workspace)? {
+        GitFolder::Outside(path) => {
+            let what = format!("git's folder `{}` lies outside and is read-only inside", path.display());
+            if !tools.shown.iter().any(|shown| path.starts_with(&shown.path)) {
+                tools.shown.push(Shown { path, why: "git".to_owned() });
+            }
+            Some(format!("{what}: status, diff and log work, commits do not"))
+        }
+        GitFolder::Refused(path, because) => Some(format!(
+            "git finds no repository inside: `.git` leads to `{}`, and {because}",
+            path.display()
+        )),
     }
 }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::editor::{self, EditorError};
 use crate::render::{Paint, Tone, count};
-use crate::workspace::{FileReview, HandEdit, HunkReview, Named, No, Pick, Review, Risk, harmless};
+use crate::workspace::{
+    FileReview, HandEdit, HunkReview, Named, No, Part, Pick, Renamed, Review, Risk, harmless,
+};
 
 /// What the answers come to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub type Edit<'a> = &'a dyn Fn(&Path, &[u8]) -> Result<Vec<u8>, EditorError>;
 /// An answer to one question.
 enum Answer {
     Accept,
+    /// Each file of it by itself.
+    Each,
     Edit,
     Reject(String),
     Skip,
@@ -45,7 +49,7 @@ enum Answer {
 }
 
 /// What a person said of a hunk.
-enum Part {
+enum Verdict {
     Accepted,
     Edited(Vec<u8>),
     /// It waits, or was rejected.
@@ -55,6 +59,9 @@ enum Part {
 
 /// What can be answered where there is nothing to be edited.
 const KEYS: &str = "[y]es, [n]o, [s]kip, [w]hy risky, [q]uit";
+
+/// What can be answered to a rename.
+const RENAME_KEYS: &str = "[y]es, [n]o, [f]iles one by one, [s]kip, [w]hy risky, [q]uit";
 
 /// Who is asked, and how.
 struct Walk<'a> {
@@ -75,11 +82,15 @@ pub fn through(
     edit: Edit<'_>,
 ) -> io::Result<Option<Said>> {
     let mut walk = Walk { input, output, edit, paint, said: Said::default() };
-    for (at, file) in review.files.iter().enumerate() {
-        let place = format!("file {} of {}", at + 1, review.files.len());
+    let parts = review.parts();
+    for (at, part) in parts.iter().enumerate() {
+        let place = format!("part {} of {}", at + 1, parts.len());
         writeln!(walk.output, "\n{}", paint.on(Tone::Faint, place))?;
-        writeln!(walk.output, "{}", file.head(paint.is_on()).trim_end())?;
-        if file.lands && !walk.file(file)? {
+        let goes_on = match part {
+            Part::File(file) => walk.shown(file)?,
+            Part::Renamed(renamed) => walk.renamed(renamed)?,
+        };
+        if !goes_on {
             break;
         }
     }
@@ -87,6 +98,34 @@ pub fn through(
 }
 
 impl Walk<'_> {
+    /// Shows a file and asks for each part of it, if it can land.
+    fn shown(&mut self, file: &FileReview) -> io::Result<bool> {
+        writeln!(self.output, "{}", file.head(self.paint.is_on()).trim_end())?;
+        Ok(!file.lands || self.file(file)?)
+    }
+
+    /// Shows a rename and asks for all of it, or for its files one by one. False where the walk ends here.
+    fn renamed(&mut self, renamed: &Renamed<'_>) -> io::Result<bool> {
+        write!(self.output, "{}", renamed.text(self.paint.is_on()))?;
+        match self.ask("this rename", &renamed.risks(), RENAME_KEYS)? {
+            Answer::Accept => self.said.files.extend(renamed.files().map(|file| file.path.to_path())),
+            Answer::Reject(why) => {
+                let no = |file: &FileReview| No { what: Named::File(file.path.to_path()), why: why.clone() };
+                self.said.nos.extend(renamed.files().map(no));
+            }
+            Answer::Each => {
+                for file in renamed.files() {
+                    if !self.shown(file)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            Answer::Skip | Answer::Edit => {}
+            Answer::Quit => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Asks for each part of a file. False where the walk ends here.
     fn file(&mut self, file: &FileReview) -> io::Result<bool> {
         if file.hunks.is_empty() {
@@ -97,12 +136,12 @@ impl Walk<'_> {
         for (at, hunk) in file.hunks.iter().enumerate() {
             let what = format!("hunk {} of {}", at + 1, file.hunks.len());
             match self.hunk(file, hunk, &what)? {
-                Part::Accepted => accepted.push(hunk.id.clone()),
-                Part::Edited(text) => {
+                Verdict::Accepted => accepted.push(hunk.id.clone()),
+                Verdict::Edited(text) => {
                     self.said.edits.push(HandEdit { path: path.clone(), hunk: hunk.id.clone(), text });
                 }
-                Part::Left => continue,
-                Part::Quit => {
+                Verdict::Left => continue,
+                Verdict::Quit => {
                     goes_on = false;
                     break;
                 }
@@ -117,7 +156,7 @@ impl Walk<'_> {
                     accepted.clear();
                 }
                 Answer::Quit => goes_on = false,
-                Answer::Edit | Answer::Reject(_) | Answer::Skip => {}
+                Answer::Each | Answer::Edit | Answer::Reject(_) | Answer::Skip => {}
             }
         }
         self.said.hunks.extend(accepted);
@@ -130,27 +169,27 @@ impl Walk<'_> {
         match self.ask("this file", &[&file.risk], KEYS)? {
             Answer::Accept => self.said.files.push(path),
             Answer::Reject(why) => self.said.nos.push(No { what: Named::File(path), why }),
-            Answer::Skip | Answer::Edit => {}
+            Answer::Skip | Answer::Each | Answer::Edit => {}
             Answer::Quit => return Ok(false),
         }
         Ok(true)
     }
 
     /// Shows a hunk and asks for it, and again for what the person made of it.
-    fn hunk(&mut self, file: &FileReview, hunk: &HunkReview, what: &str) -> io::Result<Part> {
+    fn hunk(&mut self, file: &FileReview, hunk: &HunkReview, what: &str) -> io::Result<Verdict> {
         write!(self.output, "{}", file.hunk_text(hunk, self.paint.is_on()))?;
         let (mut mine, keys): (Option<Vec<u8>>, _) =
             (None, "[y]es, [n]o, [e]dit, [s]kip, [w]hy risky, [q]uit");
         loop {
             let what = if mine.is_some() { format!("{what}, as you edited it") } else { what.to_owned() };
             match self.ask(&what, &[&hunk.risk, &file.risk], keys)? {
-                Answer::Accept => return Ok(mine.map_or(Part::Accepted, Part::Edited)),
+                Answer::Accept => return Ok(mine.map_or(Verdict::Accepted, Verdict::Edited)),
                 Answer::Reject(why) => {
                     self.said.nos.push(No { what: Named::Hunk(hunk.id.clone()), why });
-                    return Ok(Part::Left);
+                    return Ok(Verdict::Left);
                 }
-                Answer::Skip => return Ok(Part::Left),
-                Answer::Quit => return Ok(Part::Quit),
+                Answer::Skip | Answer::Each => return Ok(Verdict::Left),
+                Answer::Quit => return Ok(Verdict::Quit),
                 Answer::Edit => mine = self.edited(file, hunk, mine)?,
             }
         }
@@ -207,6 +246,7 @@ impl Walk<'_> {
                 "s" | "skip" => return Ok(Answer::Skip),
                 "q" | "quit" => return Ok(Answer::Quit),
                 "e" | "edit" if keys.contains("[e]dit") => return Ok(Answer::Edit),
+                "f" | "files" if keys.contains("[f]iles") => return Ok(Answer::Each),
                 "e" | "edit" => writeln!(self.output, "  only lines can be edited here")?,
                 "w" | "why" => self.why(risks)?,
                 "n" | "no" => match self.line("why not? it is kept with it > ")? {

@@ -23,6 +23,7 @@ mod keep;
 mod land;
 mod merge;
 mod name;
+mod outside;
 pub mod place;
 mod reject;
 mod rejected;
@@ -48,12 +49,15 @@ use serde::{Deserialize, Serialize};
 use base::Base;
 use beneath::{Moment, Root};
 pub use change::{Change, Content, FileChange, Side, What};
-pub use diff::{FileReview, HunkReview, Review, SideReview, harmless, shown};
+pub use diff::{
+    FileReview, HunkReview, LineEnds, Part, RenameReview, Renamed, Review, SideReview, harmless, shown,
+};
 pub use discard::DiscardError;
 pub(crate) use discard::remove as remove_folder;
 pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
 pub use land::{BadPattern, Conflict, HandEdit, Kept, LandError, Landing, Pick};
+pub use outside::{GitFolder, git_folder};
 pub use place::{NotAWorkspace, Surroundings};
 pub use reject::{GateError, Named, No, Voice};
 pub use risk::Risk;

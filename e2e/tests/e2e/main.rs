@@ -13,6 +13,7 @@ mod doubles;
 mod escapes;
 mod gate;
 mod killed;
+mod kinds;
 mod live;
 mod real_agents;
 mod real_work;

@@ -26,6 +26,10 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
         out.json(&review);
     } else if review.files.is_empty() {
         out.line(format!("Run {run} has staged nothing that waits."));
+        let aside = review.aside();
+        if !aside.is_empty() {
+            out.line(aside.trim_end());
+        }
     } else if walks {
         return walked((&folders, &host), &run, &review, out);
     } else {

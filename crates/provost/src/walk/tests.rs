@@ -1,7 +1,7 @@
 //! Walks without a terminal.
 
 use super::*;
-use crate::workspace::{HunkReview, SideReview};
+use crate::workspace::{HunkReview, RenameReview, SideReview};
 use ledger::event::Change;
 
 fn hunk(id: &str, text: &str) -> HunkReview {
@@ -27,6 +27,9 @@ fn file(path: &str, hunks: Vec<HunkReview>) -> FileReview {
         rejected: None,
         renamed_from: None,
         renamed_to: None,
+        same: false,
+        line_ends: None,
+        edits: Vec::new(),
         hunks,
     }
 }
@@ -36,7 +39,7 @@ fn walked(files: Vec<FileReview>, keys: &str) -> (Option<Said>, String) {
 }
 
 fn edited(files: Vec<FileReview>, keys: &str, edit: Edit<'_>) -> (Option<Said>, String) {
-    let review = Review { files, ignored: Vec::new(), git: 0 };
+    let review = Review { files, renames: Vec::new(), ignored: Vec::new(), git: 0 };
     let (mut input, mut output) = (keys.as_bytes(), Vec::new());
     let said = through(&review, (&mut input, &mut output, Paint::PLAIN), edit).unwrap();
     (said, String::from_utf8(output).unwrap())
@@ -138,4 +141,36 @@ fn a_mode_is_asked_for_by_itself_and_what_never_lands_not_at_all() {
     assert_eq!((said.hunks.len(), said.files), (0, vec![PathBuf::from("run.sh")]));
     assert!(text.contains("its mode 0644 -> 0755: ") && !text.contains("+x"), "{text}");
     assert_eq!(walked(vec![git, run], "y\ns\ny\n").0.unwrap().hunks, ["h1"]);
+}
+
+#[test]
+fn a_rename_is_asked_for_once_or_file_by_file() {
+    let renamed = || {
+        let names = [("new/a", None, Some("old/a")), ("old/a", Some("new/a"), None)];
+        let file = |(path, to, from): (&str, Option<&str>, Option<&str>)| FileReview {
+            renamed_to: to.map(Into::into),
+            renamed_from: from.map(Into::into),
+            same: true,
+            ..text_file(path, vec![hunk(path, "+x\n")])
+        };
+        let files: Vec<FileReview> = names.into_iter().map(file).chain([file(("z", None, None))]).collect();
+        let (from, to) = ("old".into(), "new".into());
+        let rename = RenameReview { from, to, folder: true, files: 1, changed: 0, pairs: vec![(1, 0)] };
+        Review { files, renames: vec![rename], ignored: Vec::new(), git: 0 }
+    };
+    let walked = |keys: &str| {
+        let (mut input, mut output) = (keys.as_bytes(), Vec::new());
+        let terminal: (&mut dyn BufRead, &mut dyn Write, _) = (&mut input, &mut output, Paint::PLAIN);
+        let said = through(&renamed(), terminal, &|_, _| Err(EditorError::None)).unwrap();
+        (said, String::from_utf8(output).unwrap())
+    };
+    let (said, text) = walked("y\ns\ny\n");
+    let said = said.unwrap();
+    assert_eq!(said.files, [PathBuf::from("old/a"), "new/a".into()]);
+    assert!(text.contains("renamed old/ -> new/ (1 file)") && text.contains("part 2 of 2"), "{text}");
+    let (said, _) = walked("n\nno\ns\ny\n");
+    assert_eq!(said.unwrap().nos.len(), 2);
+    let (said, text) = walked("f\nn\nno\ny\ns\ny\n");
+    let said = said.unwrap();
+    assert_eq!((said.hunks, said.nos.len()), (vec!["new/a".to_owned()], 1), "{text}");
 }

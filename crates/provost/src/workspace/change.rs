@@ -4,6 +4,7 @@
 //! The cost grows with what changed. Does not own finding what may have changed (`change/overlay`, `change/copied`), hunks
 //! (`hunk`), or the judgement of handoffs (`handoff`).
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -426,8 +427,22 @@ fn is_bookkeeping(path: &Path) -> bool {
         ["objects", "refs", "logs", "rebase-merge", "rebase-apply", "sequencer", "lfs"];
     const FILES: [&str; 7] =
         ["index", "packed-refs", "shallow", "gc.log", "gc.pid", "description", "fetch_head"];
-    let mut names = path.iter().skip_while(|name| *name != ".git").skip(1);
-    let (Some(first), rest) = (names.next().and_then(|name| name.to_str()), names.next()) else {
+    let within: Vec<&OsStr> = path.iter().skip_while(|name| *name != ".git").skip(1).collect();
+    // A submodule and a linked worktree have such a folder of their own within it. A submodule's name may have any depth.
+    let own = match within.split_first() {
+        Some((first, [_, own @ ..])) if *first == "worktrees" => own,
+        Some((first, [_, rest @ ..])) if *first == "modules" => {
+            let is_kept = |name: &&OsStr| *name == "hooks" || *name == "info" || *name == "config";
+            if rest.iter().any(is_kept) {
+                return false;
+            }
+            let folder =
+                rest.iter().position(|name| name.to_str().is_some_and(|name| FOLDERS.contains(&name)));
+            rest.get(folder.unwrap_or(rest.len().saturating_sub(1))..).unwrap_or_default()
+        }
+        _ => within.as_slice(),
+    };
+    let (Some(first), rest) = (own.first().and_then(|name| name.to_str()), own.get(1)) else {
         return false;
     };
     let first = first.strip_suffix(".lock").unwrap_or(first);

@@ -66,6 +66,27 @@ pub(crate) fn create(to: &Root, path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
+/// Gives a file what another carries beside its content: the attributes of people and their programs, and its access list.
+/// Not what gives power to a program (`security.capability`), nor an overlay's own.
+pub(crate) fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+    let mut names = vec![0u8; 64 << 10];
+    let length = match rustix::fs::flistxattr(from, names.as_mut_slice()) {
+        Err(Errno::NOTSUP) => return Ok(()),
+        length => length?,
+    };
+    let mut value = vec![0u8; 64 << 10];
+    for name in names.get(..length).unwrap_or_default().split(|byte| *byte == 0) {
+        let is_kept = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+        if !is_kept && name != b"system.posix_acl_access" {
+            continue;
+        }
+        let length = rustix::fs::fgetxattr(from, name, value.as_mut_slice())?;
+        let value = value.get(..length).unwrap_or_default();
+        rustix::fs::fsetxattr(to, name, value, rustix::fs::XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
 /// Owner, mode and time of a copy.
 fn finish(to: &Root, entry: &Entry) -> io::Result<()> {
     let (parent, name) = to.parent(&entry.path)?;

@@ -13,10 +13,15 @@ use serde::Serialize;
 use super::change::{self, Change, Content, FileChange, Side, Texts, What};
 use super::hunk::{self, Hunk, Mark};
 use super::rejected::Rejected;
-use super::rename;
 use super::risk::{self, Grade, Risk};
 use super::sides::Sides;
 use super::{Handoff, StageError, Workspace};
+
+mod line_ends;
+mod renamed;
+
+pub use line_ends::LineEnds;
+pub use renamed::{Part, RenameReview, Renamed};
 
 /// Bytes of a line that are shown as text.
 const WIDEST: usize = 2000;
@@ -26,6 +31,8 @@ const WIDEST: usize = 2000;
 pub struct Review {
     /// The files, sorted by path.
     pub files: Vec<FileReview>,
+    /// Which of them are others under a new name, and which folders moved.
+    pub renames: Vec<RenameReview>,
     /// What git ignores: it stays with the workspace and never lands.
     pub ignored: Vec<OsText>,
     /// How many files of git's own bookkeeping changed; they never land as files.
@@ -72,8 +79,18 @@ pub struct FileReview {
     /// Where the same content is now under another name, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renamed_to: Option<OsText>,
+    /// Whether it holds the very same as under the other name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub same: bool,
+    /// How its line ends change, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line_ends: Option<LineEnds>,
     /// What differs.
     pub hunks: Vec<HunkReview>,
+    /// What differs from what it was under its old name, where it has a new one and differs. These have no names of their
+    /// own: what lands are the `hunks`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<HunkReview>,
 }
 
 /// One side of a file.
@@ -135,20 +152,11 @@ impl Workspace {
     /// What was there when the run began is not known.
     pub fn review(&self, change: &Change) -> Result<Review, StageError> {
         let (sides, rejected) = (self.sides()?, self.rejected()?);
-        let mut files: Vec<FileReview> =
-            change.files.iter().map(|file| file_review(&sides, file, &rejected)).collect();
-        for (from, to) in rename::renames(&sides, change) {
-            let name = |at: usize| change.files.get(at).map(|file| file.path.as_path().into());
-            let (was, is) = (name(from), name(to));
-            if let Some(file) = files.get_mut(from) {
-                file.renamed_to = is;
-            }
-            if let Some(file) = files.get_mut(to) {
-                file.renamed_from = was;
-            }
-        }
+        let files = change.files.iter().map(|file| file_review(&sides, file, &rejected)).collect();
         let ignored = change.ignored.iter().map(|path| path.as_path().into()).collect();
-        Ok(Review { files, ignored, git: change.git.len() })
+        let mut review = Review { files, renames: Vec::new(), ignored, git: change.git.len() };
+        review.name_renamed(&sides, change);
+        Ok(review)
     }
 }
 
@@ -177,6 +185,9 @@ fn file_review(sides: &Sides, file: &FileChange, rejected: &Rejected) -> FileRev
         rejected: known.map(str::to_owned),
         renamed_from: None,
         renamed_to: None,
+        same: false,
+        line_ends: line_ends::of(&hunks),
+        edits: Vec::new(),
         hunks: hunks.iter().map(|hunk| hunk_review(file, hunk, rejected)).collect(),
     }
 }
@@ -267,12 +278,13 @@ impl Review {
     #[must_use]
     pub fn text(&self, colour: bool) -> String {
         let mut page = Page { text: String::new(), colour };
-        for file in &self.files {
-            file.write(&mut page);
+        let (mut added, mut removed) = (0, 0);
+        for part in self.parts() {
+            part.write(&mut page);
             page.text.push('\n');
+            let lines = part.lines();
+            (added, removed) = (added + lines.0, removed + lines.1);
         }
-        let (added, removed) =
-            self.files.iter().fold((0, 0), |sum, file| (sum.0 + file.added, sum.1 + file.removed));
         let waiting = self.files.iter().filter(|file| file.why.is_some()).count();
         let files = if self.files.len() == 1 { "file" } else { "files" };
         let mut sum = format!("{} {files} changed, +{added} -{removed}", self.files.len());
@@ -280,6 +292,21 @@ impl Review {
             let _ = write!(sum, "; {waiting} of them kept back");
         }
         page.line(Tone::Head, &sum);
+        self.write_aside(&mut page);
+        page.text
+    }
+}
+
+impl Review {
+    /// What changed and never lands as files, as text.
+    #[must_use]
+    pub fn aside(&self) -> String {
+        let mut page = Page { text: String::new(), colour: false };
+        self.write_aside(&mut page);
+        page.text
+    }
+
+    fn write_aside(&self, page: &mut Page) {
         if self.git > 0 {
             page.line(
                 Tone::Plain,
@@ -292,7 +319,6 @@ impl Review {
             let more = if self.ignored.len() > names.len() { ", .." } else { "" };
             page.line(Tone::Plain, &format!("ignored by git, never landing: {}{more}", names.join(", ")));
         }
-        page.text
     }
 }
 
@@ -387,7 +413,11 @@ impl FileReview {
         write_rejected(page, self.rejected.as_deref());
         let renamed = [("was", &self.renamed_from), ("is now", &self.renamed_to)];
         for (word, name) in renamed.iter().filter_map(|(word, name)| Some((word, name.as_ref()?))) {
-            page.line(Tone::Plain, &format!("  the same content {word} `{}`", harmless(name.as_bytes())));
+            let what = if self.same { "the same" } else { "most of the" };
+            page.line(Tone::Plain, &format!("  {what} content {word} `{}`", harmless(name.as_bytes())));
+        }
+        if let Some(ends) = self.line_ends {
+            page.line(Tone::Plain, &format!("  {ends}"));
         }
         if let Some(told) = self.told() {
             page.line(Tone::Plain, &format!("  {told}"));
@@ -402,7 +432,8 @@ impl FileReview {
             page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
         }
         write_rejected(page, hunk.rejected.as_deref());
-        if self.renamed_from.is_none() && self.renamed_to.is_none() {
+        // All of it is shown under the other name, or said in words.
+        if !self.same && !self.line_ends.is_some_and(|ends| ends.only) {
             hunk.lines.iter().for_each(|line| write_line(page, line.as_bytes(), line.is_whole()));
         }
     }

@@ -115,6 +115,12 @@ fn in_lines<'a>(facts: &Facts<'_>, lines: impl IntoIterator<Item = &'a Line>, go
     signs
 }
 
+/// Whether two files are run and read by the same: then one under the name of the other is no more to lose than what differs.
+pub(crate) fn is_run_alike(one: &Facts<'_>, other: &Facts<'_>) -> bool {
+    let kind = |facts: &Facts<'_>| (facts.handoff, is_test(facts.path), is_script(facts.path));
+    kind(one) == kind(other)
+}
+
 /// Whether a path is one of tests, as the usual tools name them.
 fn is_test(path: &Path) -> bool {
     let names: Vec<_> = path.iter().map(|name| folded(name.as_bytes())).collect();

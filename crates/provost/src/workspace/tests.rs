@@ -11,6 +11,7 @@ mod gate;
 mod landing;
 mod live;
 mod overlay;
+mod renaming;
 mod reviewing;
 
 use desk::Desk;

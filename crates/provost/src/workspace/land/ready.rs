@@ -107,12 +107,18 @@ pub(super) fn make(sides: &Sides, wanted: &Wanted<'_>, temp: &Temp, kept: &Path)
                 *mode = now.mode;
             }
             let content = sides.after(&file.path).map_err(said("read what the run left"))?;
+            let like = standing_file(sides, &file.path, now)?;
             *known = match (&pre, &text) {
-                (_, Some(text)) => write(&sides.now, temp, |fresh| fresh.write_all(text), *mode, owner)?,
+                (_, Some(text)) => {
+                    write(&sides.now, temp, |fresh| fresh.write_all(text), *mode, (owner, like.as_ref()))?
+                }
                 (Stands::File { digest, .. }, None) if file.kind == ledger::event::Change::Mode => {
                     digest.clone()
                 }
-                _ => write(&sides.now, temp, |fresh| copy::copy_content(&content, fresh), *mode, owner)?,
+                _ => {
+                    let fill = |fresh: &mut File| copy::copy_content(&content, fresh);
+                    write(&sides.now, temp, fill, *mode, (owner, like.as_ref()))?
+                }
             };
         }
         Stands::Link { target } => {
@@ -334,13 +340,20 @@ pub(super) fn owner(folder: &rustix::fd::OwnedFd, now: Option<Found>) -> Result<
     }
 }
 
-/// Writes the new content beside its place, and digests what was written.
+/// The file that stands at a path, if one does.
+pub(super) fn standing_file(sides: &Sides, path: &Path, now: Option<Found>) -> Result<Option<File>, Unready> {
+    let stands = now.is_some_and(|now| now.kind == Kind::File);
+    Ok(stands.then(|| sides.now.file(path)).transpose().map_err(said("read what is there"))?)
+}
+
+/// Writes the new content beside its place, and digests what was written. It carries what the file carries in whose place
+/// it comes.
 pub(super) fn write(
     now: &Root,
     temp: &Temp,
     content: impl FnOnce(&mut File) -> io::Result<()>,
     mode: u32,
-    owner: Option<(u32, u32)>,
+    (owner, like): (Option<(u32, u32)>, Option<&File>),
 ) -> Result<String, Unready> {
     let write = || -> io::Result<String> {
         let mut fresh = copy::create(now, &temp.path())?;
@@ -348,6 +361,8 @@ pub(super) fn write(
         if let Some((uid, gid)) = owner {
             rustix::fs::fchown(&fresh, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
         }
+        // ORDER: the mode after the access list, whose mask it is.
+        like.map_or(Ok(()), |like| copy::copy_attributes(like, &fresh))?;
         rustix::fs::fchmod(&fresh, Mode::from_raw_mode(mode))?;
         io::Seek::rewind(&mut fresh)?;
         Ok(hex(&digest(&mut fresh)?))

@@ -156,7 +156,9 @@ fn back(sides: &Sides, step: &Step, temp: &Temp, kept: &Path) -> Result<Step, St
                 None => ready::owner(&holder, now).map_err(words)?,
             };
             let fill = |fresh: &mut File| copy::copy_content(&content, fresh);
-            let written = ready::write(&sides.now, temp, fill, *mode, owner).map_err(words)?;
+            let like = ready::standing_file(sides, &path, now).map_err(words)?;
+            let carried = (owner, like.as_ref());
+            let written = ready::write(&sides.now, temp, fill, *mode, carried).map_err(words)?;
             if written != *digest {
                 return Err("what was there is not whole any more".to_owned());
             }

@@ -137,6 +137,10 @@ fn what_is_gits_own_never_lands_and_only_what_git_obeys_is_shown() {
         write(seen, ".git/HEAD", "ref: refs/heads/other\n");
         write(seen, "sub/.git/config", "x");
         write(seen, "sub/.git/objects/x", "x");
+        for name in ["HEAD", "index", "logs/HEAD", "objects/ab/cdef", "config", "hooks/x"] {
+            write(seen, format!(".git/modules/lib/deep/{name}"), "x");
+            write(seen, format!(".git/worktrees/w/{name}"), "x");
+        }
         write(seen, "sub/file", "x");
     });
     let change = workspace.change().unwrap();
@@ -146,11 +150,15 @@ fn what_is_gits_own_never_lands_and_only_what_git_obeys_is_shown() {
         [
             format!(r#"Modified ".git/config" +1 -0 {own}"#),
             format!(r#"Added ".git/hooks/pre-commit" +1 -0 {own}"#),
+            format!(r#"Added ".git/modules/lib/deep/config" +1 -0 {own}"#),
+            format!(r#"Added ".git/modules/lib/deep/hooks/x" +1 -0 {own}"#),
+            format!(r#"Added ".git/worktrees/w/config" +1 -0 {own}"#),
+            format!(r#"Added ".git/worktrees/w/hooks/x" +1 -0 {own}"#),
             r#"Added "sub/.git" +0 -0 (a repository within never lands as files)"#.to_owned(),
             r#"Added "sub/file" +1 -0"#.to_owned(),
         ]
     );
-    assert_eq!(change.git.len(), 3, "{:?}", change.git);
+    assert_eq!(change.git.len(), 11, "{:?}", change.git);
 }
 
 #[test]

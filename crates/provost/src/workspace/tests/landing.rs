@@ -405,6 +405,47 @@ fn owner_mode_and_the_other_name_of_a_hard_link_stay() {
 }
 
 #[test]
+fn what_a_file_carries_beside_its_content_stays_and_what_a_run_adds_to_it_does_not_land() {
+    use rustix::fs::XattrFlags;
+    let (desk, line) = (Desk::new(), line());
+    desk.write("file", "1\n");
+    let (here, none) = (desk.root().join("file"), XattrFlags::empty());
+    rustix::fs::setxattr(&here, c"user.note", b"mine", none).unwrap();
+    // Version 2; the owner, a user of its own, the group, the mask and all others: each a tag, rights and an id.
+    let entries =
+        [(1u16, 6u16, u32::MAX), (2, 4, 4321), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend([&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat());
+    }
+    let has_lists = rustix::fs::setxattr(&here, c"system.posix_acl_access", &list, none).is_ok();
+    let read = |name: &std::ffi::CStr| {
+        let mut value = [0u8; 256];
+        rustix::fs::getxattr(&here, name, &mut value).ok().map(|length| value[..length].to_vec())
+    };
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| {
+        write(seen, "file", "2\n");
+        write(seen, "new", "2\n");
+    });
+    let Stage::Overlay { upper, .. } = workspace.staged() else { panic!() };
+    for name in ["file", "new"] {
+        rustix::fs::setxattr(upper.join(name), c"user.theirs", b"x", none).unwrap();
+    }
+    assert_eq!(land(&workspace, &line, &Pick::all()).refused, vec![]);
+    let stands = |content: &str| {
+        assert_eq!(fs::read_to_string(&here).unwrap(), content);
+        assert_eq!((read(c"user.note").as_deref(), read(c"user.theirs")), (Some(&b"mine"[..]), None));
+        assert_eq!(read(c"system.posix_acl_access"), has_lists.then(|| list.clone()));
+    };
+    stands("2\n");
+    let mut value = [0u8; 8];
+    assert!(rustix::fs::getxattr(desk.root().join("new"), c"user.theirs", &mut value).is_err());
+    workspace.undo(&line.admission).unwrap();
+    stands("1\n");
+}
+
+#[test]
 fn each_landing_is_decided_before_it_happens_and_told_after() {
     let (desk, line) = (Desk::new(), line());
     desk.write("file", "1\n");

@@ -92,8 +92,7 @@ fn a_file_under_another_name_is_shown_as_the_same() {
         write(seen, "tests/a.rs", "#[test]\n#[ignore]\nfn a() {}\n");
     });
     let text = review.text(false);
-    assert!(text.contains("  the same content was `text`\n"), "{text}");
-    assert!(text.contains("  the same content is now `renamed`\n"), "{text}");
+    assert!(text.contains("renamed text -> renamed\n"), "{text}");
     assert!(text.contains("  high risk: tests are skipped\n"), "{text}");
     assert!(!text.contains("-1\n"), "what only changed its name is not shown line by line: {text}");
     let data = serde_json::to_value(&review).unwrap();
