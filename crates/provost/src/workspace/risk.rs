@@ -13,6 +13,10 @@ use super::Handoff;
 use super::hunk::{Line, Mark};
 use super::name::folded;
 
+mod tested;
+
+use tested::is_test;
+
 /// Lines removed from where on a deletion is large, if hardly anything takes their place.
 const LARGE: usize = 100;
 /// Bytes of the shortest word that may be a key.
@@ -87,21 +91,10 @@ fn in_lines<'a>(facts: &Facts<'_>, lines: impl IntoIterator<Item = &'a Line>, go
     }
     let tests = is_test(facts.path);
     let mut signs = Vec::new();
-    let count = |lines: &[std::borrow::Cow<'_, str>], is: &dyn Fn(&str) -> bool| {
-        lines.iter().filter(|line| is(line)).count()
-    };
     if removed.len() >= LARGE && added.len() * 4 < removed.len() {
         signs.push((Grade::Medium, format!("{} lines are removed", removed.len())));
     }
-    if count(&added, &skips) > count(&removed, &skips) {
-        signs.push((Grade::High, "tests are skipped".to_owned()));
-    }
-    let asserts = |line: &str| asserts(line, tests);
-    let fewer = count(&removed, &asserts).saturating_sub(count(&added, &asserts));
-    if fewer > 0 && !gone {
-        let what = if fewer == 1 { "assertion" } else { "assertions" };
-        signs.push((Grade::Medium, format!("{fewer} {what} fewer")));
-    }
+    signs.extend(tested::signs(&added, &removed, tests, gone));
     if added.iter().any(|line| is_secret(line)) {
         signs.push((Grade::High, "it looks like a secret".to_owned()));
     }
@@ -112,6 +105,9 @@ fn in_lines<'a>(facts: &Facts<'_>, lines: impl IntoIterator<Item = &'a Line>, go
     if let Some(call) = runs.then(|| added.iter().find_map(|line| calls(line))).flatten() {
         signs.push((Grade::High, format!("it calls out where a build or a shell runs it: `{call}`")));
     }
+    if runs && added.iter().any(|line| tested::passes_over(line)) {
+        signs.push((Grade::High, "a test that fails would pass".to_owned()));
+    }
     signs
 }
 
@@ -121,66 +117,9 @@ pub(crate) fn is_run_alike(one: &Facts<'_>, other: &Facts<'_>) -> bool {
     kind(one) == kind(other)
 }
 
-/// Whether a path is one of tests, as the usual tools name them.
-fn is_test(path: &Path) -> bool {
-    let names: Vec<_> = path.iter().map(|name| folded(name.as_bytes())).collect();
-    let Some((name, folders)) = names.split_last() else { return false };
-    let stem = name.rsplit_once('.').map_or(name.as_ref(), |(stem, _)| stem);
-    folders.iter().any(|folder| matches!(folder.as_ref(), "tests" | "test" | "__tests__" | "spec" | "specs"))
-        || matches!(stem, "tests" | "test")
-        || stem.starts_with("test_")
-        || ["_test", "_tests", ".test", ".spec", "_spec"].iter().any(|end| stem.ends_with(end))
-        || ((name.ends_with(".java") || name.ends_with(".kt") || name.ends_with(".cs"))
-            && (stem.ends_with("test") || stem.ends_with("tests")))
-}
-
 fn is_script(path: &Path) -> bool {
     let name = path.file_name().map(|name| folded(name.as_bytes())).unwrap_or_default();
     [".sh", ".bash", ".zsh", ".ps1", ".bat", ".cmd"].iter().any(|end| name.ends_with(end))
-}
-
-/// Whether a line takes a test out of those that run, or runs no others beside it.
-fn skips(line: &str) -> bool {
-    const SKIPS: [&str; 22] = [
-        "#[ignore",
-        "mark.skip",
-        "mark.xfail",
-        "pytest.skip(",
-        "unittest.skip",
-        ".skipTest(",
-        "it.skip(",
-        "test.skip(",
-        "describe.skip(",
-        "it.only(",
-        "test.only(",
-        "describe.only(",
-        "test.todo(",
-        "t.Skip(",
-        "t.Skipf(",
-        "t.SkipNow(",
-        "@Disabled",
-        "@Ignore",
-        "GTEST_SKIP(",
-        "t.skip(",
-        "continue-on-error: true",
-        "allow_failure: true",
-    ];
-    let starts = line.trim_start();
-    SKIPS.iter().any(|skip| line.contains(skip))
-        || ["xit(", "xtest(", "xdescribe("].iter().any(|skip| starts.starts_with(skip))
-}
-
-/// Whether a line asserts something.
-fn asserts(line: &str, tests: bool) -> bool {
-    let line = line.trim_start();
-    if ["//", "#", "*", "use ", "import ", "from "].iter().any(|start| line.starts_with(start)) {
-        return false;
-    }
-    const IN_TESTS: [&str; 8] =
-        ["expect(", ".should", "t.Error", "t.Fatal", "require.", "EXPECT_", "must_equal", "pytest.raises("];
-    line.contains("assert")
-        || line.contains("ASSERT_")
-        || (tests && IN_TESTS.iter().any(|word| line.contains(word)))
 }
 
 /// Whether a line holds what looks like a key: in the form that its issuer gives it, or beside a name that says so.
@@ -263,10 +202,10 @@ fn calls(line: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn lines(text: &str) -> Vec<Line> {
+    pub(super) fn lines(text: &str) -> Vec<Line> {
         let line = |line: &str| {
             let mark = match line.as_bytes().first() {
                 Some(b'+') => Mark::Added,
@@ -278,12 +217,12 @@ mod tests {
         text.split_inclusive('\n').map(line).collect()
     }
 
-    fn facts(path: &str) -> Facts<'_> {
+    pub(super) fn facts(path: &str) -> Facts<'_> {
         let path = Path::new(path);
         Facts { path, handoff: super::super::handoff::by_name(path), stands: (true, true), unread: None }
     }
 
-    fn risk(path: &str, text: &str) -> (Option<Grade>, String) {
+    pub(super) fn risk(path: &str, text: &str) -> (Option<Grade>, String) {
         let risk = of_file(&facts(path), &lines(text));
         (risk.grade, risk.reasons.join("; "))
     }
@@ -300,30 +239,6 @@ mod tests {
         ] {
             assert_eq!(risk(path, text), (None, String::new()), "{path} {text}");
         }
-    }
-
-    #[test]
-    fn tests_that_become_weaker_are_pointed_out() {
-        let high = |path, text| {
-            assert_eq!(risk(path, text), (Some(Grade::High), "tests are skipped".into()), "{text}")
-        };
-        high("src/lib.rs", "+    #[ignore = \"slow\"]\n");
-        high("tests/test_a.py", "+@pytest.mark.skip\n");
-        high("web/a.test.ts", "-it('works', f)\n+it.skip('works', f)\n");
-        high("a_test.go", "+\tt.Skip(\"later\")\n");
-        let fewer = risk("tests/a.rs", "-    assert!(a);\n-    assert!(b);\n+    assert!(a || true);\n");
-        assert_eq!(fewer, (Some(Grade::Medium), "1 assertion fewer".into()));
-        let fewer = risk("web/a.spec.js", "-  expect(a).toBe(1)\n");
-        assert_eq!(fewer, (Some(Grade::Medium), "1 assertion fewer".into()));
-        // A skip that goes, and an assertion that moves, weaken nothing.
-        assert_eq!(risk("tests/a.rs", "-#[ignore]\n").0, None);
-        assert_eq!(risk("tests/a.rs", "-assert!(a);\n x\n+assert!(a);\n").0, None);
-        let gone = Facts { stands: (true, false), ..facts("tests/a.rs") };
-        let risk = of_file(&gone, &lines("-assert!(a);\n"));
-        assert_eq!(
-            (risk.grade, risk.reasons),
-            (Some(Grade::High), vec!["a file of tests is deleted".to_owned()])
-        );
     }
 
     #[test]
