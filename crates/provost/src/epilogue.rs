@@ -11,7 +11,7 @@ use std::time::Duration;
 use admission::{Admission, Answer};
 use insight::Story;
 use ledger::{Host, RunId, Trust};
-use policy::{Context, Kind};
+use policy::{Context, Kind, Policy};
 
 use crate::failure::Failure;
 use crate::folders::Folders;
@@ -30,6 +30,8 @@ pub struct Epilogue<'a> {
     pub admission: &'a Admission,
     /// What it staged.
     pub workspace: Workspace,
+    /// What judges what lands.
+    pub policy: Arc<Policy>,
 }
 
 /// Takes a run up, does what is to be done, and puts it down: whatever happens in between is recorded and sealed.
@@ -47,10 +49,12 @@ pub fn take_up<T>(
     let (policy, profile) = policy(folders, story, &workspace)?;
     let loaded = layers::record(&policy, &profile);
     let writer = host.reopen(run, verb)?;
-    let admission = Admission::start_with(Arc::new(policy), writer, true, PATIENCE);
+    let policy = Arc::new(policy);
+    let admission = Admission::start_with(Arc::clone(&policy), writer, true, PATIENCE);
     let person = answer_landings(&admission, verb)?;
     let noted = admission.note(loaded.into(), Trust::Observed, None);
-    let done = noted.map_err(Failure::from).and_then(|_| act(Epilogue { admission: &admission, workspace }));
+    let done =
+        noted.map_err(Failure::from).and_then(|_| act(Epilogue { admission: &admission, workspace, policy }));
     let sealed = admission.put_down();
     let _ = person.join();
     host.seal(run, &sealed?)?;
@@ -71,11 +75,10 @@ pub fn staged(host: &Host, run: &RunId) -> Result<Workspace, Failure> {
 }
 
 /// The policy as it stands now, with the profile and the files of the run; and that profile.
-fn policy(
-    folders: &Folders,
-    story: &Story,
-    workspace: &Workspace,
-) -> Result<(policy::Policy, String), Failure> {
+///
+/// # Errors
+/// A policy file cannot be read as it stands.
+pub fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result<(Policy, String), Failure> {
     let loaded = story.policy.clone().unwrap_or_default();
     let files: Vec<PathBuf> = loaded
         .layers

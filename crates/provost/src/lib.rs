@@ -10,6 +10,7 @@
 pub mod agents;
 pub mod cli;
 pub mod commands;
+pub mod demand;
 pub mod demo;
 pub mod desk;
 pub mod doctor;

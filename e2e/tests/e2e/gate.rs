@@ -209,3 +209,57 @@ fn what_a_person_edits_in_a_review_lands_as_they_saved_it() {
         stage.says(&["ledger", "verify"]).ended(0);
     });
 }
+
+/// Rules of their own for what lands.
+const DEMANDS: &str = r#"
+version = 1
+[[rule]]
+id = "deploy"
+land = ["./deploy/**"]
+need = "humans(2)"
+why = "Two people look at what is deployed."
+[[rule]]
+id = "docs"
+land = ["./docs/**"]
+need = "human"
+[[rule]]
+id = "frozen"
+land = ["./frozen/**"]
+need = "never"
+why = "It is generated."
+"#;
+
+#[test]
+fn a_rule_can_demand_more_before_something_lands_and_the_review_says_so() {
+    everybody(|stage| {
+        let policy = stage.policy(DEMANDS);
+        let line = "mkdir deploy docs frozen; echo x | tee deploy/a docs/a frozen/a plain";
+        stage.inside_with(&["--policy", &policy], line).ended(0);
+        let text = stage.says(&["review"]).ended(0).stdout;
+        for said in [
+            "added deploy/a  +1 -0\n  kept back: policy wants the yes of 2 people, and here one can give it (rule deploy: Two people look at what is deployed.)\n",
+            "added docs/a  +1 -0\n  kept back: policy wants a person to look at it (rule docs)\n",
+            "added frozen/a  +1 -0\n  kept back: policy lets it never land (rule frozen: It is generated.)\n",
+            "4 files changed, +4 -0; 3 of them kept back",
+        ] {
+            assert!(text.contains(said), "{said}\n{text}");
+        }
+        let review = stage.says(&["review", "--format", "json"]).ended(0).json().remove(0);
+        let demand = |at: usize| review["files"][at]["demand"]["need"].clone();
+        assert_eq!((demand(0), demand(1), demand(3)), ("humans(2)".into(), "human".into(), Value::Null));
+        assert_eq!(
+            (&review["files"][2]["lands"], &review["files"][3]["lands"]),
+            (&false.into(), &true.into())
+        );
+        let ran = stage.says(&["apply", "--all"]).ended(1);
+        assert!(ran.stdout.contains("landed  plain\n") && !ran.stdout.contains("landed  docs"), "{ran}");
+        let ran =
+            stage.says(&["apply", "--only", "deploy/a", "--only", "docs/a", "--only", "frozen/a"]).ended(1);
+        assert!(
+            ran.stdout.contains("landed  docs/a\n") && ran.stdout.contains("the yes of 2 people"),
+            "{ran}"
+        );
+        assert!(!stage.workspace.join("deploy").exists() && !stage.workspace.join("frozen").exists());
+        stage.says(&["ledger", "verify"]).ended(0);
+    });
+}

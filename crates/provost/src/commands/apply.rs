@@ -8,6 +8,7 @@ mod both;
 
 use super::{DONE, find, open, story};
 use crate::cli::Apply;
+use crate::demand::Demand;
 use crate::epilogue;
 use crate::failure::{Failure, NO, PATTERNS};
 use crate::folders::Folders;
@@ -63,13 +64,23 @@ pub(super) fn settle(
     epilogue::take_up((folders, host), run, &story, "apply", |epilogue| {
         let (workspace, admission) = (&epilogue.workspace, epilogue.admission);
         let change = workspace.change()?;
+        let paths = change.files.iter().map(|file| file.path.as_path());
+        let demands = Demand::waiting(&epilogue.policy, workspace.root(), paths);
+        let asked = demands.iter().filter(|(_, demand)| !demand.is_never());
+        let pick = pick.with_asked(asked.map(|(path, demand)| (path.clone(), demand.to_string())).collect());
         let lands = !pick.is_empty();
         let pick = workspace.reject(admission, &change, (nos, &voice), pick)?;
         if !lands {
             return Ok(Landing::default());
         }
         workspace.accept(admission, &change, &pick, &voice)?;
-        Ok(workspace.land(admission, &change, &pick)?)
+        let mut landing = workspace.land(admission, &change, &pick)?;
+        for kept in &mut landing.refused {
+            if let Some(demand) = demands.get(&kept.path).filter(|demand| demand.is_more_than_one()) {
+                kept.because = demand.to_string();
+            }
+        }
+        Ok(landing)
     })
 }
 

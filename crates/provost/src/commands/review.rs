@@ -5,8 +5,9 @@ use std::path::Path;
 
 use ledger::{Host, RunId};
 
-use super::{DONE, apply, find, open};
+use super::{DONE, apply, find, open, story};
 use crate::cli;
+use crate::demand::Demand;
 use crate::editor::Editor;
 use crate::epilogue;
 use crate::failure::{Failure, NO};
@@ -20,7 +21,9 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let (host, _) = open(&folders, "review")?;
     let run = find(&host, order.run.as_deref())?.run;
     let workspace = epilogue::staged(&host, &run)?;
+    let (policy, _) = epilogue::policy(&folders, &story(&host, &run)?, &workspace)?;
     let review = workspace.review(&workspace.change()?)?;
+    let review = review.judged(|path| Demand::of(&policy, workspace.root(), path));
     let walks = !order.print && io::stdin().is_terminal() && io::stdout().is_terminal();
     if !out.human() {
         out.json(&review);

@@ -21,6 +21,7 @@ fn file(path: &str, hunks: Vec<HunkReview>) -> FileReview {
         removed: 0,
         handoff: None,
         why: None,
+        demand: None,
         lands: true,
         moved: false,
         risk: Risk::default(),

@@ -10,6 +10,8 @@ use std::path::Path;
 use ledger::event::{Change as Became, OsText};
 use serde::Serialize;
 
+use crate::demand::Demand;
+
 use super::change::{self, Change, Content, FileChange, Side, Texts, What};
 use super::hunk::{self, Hunk, Mark};
 use super::rejected::Rejected;
@@ -64,6 +66,9 @@ pub struct FileReview {
     /// Why it waits, or can never land.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
+    /// What policy demands before it lands, where that is more than a person's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
     /// Whether it can land at all.
     pub lands: bool,
     /// Whether the repository has changed here since the run began.
@@ -179,6 +184,7 @@ fn file_review(sides: &Sides, file: &FileChange, rejected: &Rejected) -> FileRev
         removed,
         handoff: file.handoff,
         why: file.why(),
+        demand: None,
         lands: file.never.is_none(),
         moved: file.moved,
         risk: file.risk.clone(),
@@ -274,6 +280,16 @@ impl Page {
 }
 
 impl Review {
+    /// Says with each file what policy demands of it.
+    #[must_use]
+    pub fn judged(mut self, demand: impl Fn(&Path) -> Option<Demand>) -> Review {
+        for file in &mut self.files {
+            file.demand = demand(&file.path.to_path());
+            file.lands &= file.demand.as_ref().is_none_or(|demand| !demand.is_never());
+        }
+        self
+    }
+
     /// The whole as text. Colours only if asked for; whatever the agent wrote is shown, not obeyed.
     #[must_use]
     pub fn text(&self, colour: bool) -> String {
@@ -285,7 +301,7 @@ impl Review {
             let lines = part.lines();
             (added, removed) = (added + lines.0, removed + lines.1);
         }
-        let waiting = self.files.iter().filter(|file| file.why.is_some()).count();
+        let waiting = self.files.iter().filter(|file| file.waits()).count();
         let files = if self.files.len() == 1 { "file" } else { "files" };
         let mut sum = format!("{} {files} changed, +{added} -{removed}", self.files.len());
         if waiting > 0 {
@@ -372,6 +388,11 @@ impl FileReview {
         }
     }
 
+    /// Whether it waits for a yes of its own, or never lands.
+    pub(super) fn waits(&self) -> bool {
+        self.why.is_some() || self.demand.is_some()
+    }
+
     /// How its mode changes with its content, if it does.
     #[must_use]
     pub fn changes_mode(&self) -> Option<String> {
@@ -401,6 +422,9 @@ impl FileReview {
         page.line(Tone::Head, &format!("{word} {}{counts}", harmless(self.path.as_bytes())));
         if let Some(why) = self.why {
             page.line(Tone::Warning, &format!("  kept back: {why}"));
+        }
+        if let Some(demand) = &self.demand {
+            page.line(Tone::Warning, &format!("  kept back: {}", harmless(demand.to_string().as_bytes())));
         }
         if self.moved {
             page.line(Tone::Warning, "  your own copy has changed since the run began");

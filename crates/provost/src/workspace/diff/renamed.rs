@@ -123,7 +123,7 @@ fn review((from, to): (OsText, OsText), folder: bool, pairs: &[Pair]) -> RenameR
 /// Whether a side needs no look of its own.
 fn is_plain(file: &FileReview) -> bool {
     let rejected = file.rejected.is_some() || file.hunks.iter().any(|hunk| hunk.rejected.is_some());
-    file.lands && file.why.is_none() && !file.moved && !rejected
+    file.lands && !file.waits() && !file.moved && !rejected
 }
 
 /// What differs between a file and what it was under its old name.

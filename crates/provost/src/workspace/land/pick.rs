@@ -5,12 +5,13 @@
 //!
 //! A handoff file and a hunk that was rejected before are never taken by `all` or by a pattern: only by their own name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use crate::workspace::Handoff;
 use crate::workspace::change::FileChange;
 use crate::workspace::diff;
 use crate::workspace::hunk::{Edits, Hunk};
@@ -26,6 +27,8 @@ pub struct Pick {
     exact: BTreeSet<PathBuf>,
     hunks: BTreeSet<String>,
     edits: Vec<HandEdit>,
+    /// What policy wants a person to look at, with what it says.
+    asked: BTreeMap<PathBuf, String>,
     withheld: BTreeSet<String>,
     withheld_files: BTreeSet<PathBuf>,
     #[cfg(test)]
@@ -128,6 +131,12 @@ impl Pick {
         Pick { edits, ..self }
     }
 
+    /// Where policy wants a person to look at these files: each waits for a yes of its own, as a handoff file does.
+    #[must_use]
+    pub fn with_asked(self, asked: BTreeMap<PathBuf, String>) -> Pick {
+        Pick { asked, ..self }
+    }
+
     /// Without these hunks and files, whoever named them.
     #[must_use]
     pub(crate) fn without(self, hunks: BTreeSet<String>, files: BTreeSet<PathBuf>) -> Pick {
@@ -226,9 +235,11 @@ impl Pick {
         if let Some(never) = file.never {
             return Taken::Kept(never.to_owned());
         }
-        let waits = file.handoff.filter(|_| !self.is_named(&file.path));
-        if let Some(handoff) = waits.filter(|_| !any) {
-            return Taken::Kept(format!("it waits for its own yes: {}", handoff.why()));
+        let asked = || self.asked.get(&file.path).map(String::as_str);
+        let waits = file.handoff.map(Handoff::why).or_else(asked);
+        let waits = waits.filter(|_| !self.is_named(&file.path));
+        if let Some(why) = waits.filter(|_| !any) {
+            return Taken::Kept(format!("it waits for its own yes: {why}"));
         }
         if hunks.is_empty() {
             return self.whole(sides, file, rejected);
