@@ -65,7 +65,7 @@ pub enum Verb {
     Show(Show),
     /// The staged changes of a run: on a terminal a walk through files and hunks, else a diff.
     #[command(
-        after_help = "On a terminal: y accepts, n rejects and asks why, s skips, w says what is risky about it, q ends the walk. Then what was\naccepted lands, as by `provost apply`. Handoff files that you accept here land."
+        after_help = "On a terminal: y accepts, n rejects and asks why, e opens it in your editor, s skips, w says what is\nrisky about it, q ends the walk. Then what was accepted lands, as by `provost apply`. Handoff files that you accept here land."
     )]
     Review(Review),
     /// Land staged changes in your folder.
