@@ -225,11 +225,12 @@ mod tests {
         );
     }
 
+    fn told(path: &str, text: &str, expected: &str) {
+        assert_eq!(risk(path, text).1, expected, "{path}\n{text}");
+    }
+
     #[test]
     fn in_each_language_a_weaker_test_is_told_by_what_it_is() {
-        let told = |path: &str, text: &str, expected: &str| {
-            assert_eq!(risk(path, text).1, expected, "{path}\n{text}");
-        };
         // Rust
         told(
             "src/a.rs",
@@ -263,6 +264,10 @@ mod tests {
             "an assertion always holds",
         );
         told("test_a.py", "-    with pytest.raises(ValueError):\n-        parse('x')\n", "1 assertion fewer");
+    }
+
+    #[test]
+    fn in_the_languages_of_the_web_and_of_servers_as_well() {
         // JavaScript and TypeScript
         told(
             "src/a.test.ts",
@@ -306,7 +311,10 @@ mod tests {
             "-        assertThat(add(1, 2)).isEqualTo(3);\n+        assertTrue(true);\n",
             "an assertion always holds",
         );
-        // What runs them.
+    }
+
+    #[test]
+    fn what_passes_over_the_tests_that_it_runs_is_pointed_out() {
         for (path, line) in [
             ("Makefile", "+\tcargo test || true\n"),
             (".github/workflows/a.yml", "+      - run: npm test || exit 0\n"),
