@@ -30,6 +30,33 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// The same without times and without git's own files: what a landing and its undo must bring to be exactly.
+    #[must_use]
+    pub fn shape_of(root: &Path) -> Self {
+        let Self(all) = Self::of(root);
+        let own = |path: &Path| path.iter().any(|name| name == ".git");
+        let timeless = |line: String| {
+            let mut words: Vec<&str> = line.splitn(4, ' ').collect();
+            words.remove(2);
+            words.join(" ")
+        };
+        Self(
+            all.into_iter()
+                .filter(|(path, _)| !own(path))
+                .map(|(path, line)| (path, timeless(line)))
+                .collect(),
+        )
+    }
+
+    /// The paths at which two moments differ.
+    #[must_use]
+    pub fn apart(&self, other: &Self) -> Vec<PathBuf> {
+        let paths = self.0.keys().chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
+        paths.filter(|path| self.0.get(*path) != other.0.get(*path)).cloned().collect()
+    }
+}
+
 fn gather(root: &Path, path: &Path, all: &mut BTreeMap<PathBuf, String>) {
     let whole = root.join(path);
     let data = std::fs::symlink_metadata(&whole).expect("a file of the tree can be read");

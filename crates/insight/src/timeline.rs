@@ -129,6 +129,8 @@ pub enum What {
         /// How it compares with what the agent left.
         manner: event::Manner,
     },
+    /// A landing that was cut short was put in order.
+    Recovered(event::LandRecovered),
     /// What had landed was put back as it was.
     Undone {
         /// Which file.
@@ -251,6 +253,7 @@ impl Story {
             Body::ChangeStaged(_)
             | Body::Landed(_)
             | Body::LandRefused(_)
+            | Body::LandRecovered(_)
             | Body::Undone(_)
             | Body::Discarded(_) => self.see_change(event),
             Body::ChangeAccepted(_) | Body::ChangeRejected(_) => self.see_review(event),
@@ -467,6 +470,7 @@ impl Story {
                 }
                 self.tell(event, 0, What::Kept { path: refused.path.clone(), because });
             }
+            Body::LandRecovered(recovered) => self.tell(event, 0, What::Recovered(recovered.clone())),
             Body::Discarded(discarded) => {
                 let waiting = self.changes.values_mut().filter(|changed| changed.fate.waits());
                 waiting.for_each(|changed| changed.fate = Fate::Discarded);

@@ -141,6 +141,9 @@ pub enum Body {
     /// A change was kept back.
     #[serde(rename = "land.refused")]
     LandRefused(LandRefused),
+    /// A landing that was cut short by a crash was put in order, before anything else was done in its workspace.
+    #[serde(rename = "land.recovered")]
+    LandRecovered(LandRecovered),
     /// What a landing had changed was put back as it was. `cause` is the decision.
     #[serde(rename = "undone")]
     Undone(Undone),
@@ -173,6 +176,6 @@ macro_rules! bodies {
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
     Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, ChangeStaged,
-    ChangeAccepted, ChangeRejected, Landed, LandRefused, Undone, Discarded, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
+    ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, Discarded, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
     RunOpened, Decision, Exec, Flow
 );

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::event::{RunInterrupted, RunOpened, RunReopened, Trust};
+use crate::frame::Kind;
 use crate::key::{close_to_others, host_key};
 use crate::log::{Log, Make, Unsigned};
 use crate::note::{NoteError, Signer, Verifier};
@@ -277,8 +278,9 @@ impl Host {
             return Err(HostError::Standing(run.clone(), "is sealed"));
         }
         let (dir, origin) = (self.ledger_dir(run), run.origin());
-        let make =
-            Make { dir: &dir, origin: &origin, signer: self.key.copy(), ahead: false, certificate: None };
+        let certificate = self.uncertified(&record)?;
+        let (signer, certificate) = (self.key.copy(), certificate.as_deref());
+        let make = Make { dir: &dir, origin: &origin, signer, ahead: false, certificate };
         let (log, cut_bytes) = Log::resume(make, &self.keys(&record), Unsigned::Keep)?;
         let mut writer = Writer::new(run.clone(), log, lock);
         // A run that died between its last word and its seal was not interrupted.
@@ -407,6 +409,21 @@ impl Host {
     /// The keys that may have signed the end of a run's ledger.
     fn keys(&self, record: &Record) -> Vec<Verifier> {
         record.chapters.iter().map(|chapter| chapter.key.clone()).chain([self.verifier()]).collect()
+    }
+
+    /// The certificate of the last chapter, where the run died, or the disk was full, after the register had it and before the
+    /// ledger did: each chapter of the one is a chapter of the other.
+    fn uncertified(&self, record: &Record) -> Result<Option<String>, HostError> {
+        let [.., before, last] = &record.chapters[..] else { return Ok(None) };
+        let Some(Head { size: from, .. }) = before.end else { return Ok(None) };
+        let certificate = Certificate { run: record.run.clone(), key: last.key.clone(), from };
+        let certificate = self.key.sign(&certificate.to_string());
+        let (dir, mut found) = (self.ledger_dir(&record.run), false);
+        crate::scan::walk(&dir, |_, kind, payload| {
+            found |= kind == Kind::Certificate && payload == certificate.as_bytes();
+        })
+        .map_err(at(&dir))?;
+        Ok((!found).then_some(certificate))
     }
 
     /// A new key for a run's ledger from `from` on, and the host's word for it.

@@ -28,7 +28,8 @@ use insight::Story;
 use crate::cli::{Cli, Verb};
 use crate::failure::Failure;
 use crate::folders::Folders;
-use crate::render::Out;
+use crate::mend;
+use crate::render::{Out, Tone};
 
 /// The exit status of a command that did what it was told.
 pub const DONE: u8 = 0;
@@ -91,6 +92,18 @@ fn open(folders: &Folders, by: &str) -> Result<(Host, Vec<RunId>), Failure> {
         }
     }
     Ok((host, found))
+}
+
+/// The same, with every landing that was cut short put in order, and that said.
+fn open_whole(folders: &Folders, by: &'static str, out: Out) -> Result<(Host, Vec<RunId>), Failure> {
+    let (host, dead) = open(folders, by)?;
+    for mended in mend::mend((folders, &host), by)? {
+        match out.human() {
+            true => out.aside(out.paint_aside().on(Tone::Notice, mended.told())),
+            false => out.aside(mended.json()),
+        }
+    }
+    Ok((host, dead))
 }
 
 /// A run, by what was typed.

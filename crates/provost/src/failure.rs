@@ -27,6 +27,10 @@ pub const PATTERNS: &str = "patterns are like those of .gitignore: `src/**`, `*.
 /// A check that said no, a verify that found something: the plain no of a command.
 pub const NO: u8 = 1;
 
+/// What to do where a landing was cut short and could not be put in order.
+pub const HALF_LANDED: &str =
+    "`provost status` puts it in order, or says what is in the way; until then nothing else may land there";
+
 impl Failure {
     /// A failure without a cause of its own.
     pub fn new(what: impl Into<String>) -> Failure {
@@ -131,6 +135,10 @@ impl From<crate::workspace::LandError> for Failure {
             crate::workspace::LandError::Ledger(error) => error.into(),
             error @ crate::workspace::LandError::NothingLanded => {
                 Failure::of(&error).hint("`provost show` says what landed, and what was put back since")
+            }
+            error @ crate::workspace::LandError::HalfLanded(_) => Failure::of(&error).hint(HALF_LANDED),
+            error @ crate::workspace::LandError::AtWork(_) => {
+                Failure::of(&error).hint("wait until it is done, and say it again")
             }
         }
     }

@@ -20,6 +20,7 @@ pub mod failure;
 pub mod folders;
 pub mod inside;
 pub mod layers;
+pub mod mend;
 pub mod registries;
 pub mod render;
 pub mod run;

@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::folders::{Folders, Governor};
 use crate::inside::Door;
 use crate::layers::{self, Wanted};
+use crate::mend;
 use crate::registries;
 use crate::secrets::Credentials;
 use crate::task::Task;
@@ -86,8 +87,9 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let person = git::ask(&task.environment);
     let prepared = prepare(order, task, folders)?;
     let host = folders.open()?;
-    let run = host.new_run()?;
     let task = &prepared.task;
+    mend::whole(folders, &task.workspace)?;
+    let run = host.new_run()?;
     let workspace = Workspace::stage(&task.workspace, &host.run_dir(&run), &folders.around())?;
     let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit);
     // The disk takes its time over the first words of a run: the view, in which nothing runs yet, is built meanwhile.

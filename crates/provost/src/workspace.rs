@@ -21,6 +21,7 @@ mod ignored;
 mod index;
 mod keep;
 mod land;
+mod left;
 mod merge;
 mod name;
 mod outside;
@@ -56,7 +57,9 @@ pub use discard::DiscardError;
 pub(crate) use discard::remove as remove_folder;
 pub use handoff::Handoff;
 pub use hunk::{Hunk, Line, Mark};
-pub use land::{BadPattern, Conflict, HandEdit, Kept, LandError, Landing, Pick};
+pub(crate) use land::hold;
+pub use land::{BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, Pick, Recovered, Told};
+use left::Left;
 pub use outside::{GitFolder, git_folder};
 pub use place::{NotAWorkspace, Surroundings};
 pub use reject::{GateError, Named, No, Voice};
@@ -267,6 +270,11 @@ impl Workspace {
         state.join("workspaces").join(place::id(&self.root))
     }
 
+    /// The state folder, in which the run's own folder is `runs/<run>`.
+    fn state(&self) -> &Path {
+        self.run_dir.ancestors().nth(2).unwrap_or(&self.run_dir)
+    }
+
     /// What the run changed and has not landed, as the repository stands now.
     ///
     /// # Errors
@@ -299,7 +307,9 @@ impl Workspace {
         let kept = replaced.filter(|file| matches!(file.pre, Some(Side { what: What::File(_), .. })));
         let base_dir = self.run_dir.join("base");
         sides.keep(kept.map(|file| file.path.as_path())).map_err(io_error("keep contents in", &base_dir))?;
-        admission.note(change.event().into(), Trust::Observed, None)?;
+        let left = Left::of(&sides, &change).map_err(io_error("look at what the run left of", &self.root))?;
+        left.save(&base_dir).map_err(io_error("write to", &base_dir))?;
+        admission.note(change.event(&left).into(), Trust::Observed, None)?;
         self.put_by(&sides, &change).map_err(io_error("keep what git ignores in", &base_dir))?;
         Ok(change)
     }

@@ -12,10 +12,12 @@ mod demo;
 mod doubles;
 mod escapes;
 mod gate;
+mod half_landed;
 mod killed;
 mod kinds;
 mod live;
 mod real_agents;
+mod real_patch;
 mod real_work;
 mod trees_agree;
 

@@ -9,7 +9,7 @@ use e2e::tree::Tree;
 use std::path::Path;
 
 /// The key that the person has and the agent must not.
-const KEY: &str = "sk-ant-the-real-key-of-the-person-0123456789";
+pub(crate) const KEY: &str = "sk-ant-the-real-key-of-the-person-0123456789";
 
 /// Codex's settings for a scripted model, with its side traffic off.
 pub(crate) fn codex_config(server: &ModelServer) -> String {
@@ -52,8 +52,13 @@ fn work() -> Script {
 
 /// A stage on which an agent can be started by its name, and its model.
 fn set_up(person: Person) -> Option<(Stage, ModelServer)> {
+    set_up_for(person, work())
+}
+
+/// The same, for a model that follows this script.
+pub(crate) fn set_up_for(person: Person, script: Script) -> Option<(Stage, ModelServer)> {
     let agents = built::agents(person)?;
-    let server = ModelServer::start(work()).unwrap();
+    let server = ModelServer::start(script).unwrap();
     let mut stage = Stage::new(person);
     stage.in_home(".codex/config.toml", &codex_config(&server));
     stage.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", agents.join("node_modules/.bin").display()));
@@ -63,7 +68,7 @@ fn set_up(person: Person) -> Option<(Stage, ModelServer)> {
     Some((stage, server))
 }
 
-fn governed(stage: &Stage, command: &[&str]) -> Ran {
+pub(crate) fn governed(stage: &Stage, command: &[&str]) -> Ran {
     let words = ["run", "--unattended", "--"].iter().chain(command);
     run(&mut stage.provost(words))
 }

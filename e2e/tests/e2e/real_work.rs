@@ -66,7 +66,7 @@ fn sysroot() -> PathBuf {
 }
 
 /// What cargo needs of a toolchain to build for this machine.
-fn toolchain(to: &Path, person: Person) {
+pub(crate) fn toolchain(to: &Path, person: Person) {
     for part in ["bin/cargo", "bin/rustc", "bin/rustdoc", "lib"] {
         copied(&sysroot().join(part), &to.join(part), person);
     }

@@ -99,7 +99,7 @@ impl Fate {
 
 impl Changed {
     pub(super) fn staged(file: &StagedFile) -> Changed {
-        let StagedFile { path, change, added, removed, size, handoff, why, risk } = file.clone();
+        let StagedFile { path, change, added, removed, size, handoff, why, risk, digest: _ } = file.clone();
         Changed { path, change, added, removed, size, handoff, why, risk, fate: Fate::Waiting }
     }
 

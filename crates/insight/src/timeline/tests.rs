@@ -63,7 +63,7 @@ fn connect(endpoint: &str, verdict: Verdict) -> Decision {
 
 fn staged(path: &str, handoff: bool) -> StagedFile {
     let (change, path) = (Change::Modified, path.into());
-    StagedFile { path, change, added: 2, removed: 1, size: 9, handoff, why: None, risk: None }
+    StagedFile { path, change, added: 2, removed: 1, size: 9, handoff, why: None, risk: None, digest: None }
 }
 
 #[test]

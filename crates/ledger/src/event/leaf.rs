@@ -181,6 +181,7 @@ mod tests {
             handoff: false,
             why: None,
             risk: None,
+            digest: None,
         };
         let parts = Body::from(ChangeStaged { files: vec![file; 3000] }).split();
         assert!(parts.len() > 3);

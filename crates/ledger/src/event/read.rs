@@ -74,6 +74,7 @@ impl Body {
             "change.rejected" => ChangeRejected,
             "landed" => Landed,
             "land.refused" => LandRefused,
+            "land.recovered" => LandRecovered,
             "undone" => Undone,
             "discarded" => Discarded,
             "limit.reached" => LimitReached,

@@ -34,6 +34,10 @@ pub struct StagedFile {
     /// How much there is to lose by landing it; absent where nothing speaks of a risk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
+    /// SHA-256 of its new content, or of where a link leads, in hex; absent where it is gone, a folder, or too large to be
+    /// shown. What lands verbatim has this digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// How much there is to lose by landing a change, as far as signs tell that any reader could check.
@@ -162,6 +166,19 @@ pub struct Undone {
     /// SHA-256 of what is there again, in hex; absent where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post: Option<String>,
+}
+
+/// Body of `land.recovered`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LandRecovered {
+    /// Whether nothing had changed yet: then it was taken back, and all of it waits again. Else it was finished.
+    pub taken_back: bool,
+    /// Whether it was an undo that was cut short.
+    pub undo: bool,
+    /// How many files stand as they were to become.
+    pub files: u64,
+    /// How many were kept back.
+    pub kept: u64,
 }
 
 /// Body of `land.refused`.

@@ -314,6 +314,29 @@ fn a_run_that_died_while_taken_up_again_is_ended_like_any_other() {
     assert!(matches!(last.body, Body::RunInterrupted(_)));
 }
 
+/// Killed, or out of room, anywhere between the register's word that a run is taken up again and the first event of that.
+#[test]
+fn a_run_cut_short_while_it_was_taken_up_again_is_ended_and_taken_up_anew() {
+    let (dir, host, run, sealed) = sealed(2);
+    let register = dir.path().join("state/register/00000001.seg");
+    drop(host.reopen(&run, "apply").unwrap());
+    let (reopened, registered) =
+        (fs::read(segment(&host.ledger_dir(&run))).unwrap(), fs::read(&register).unwrap());
+    assert!(reopened.len() > sealed.len());
+    for end in sealed.len()..reopened.len() {
+        fs::write(&register, &registered).unwrap();
+        put(&host, &run, &reopened[..end]);
+        assert_eq!(host.find(None).unwrap().standing, Standing::Interrupted, "cut at {end}");
+        host.mark_interrupted(&run, "test").unwrap();
+        host.verify(&run).unwrap_or_else(|broken| panic!("cut at {end}: {broken:?}"));
+        let mut writer = host.reopen(&run, "apply").unwrap();
+        writer.append(denied(1), Trust::Observed, None).unwrap();
+        host.seal(&run, &writer.seal().unwrap()).unwrap();
+        let verified = host.verify(&run).unwrap_or_else(|broken| panic!("cut at {end}: {broken:?}"));
+        assert!(verified.sealed && verified.unsigned == 0, "cut at {end}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -6,7 +6,7 @@ use ledger::{Host, RunId};
 
 mod both;
 
-use super::{DONE, find, open, story};
+use super::{DONE, find, open_whole, story};
 use crate::cli::Apply;
 use crate::demand::Demand;
 use crate::epilogue;
@@ -22,7 +22,7 @@ pub(super) const REJECTED: &str =
 
 pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
-    let (host, _) = open(&folders, "apply")?;
+    let (host, _) = open_whole(&folders, "apply", out)?;
     let run = find(&host, order.run.as_deref())?.run;
     let pick = if order.all { Pick::all() } else { pick(&order.only)? };
     let pick = pick.with_hunks(order.hunk.iter().cloned());

@@ -1,6 +1,6 @@
 //! `provost discard`: throw away what a run has staged.
 
-use super::{DONE, find, open, story};
+use super::{DONE, find, open_whole, story};
 use crate::cli::OneRun;
 use crate::epilogue;
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use crate::render::{Out, count};
 
 pub(super) fn discard(order: &OneRun, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
-    let (host, _) = open(&folders, "discard")?;
+    let (host, _) = open_whole(&folders, "discard", out)?;
     let run = find(&host, order.run.as_deref())?.run;
     let story = story(&host, &run)?;
     let files = epilogue::take_up((&folders, &host), &run, &story, "discard", |epilogue| {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ledger::{Host, RunId};
 
-use super::{DONE, apply, find, open, story};
+use super::{DONE, apply, find, open_whole, story};
 use crate::cli;
 use crate::demand::Demand;
 use crate::editor::Editor;
@@ -18,7 +18,7 @@ use crate::workspace::Review;
 
 pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
-    let (host, _) = open(&folders, "review")?;
+    let (host, _) = open_whole(&folders, "review", out)?;
     let run = find(&host, order.run.as_deref())?.run;
     let workspace = epilogue::staged(&host, &run)?;
     let (policy, _) = epilogue::policy(&folders, &story(&host, &run)?, &workspace)?;

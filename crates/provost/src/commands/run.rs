@@ -4,10 +4,11 @@ use std::ffi::OsString;
 
 use sandbox::Cell;
 
-use super::{open, story};
+use super::{open, open_whole, story};
 use crate::cli::{Run, RunFlags};
 use crate::failure::Failure;
 use crate::folders::{Folders, write_passing};
+use crate::mend;
 use crate::render::{Out, summary};
 use crate::run::{self, Ended, Order};
 
@@ -27,6 +28,9 @@ fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
     // ORDER: first of all, while this process has one thread and has read nothing of the person's.
     let cell = Cell::spawn()?;
     let folders = Folders::find()?;
+    if mend::is_wanted(&folders) {
+        open_whole(&folders, "run", out)?;
+    }
     let ended = run::run(order, cell, &folders)?;
     tell(&ended, &folders, out)?;
     Ok(ended.status)

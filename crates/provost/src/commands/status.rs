@@ -3,7 +3,7 @@
 use ledger::{RunId, Standing};
 use serde_json::json;
 
-use super::{DONE, open, story};
+use super::{DONE, open_whole, story};
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count, short, summary};
@@ -13,7 +13,7 @@ const LOOKED_AT: usize = 50;
 
 pub(super) fn status(out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
-    let (host, dead) = open(&folders, "status")?;
+    let (host, dead) = open_whole(&folders, "status", out)?;
     let mut rows = Vec::new();
     for run in host.runs()?.into_iter().take(LOOKED_AT) {
         let running = run.standing == Standing::Running;
@@ -61,7 +61,7 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
         summary.next.iter().for_each(|next| out.line(format!("    {}", paint.on(Tone::Faint, next))));
     }
     if !dead.is_empty() {
-        out.line("What an interrupted run did until then is in its ledger; nothing of it is alive, nothing has landed.");
+        out.line("What an interrupted run did until then is in its ledger; nothing of it is alive.");
     }
 }
 

@@ -70,6 +70,17 @@ fn what(what: &What, paint: Paint) -> String {
         What::Kept { path, because } => {
             paint.on(Tone::Notice, format!("kept back {}: {}", clean(&path.to_string()), clean(because)))
         }
+        What::Recovered(recovered) => {
+            let (files, kept) = (recovered.files, recovered.kept);
+            let what = match (recovered.taken_back, recovered.undo) {
+                (true, _) => "was taken back: nothing had changed yet".to_owned(),
+                (false, undo) => {
+                    let word = if undo { "put back" } else { "landed" };
+                    format!("was finished: {} {word}, {kept} kept back", super::count(files, "file"))
+                }
+            };
+            paint.on(Tone::Notice, format!("a landing that was cut short {what}"))
+        }
         What::Discarded { files } => format!("discarded {}", super::count(*files, "file")),
         What::Reopened { by } => format!("taken up again by {}", clean(by)),
         What::Interrupted { by } => paint.on(Tone::Bad, format!("found dead by {}", clean(by))),
@@ -159,6 +170,10 @@ fn body(what: &What) -> Value {
         What::Landed { path, manner } => json!({ "what": "landed", "path": path, "manner": manner }),
         What::Undone { path } => json!({ "what": "undone", "path": path }),
         What::Kept { path, because } => json!({ "what": "kept", "path": path, "because": because }),
+        What::Recovered(recovered) => json!({
+            "what": "recovered", "taken_back": recovered.taken_back, "undo": recovered.undo,
+            "files": recovered.files, "kept": recovered.kept,
+        }),
         What::Discarded { files } => json!({ "what": "discarded", "files": files }),
         What::Reopened { by } => json!({ "what": "reopened", "by": by }),
         What::Interrupted { by } => json!({ "what": "interrupted", "by": by }),

@@ -15,6 +15,7 @@ use super::beneath::{Found, Kind, same};
 use super::handoff::{self, Handoff};
 use super::hunk::{self, Hunk, Mark};
 use super::ignored::Ignored;
+use super::left::Left;
 use super::risk::{self, Facts, Risk};
 use super::sides::{LARGE, Sides, read_small};
 
@@ -113,7 +114,7 @@ impl FileChange {
         }
     }
 
-    fn event(&self) -> StagedFile {
+    fn event(&self, left: &Left) -> StagedFile {
         let (added, removed) = self.lines();
         let size = match self.post.as_ref().map(|side| &side.what) {
             Some(What::File(size)) => *size,
@@ -122,7 +123,8 @@ impl FileChange {
         let handoff = self.handoff.is_some();
         let why = self.why().map(str::to_owned);
         let (path, change, risk) = (self.path.as_path().into(), self.kind, self.risk.grade);
-        StagedFile { path, change, added, removed, size, handoff, why, risk }
+        let digest = left.digest(&self.path);
+        StagedFile { path, change, added, removed, size, handoff, why, risk, digest }
     }
 
     /// What is known of it beside its lines.
@@ -147,8 +149,8 @@ impl Change {
 
     /// The event that says what is staged.
     #[must_use]
-    pub fn event(&self) -> ChangeStaged {
-        ChangeStaged { files: self.files.iter().map(FileChange::event).collect() }
+    pub(crate) fn event(&self, left: &Left) -> ChangeStaged {
+        ChangeStaged { files: self.files.iter().map(|file| file.event(left)).collect() }
     }
 
     /// Lines added and removed in all.

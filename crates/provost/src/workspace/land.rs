@@ -2,11 +2,11 @@
 //!
 //! Read [`Workspace::land`]. Everything is made ready beside its place before anything changes; then each file is swapped
 //! in one step, and what comes out is checked to be what was judged, or is put back. A journal in the run's folder says
-//! how far it got, so that [`Workspace::recover`] can finish it or take it back.
+//! how far it got, so that [`Workspace::recover`] can finish it or take it back; until it has, nothing else lands there.
 //!
 //! Owns: the order, which files may land at all, what is recorded. Does not own: making ready (`land/ready`), the one
 //! step (`land/swap`), what is on disk of it (`land/journal`), which changes are named (`land/pick`), taking it back
-//! (`land/undo`).
+//! (`land/undo`), putting a landing in order that was cut short (`land/recover`).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,20 +22,25 @@ use super::beneath::Kind;
 use super::change::{Change, FileChange};
 use super::diff::shown;
 use super::hunk::Edits;
+use super::left::Left;
 use super::merge::Clash;
 use super::sides::Sides;
 use super::{StageError, Workspace, io_error};
 use journal::{Journal, Step};
 
+pub(crate) mod hold;
 mod journal;
 mod pick;
 mod ready;
+mod recover;
 mod swap;
 mod undo;
 
+pub use hold::Hold;
 use pick::Taken;
 pub use pick::{BadPattern, HandEdit, Pick};
 pub(crate) use pick::{names, patterns};
+pub use recover::{Recovered, Told};
 
 /// What became of a landing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,6 +93,12 @@ pub enum LandError {
     /// There is nothing to take back.
     #[error("nothing of this run has landed that could be put back")]
     NothingLanded,
+    /// A landing was cut short here, and is not in order again.
+    #[error("the landing of run {0} was cut short and is not in order again")]
+    HalfLanded(String),
+    /// Another process lands here.
+    #[error("another command is landing in `{}`", .0.display())]
+    AtWork(PathBuf),
 }
 
 /// A file that may land, with what says so.
@@ -107,51 +118,54 @@ impl Workspace {
     /// # Errors
     /// The landing could not go on.
     pub fn land(&self, admission: &Admission, change: &Change, pick: &Pick) -> Result<Landing, LandError> {
-        let mut landing = self.recover(admission)?;
+        let mut hold = self.hold_whole()?;
+        let mut landing = Landing::default();
         let at = self.run_dir.join("landing");
         let mut sides = self.sides()?;
         let permitted = self.permitted(admission, change, pick, &mut landing)?;
-        // ORDER: the names of what is made ready are on disk before it is made; all of it is, before anything is swapped;
-        // the base says what stands before the journal is closed.
-        let mut journal = Journal::open(&at).map_err(io_error("write the journal in", &at))?;
+        // ORDER: the workspace names the run before there is a journal; the names of what is made ready are on disk before
+        // it is made; all of it is, before anything is swapped; the base says what stands before the journal is closed.
+        let mut journal = self.begin(&mut hold)?;
         let (steps, permits) = self.make_ready(admission, &mut journal, &sides, permitted, &mut landing)?;
         let folders = journal.prepared(&sides, steps).map_err(io_error("write the journal in", &at))?;
         for (step, permit) in swap::in_order(journal.steps(), permits) {
             let done = swap::perform(permit, step, &sides, &folders);
             self.record(admission, (&sides, &journal), step, done, &mut landing)?;
         }
-        self.finish(admission, &mut sides, journal, landing)
+        let landing = self.finish(admission, &mut sides, journal, landing)?;
+        hold.end().map_err(io_error("write to", &at))?;
+        Ok(landing)
     }
 
-    /// Finishes a landing that a crash cut short, or takes it back where nothing had changed yet.
+    /// The right to change the workspace, where nothing in it is half landed.
+    fn hold_whole(&self) -> Result<Hold, LandError> {
+        let hold = self.hold()?;
+        match hold.half_landed() {
+            Some(run) => Err(LandError::HalfLanded(run.to_owned())),
+            None if self.is_half_landed() => Err(LandError::HalfLanded(self.run_name())),
+            None => Ok(hold),
+        }
+    }
+
+    /// The right to change the workspace.
     ///
     /// # Errors
-    /// It can be neither: the journal or the repository cannot be used.
-    pub fn recover(&self, admission: &Admission) -> Result<Landing, LandError> {
+    /// Another process has it and keeps it, or the disk refused.
+    pub fn hold(&self) -> Result<Hold, LandError> {
+        let folder = self.folder(self.state());
+        let taken = Hold::take(&folder, hold::PATIENCE).map_err(io_error("use", &folder))?;
+        taken.ok_or_else(|| LandError::AtWork(self.root.clone()))
+    }
+
+    /// Opens the journal of a landing, and says in the workspace's own folder whose it is.
+    fn begin(&self, hold: &mut Hold) -> Result<Journal, LandError> {
         let at = self.run_dir.join("landing");
-        let mut landing = Landing::default();
-        let found = Journal::found(&at).map_err(io_error("read the journal in", &at))?;
-        let Some(journal) = found else { return Ok(landing) };
-        let mut sides = self.sides()?;
-        if journal.steps().is_empty() {
-            swap::clear(&sides.now, &journal);
-            journal.close(&[], true).map_err(io_error("close the journal in", &at))?;
-            return Ok(landing);
-        }
-        let folders = journal.folders();
-        for step in swap::by_order(journal.steps()) {
-            swap::make_way(&sides.now, &journal, step);
-            let done = match swap::standing(&sides.now, step) {
-                swap::Reached::Done => Ok(None),
-                swap::Reached::Not => match self.admit(admission, &step.path()) {
-                    Ok(permit) => swap::perform(permit, step, &sides, &folders),
-                    Err(denial) => Err(denial.to_string()),
-                },
-                swap::Reached::Lost(because) => Err(because),
-            };
-            self.record(admission, (&sides, &journal), step, done, &mut landing)?;
-        }
-        self.finish(admission, &mut sides, journal, landing)
+        hold.begin(&self.run_name()).map_err(io_error("write to", &at))?;
+        Ok(Journal::open(&at).map_err(io_error("write the journal in", &at))?)
+    }
+
+    fn run_name(&self) -> String {
+        self.run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Whether a landing was cut short.
@@ -216,18 +230,23 @@ impl Workspace {
         let kept = self.run_dir.join("base/kept");
         let at = self.run_dir.join("landing");
         std::fs::create_dir_all(&kept).map_err(io_error("make", &kept))?;
+        let left = Left::load(&self.run_dir.join("base")).map_err(io_error("read", &self.run_dir))?;
         let places = permitted.iter().map(|one| ready::beside(sides, &one.file.path)).collect::<Vec<_>>();
         let temps = journal.announce(&places).map_err(io_error("write the journal in", &at))?;
         let (mut steps, mut permits) = (Vec::new(), Vec::new());
         for (Permitted { file, part, edits, permit }, temp) in permitted.into_iter().zip(temps) {
             let ready = temp.ok_or_else(|| ("its folder cannot be reached".to_owned(), Vec::new()));
+            let ready = ready.and_then(|temp| match &left {
+                Some(left) if !left.holds(&sides.left, &file.path) => Err((ALTERED.to_owned(), Vec::new())),
+                _ => Ok(temp),
+            });
             let ready = ready.and_then(|temp| {
                 let wanted = ready::Wanted { file, part: part.as_deref(), edits: &edits };
                 ready::make(sides, &wanted, &temp, &kept).map_err(|why| self.explained(sides, why, file))
             });
             match ready {
                 Ok(step) => {
-                    steps.push(step);
+                    steps.push(Step { cause: Some(permit.seq()), ..step });
                     permits.push(permit);
                 }
                 Err((because, clashes)) => {
@@ -366,6 +385,9 @@ fn refuse(
     landing.refused.push(Kept { path: path.to_owned(), because, conflicts: Vec::new() });
     Ok(())
 }
+
+/// Why something does not land that is not what was looked at.
+const ALTERED: &str = "what the run left here was changed after the run was over: nobody has looked at it";
 
 /// What the disk said, in words.
 fn said(what: &str) -> impl Fn(io::Error) -> String + '_ {

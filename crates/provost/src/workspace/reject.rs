@@ -94,8 +94,7 @@ pub enum GateError {
 impl Workspace {
     /// Where the memory of what was rejected is: it belongs to the workspace, not to the run.
     fn rejected_place(&self) -> PathBuf {
-        let state = self.run_dir.ancestors().nth(2).unwrap_or(&self.run_dir);
-        self.folder(state).join("rejected")
+        self.folder(self.state()).join("rejected")
     }
 
     /// What was rejected in this workspace.

@@ -17,6 +17,7 @@ use super::base::{Base, Entry};
 use super::beneath::{self, Digest, Kind, Root};
 use super::blob::Index;
 use super::copy;
+use super::left::Left;
 
 /// Contents larger than this are not kept ahead of landing, and not compared line by line. In bytes.
 pub(crate) const LARGE: u64 = 4 << 20;
@@ -122,6 +123,8 @@ impl Sides {
         let file = File::options().write(true).open(&fresh)?;
         rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(found.mode))?;
         file.sync_all()?;
+        // ORDER: it is known before it is there, so that a crash in between leaves nothing that nobody knows.
+        Left::expect(self.kept.parent().unwrap_or(&self.kept), path, text, found.mode)?;
         let (parent, name) = self.left.parent(path)?;
         Ok(rustix::fs::renameat(rustix::fs::CWD, &fresh, parent, name)?)
     }

@@ -69,6 +69,9 @@ pub(super) struct Step {
     pub(super) post: Stands,
     /// How what was judged stood, so that nothing else is replaced.
     pub(super) seen: Option<Seen>,
+    /// The decision that lets it happen.
+    #[serde(default)]
+    pub(super) cause: Option<u64>,
     /// Who owned what was there.
     #[serde(default)]
     pub(super) owner: Option<(u32, u32)>,
@@ -220,11 +223,17 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let text = std::fs::read(folder.join(name))?;
+        let mut text = std::fs::read(folder.join(name))?;
+        // A last line without its end was being written: what it speaks of had not begun. It goes, so that the next line
+        // stands by itself.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        if whole < text.len() {
+            file.set_len(whole as u64)?;
+            text.truncate(whole);
+        }
         let (folder, temps, plan) = (folder.to_owned(), Vec::new(), Plan::default());
         let mut journal = Journal { folder, file, temps, plan, landed: None };
-        // A last line without its end was being written: what it speaks of had not begun.
-        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
             match serde_json::from_slice(line)? {
                 Line::Temps(temps) => journal.temps.extend(temps),
                 Line::Plan(plan) => journal.plan = plan,

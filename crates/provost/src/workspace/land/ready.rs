@@ -133,6 +133,7 @@ pub(super) fn make(sides: &Sides, wanted: &Wanted<'_>, temp: &Temp, kept: &Path)
         pre,
         post,
         seen: now.map(|now| now.stamp.into()),
+        cause: None,
         owner: now.map(|now| (now.uid, now.gid)),
         manner,
         hunks: verbatim(wanted),

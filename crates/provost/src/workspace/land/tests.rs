@@ -2,7 +2,7 @@
 
 use super::journal::Stands;
 use super::*;
-use crate::workspace::tests::desk::{Desk, Line, line, listing, write};
+use crate::workspace::tests::desk::{Desk, Line, line, line_for, listing, write};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -23,7 +23,7 @@ enum Cut {
 /// Lands like [`Workspace::land`], up to the cut.
 fn land_until(workspace: &Workspace, line: &Line, cut: Cut) {
     let (admission, mut landing) = (&line.admission, Landing::default());
-    let mut journal = Journal::open(&workspace.run_dir.join("landing")).unwrap();
+    let mut journal = workspace.begin(&mut workspace.hold().unwrap()).unwrap();
     let sides = workspace.sides().unwrap();
     let change = workspace.change().unwrap();
     let pick = Pick::all().with_handoffs();
@@ -42,7 +42,11 @@ fn land_until(workspace: &Workspace, line: &Line, cut: Cut) {
     let (Cut::Steps(whole) | Cut::Within(whole)) = cut else { panic!() };
     for (index, (step, permit)) in swap::in_order(journal.steps(), permits).into_iter().enumerate() {
         if index < whole {
-            swap::perform(permit, step, &sides, &folders).unwrap();
+            let done = swap::perform(permit, step, &sides, &folders);
+            // Of every other step that was done the ledger has no word yet.
+            if index % 2 == 0 {
+                workspace.record(admission, (&sides, &journal), step, done, &mut landing).unwrap();
+            }
         } else if index == whole && matches!(cut, Cut::Within(_)) {
             change_places(&workspace.root, step);
         }
@@ -95,23 +99,31 @@ fn a_landing_that_was_cut_short_is_finished_or_taken_back() {
     let steps = 12;
     let cuts = [Cut::Announced, Cut::Ready].into_iter();
     for cut in cuts.chain((0..=steps).map(Cut::Steps)).chain((0..steps).map(Cut::Within)) {
-        let line = line();
         let (desk, workspace, wanted) = staged();
+        let line = line_for(&desk.root());
         workspace.settle(&line.admission).unwrap();
         assert_eq!(workspace.change().unwrap().files.len(), steps);
         let before = listing(&desk.root());
         land_until(&workspace, &line, cut);
         let later = Workspace::reopen(&desk.run_dir()).unwrap();
         assert!(later.is_half_landed());
-        let recovered = later.recover(&line.admission).unwrap();
-        assert_eq!(recovered.refused, vec![], "{cut:?}");
-        assert!(!later.is_half_landed());
+        // Until it is in order, nothing else lands there, of whatever run.
+        let change = later.change().unwrap();
+        let refused = later.land(&line.admission, &change, &Pick::all());
+        assert!(matches!(refused, Err(LandError::HalfLanded(run)) if run == "r1"), "{cut:?}");
+        let recovered = line.recover(&later).unwrap();
+        assert_eq!(recovered.landing.refused, vec![], "{cut:?}");
         let taken_back = matches!(cut, Cut::Announced | Cut::Ready);
+        assert_eq!((recovered.taken_back, recovered.undo), (taken_back, false), "{cut:?}");
         assert_eq!(listing(&desk.root()), if taken_back { before } else { wanted.clone() }, "{cut:?}");
         let change = later.change().unwrap();
         assert_eq!(change.is_empty(), !taken_back, "{cut:?} {change:?}");
         later.land(&line.admission, &change, &Pick::all().with_handoffs()).unwrap();
         assert_eq!(listing(&desk.root()), wanted, "{cut:?}");
+        let told = line.events().into_iter().filter(|event| matches!(event, Body::Landed(_))).count();
+        assert_eq!(told, steps, "{cut:?}: each landing is told once");
+        assert_eq!(line.recover(&later), None);
+        line.ends_whole();
     }
 }
 
@@ -134,7 +146,7 @@ fn what_a_person_wrote_between_crash_and_recovery_stays() {
             land_until(&workspace, &line, cut);
             desk.write("edit", "mine\n");
         }
-        let landing = Workspace::reopen(&desk.run_dir()).unwrap().recover(&line.admission).unwrap();
+        let landing = line.recover(&Workspace::reopen(&desk.run_dir()).unwrap()).unwrap().landing;
         assert_eq!((landing.landed.len(), landing.refused.len()), (0, 1), "{cut:?}");
         assert_eq!(fs::read_to_string(desk.root().join("edit")).unwrap(), "mine\n", "{cut:?}");
         assert_eq!(fs::read_dir(desk.root()).unwrap().count(), 2, "{cut:?}: something is left beside");
@@ -150,8 +162,8 @@ fn a_journal_whose_last_line_was_cut_is_taken_back() {
     let journal = workspace.run_dir.join("landing/journal");
     let text = fs::read(&journal).unwrap();
     fs::write(&journal, &text[..text.len() - 1]).unwrap();
-    let landing = workspace.recover(&line.admission).unwrap();
-    assert_eq!(landing, Landing::default());
+    let recovered = line.recover(&workspace).unwrap();
+    assert_eq!((recovered.landing, recovered.taken_back), (Landing::default(), true));
     assert_eq!(listing(&desk.root()), before);
 }
 
@@ -162,7 +174,7 @@ fn undo_until(workspace: &Workspace, line: &Line, cut: Cut) {
     let (name, done) = Journal::last(&at).unwrap().unwrap();
     let sides = workspace.sides().unwrap();
     let permitted = workspace.permitted_back(admission, &sides, &done, &mut landing).unwrap();
-    let mut journal = Journal::open(&at).unwrap();
+    let mut journal = workspace.begin(&mut workspace.hold().unwrap()).unwrap();
     let made = workspace.make_ready_back(admission, (&mut journal, &sides), permitted, &mut landing);
     let (steps, permits) = made.unwrap();
     let (Cut::Steps(whole) | Cut::Within(whole)) = cut else { return };
@@ -170,7 +182,10 @@ fn undo_until(workspace: &Workspace, line: &Line, cut: Cut) {
     for (index, (step, permit)) in swap::in_order(journal.steps(), permits).into_iter().enumerate() {
         if index < whole {
             swap::make_way(&sides.now, &journal, step);
-            swap::perform(permit, step, &sides, &folders).unwrap();
+            let done = swap::perform(permit, step, &sides, &folders);
+            if index % 2 == 0 {
+                workspace.record(admission, (&sides, &journal), step, done, &mut landing).unwrap();
+            }
         } else if index == whole && matches!(cut, Cut::Within(_)) {
             change_places(&workspace.root, step);
         }
@@ -183,15 +198,15 @@ fn an_undo_that_was_cut_short_is_finished() {
     for cut in
         std::iter::once(Cut::Ready).chain((0..=steps).map(Cut::Steps)).chain((0..steps).map(Cut::Within))
     {
-        let line = line();
         let (desk, workspace, wanted) = staged();
+        let line = line_for(&desk.root());
         let change = workspace.settle(&line.admission).unwrap();
         let before = listing(&desk.root());
         workspace.land(&line.admission, &change, &Pick::all().with_handoffs()).unwrap();
         undo_until(&workspace, &line, cut);
         let later = Workspace::reopen(&desk.run_dir()).unwrap();
-        let recovered = later.recover(&line.admission).unwrap();
-        assert_eq!(recovered.refused, vec![], "{cut:?}");
+        let recovered = line.recover(&later).unwrap();
+        assert_eq!(recovered.landing.refused, vec![], "{cut:?}");
         if matches!(cut, Cut::Ready) {
             // Nothing had changed yet: the landing stands, and can be taken back anew.
             assert_eq!(listing(&desk.root()), wanted);
@@ -200,5 +215,25 @@ fn an_undo_that_was_cut_short_is_finished() {
         assert_eq!(listing(&desk.root()), before, "{cut:?}");
         assert_eq!(later.change().unwrap(), change, "{cut:?}");
         assert!(matches!(later.undo(&line.admission), Err(LandError::NothingLanded)), "{cut:?}");
+        line.ends_whole();
     }
+}
+
+/// A disk that is full when a journal is closed leaves a line without its end, and the next line must stand by itself.
+#[test]
+fn a_journal_whose_end_did_not_fit_is_closed_later_and_can_still_be_undone() {
+    let (desk, workspace, wanted) = staged();
+    let line = line_for(&desk.root());
+    workspace.settle(&line.admission).unwrap();
+    let before = listing(&desk.root());
+    land_until(&workspace, &line, Cut::Steps(12));
+    let journal = workspace.run_dir.join("landing/journal");
+    let text = fs::read(&journal).unwrap();
+    fs::write(&journal, [&text[..], b"{\"landed\":[\"edi"].concat()).unwrap();
+    line.recover(&workspace).unwrap();
+    assert_eq!(listing(&desk.root()), wanted);
+    let later = Workspace::reopen(&desk.run_dir()).unwrap();
+    assert_eq!(later.undo(&line.admission).unwrap().refused, vec![]);
+    assert_eq!(listing(&desk.root()), before);
+    line.ends_whole();
 }

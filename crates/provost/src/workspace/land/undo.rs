@@ -32,13 +32,13 @@ impl Workspace {
     /// # Errors
     /// Nothing has landed, or it could not go on: then `recover` puts the rest in order.
     pub fn undo(&self, admission: &Admission) -> Result<Landing, LandError> {
-        self.recover(admission)?;
+        let mut hold = self.hold_whole()?;
         let at = self.run_dir.join("landing");
         let last = Journal::last(&at).map_err(io_error("read the journal in", &at))?;
         let Some((name, done)) = last else { return Err(LandError::NothingLanded) };
         let (mut sides, mut landing) = (self.sides()?, Landing::default());
         let permitted = self.permitted_back(admission, &sides, &done, &mut landing)?;
-        let mut journal = Journal::open(&at).map_err(io_error("write the journal in", &at))?;
+        let mut journal = self.begin(&mut hold)?;
         let (steps, permits) =
             self.make_ready_back(admission, (&mut journal, &sides), permitted, &mut landing)?;
         let folders = journal
@@ -49,7 +49,9 @@ impl Workspace {
             let done = swap::perform(permit, step, &sides, &folders);
             self.record(admission, (&sides, &journal), step, done, &mut landing)?;
         }
-        self.finish(admission, &mut sides, journal, landing)
+        let landing = self.finish(admission, &mut sides, journal, landing)?;
+        hold.end().map_err(io_error("write to", &at))?;
+        Ok(landing)
     }
 
     pub(super) fn permitted_back<'a>(
@@ -99,7 +101,7 @@ impl Workspace {
             let temp = temp.ok_or_else(|| "its folder cannot be reached".to_owned());
             match temp.and_then(|temp| back(sides, step, &temp, &kept)) {
                 Ok(back) => {
-                    steps.push(back);
+                    steps.push(Step { cause: Some(permit.seq()), ..back });
                     permits.push(permit);
                 }
                 Err(because) => {

@@ -89,7 +89,7 @@ fn names_of_any_bytes_are_told() {
     desk.edited(&workspace, |seen| write(seen, odd, "x\n"));
     let change = workspace.change().unwrap();
     assert_eq!(change.files[0].path, Path::new(odd));
-    assert_eq!(change.event().files[0].path.to_path(), Path::new(odd));
+    assert_eq!(change.event(&Left::default()).files[0].path.to_path(), Path::new(odd));
 }
 
 #[test]

@@ -159,11 +159,17 @@ pub(crate) struct Line {
 }
 
 pub(crate) fn line() -> Line {
+    line_for(Path::new("/w"))
+}
+
+/// The same, for the run of a workspace.
+pub(crate) fn line_for(root: &Path) -> Line {
     let dir = tempfile::tempdir().unwrap();
     let place = |name: &str| fs::canonicalize(dir.path()).unwrap().join(name);
     let host = ledger::Host::open(&place("state")).unwrap();
     let run = host.new_run().unwrap();
-    let writer = host.begin(&run, ledger::event::RunOpened::default()).unwrap();
+    let opened = ledger::event::RunOpened { workspace: root.into(), ..ledger::event::RunOpened::default() };
+    let writer = host.begin(&run, opened).unwrap();
     let rules = vec![
         policy::RuleSpec::new("all", policy::Need::None).tree(policy::Kind::Land, "/"),
         policy::RuleSpec::new("secrets", policy::Need::Never).pattern(policy::Kind::Land, "/**/secret"),
@@ -178,15 +184,38 @@ pub(crate) fn line() -> Line {
     let context = policy::Context::default();
     let policy = policy::Policy::compile(vec![layer], &anchors, &context).unwrap();
     let admission = Admission::start(Arc::new(policy), writer, false);
+    admission.note(ledger::event::PolicyLoaded::default().into(), Trust::Observed, None).unwrap();
     Line { admission, host, run, _dir: dir }
 }
 
 impl Line {
     /// The events so far.
     pub(crate) fn events(&self) -> Vec<ledger::Body> {
+        self.read().into_iter().map(|event| event.body).collect()
+    }
+
+    fn read(&self) -> Vec<ledger::Event> {
         self.admission.barrier().unwrap();
         let mut reader = ledger::Reader::open(&self.host.ledger_dir(&self.run)).unwrap();
-        std::iter::from_fn(|| reader.read().unwrap()).map(|event| event.body).collect()
+        std::iter::from_fn(|| reader.read().unwrap()).collect()
+    }
+
+    /// Puts a landing in order that was cut short, as the next command does.
+    pub(crate) fn recover(&self, workspace: &Workspace) -> Option<Recovered> {
+        let mut told = Told::default();
+        self.read().iter().for_each(|event| told.see(event));
+        let recovered = workspace.recover(&mut workspace.hold().unwrap(), &self.admission, &told).unwrap();
+        assert!(!workspace.is_half_landed() && workspace.hold().unwrap().half_landed().is_none());
+        recovered
+    }
+
+    /// Ends the run: its ledger is whole, its story too.
+    pub(crate) fn ends_whole(&self) {
+        let ended = ledger::event::RunEnded::default();
+        let sealed = self.admission.clone().close(ledger::Body::RunEnded(ended)).unwrap();
+        self.host.seal(&self.run, &sealed).unwrap();
+        let found = self.host.verify(&self.run);
+        assert!(found.as_ref().is_ok_and(|verified| verified.ended), "{found:?}");
     }
 }
 
