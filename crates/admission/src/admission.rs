@@ -211,6 +211,17 @@ impl Admission {
         }
     }
 
+    /// Answers an ask, and does not wait for the disk: whoever asked does. Many answers become durable together.
+    ///
+    /// # Errors
+    /// The answer does not count.
+    pub fn cast(&self, ask: &str, answer: Answer) -> Result<(), Refused> {
+        match &self.line.asks {
+            Some(asks) => asks.cast(ask, answer).map(drop),
+            None => Err(Refused::NoSuchAsk(ask.to_owned())),
+        }
+    }
+
     /// Ends the run: denies what is still asked, records its last event, and seals its ledger. Every clone refuses from then on.
     ///
     /// # Errors

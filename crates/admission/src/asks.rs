@@ -167,29 +167,37 @@ impl Asks {
 
     /// Takes an answer. A yes is durable when this returns.
     pub(crate) fn answer(&self, ask: &str, answer: Answer) -> Result<(), Refused> {
+        let Some(slot) = self.cast(ask, answer)? else { return Ok(()) };
+        // Only a ledger that takes nothing more turns a yes into a no.
+        slot.wait().map_err(|denial| LedgerClosed { because: denial.to_string() })?;
+        Ok(())
+    }
+
+    /// Takes an answer. Where it is a yes that ends the ask, gives what tells whether it became durable: whoever asked waits
+    /// for that in any case.
+    pub(crate) fn cast(&self, ask: &str, answer: Answer) -> Result<Option<Arc<Slot<Settled>>>, Refused> {
         let vote = Vote { by: &answer.by, person: answer.how != MODEL, allow: answer.allow };
         let mut book = lock(&self.book);
         let open = book.open.get_mut(ask).ok_or_else(|| Refused::NoSuchAsk(ask.to_owned()))?;
         let state = open.approval.vote(&vote, self.now()).cloned();
         let ended = match &state {
-            Ok(State::Open(_)) => return Ok(()),
+            Ok(State::Open(_)) => return Ok(None),
             Ok(_) | Err(Refused::Expired) => book.open.remove(ask),
             Err(_) => None,
         };
         drop(book);
-        let Some(open) = ended else { return state.map(drop) };
+        let Some(open) = ended else { return state.map(|_| None) };
         let slot = Arc::clone(&open.slot);
         let (how, why) = (answer.how.as_str(), answer.why);
         match &state {
             Ok(State::Allowed(by)) => {
                 self.end(open, End { answer: Answered::Allow, by: &by.join(", "), how, why });
-                // Only a ledger that takes nothing more turns a yes into a no.
-                slot.wait().map_err(|denial| LedgerClosed { because: denial.to_string() })?;
+                return Ok(Some(slot));
             }
             Ok(_) => self.end(open, End { answer: Answered::Deny, by: &answer.by, how, why }),
             Err(_) => self.expire(open),
         }
-        state.map(drop)
+        state.map(|_| None)
     }
 
     /// Nobody waits for this ask any more.

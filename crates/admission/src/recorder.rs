@@ -17,6 +17,9 @@ use crate::slot::{Slot, lock};
 
 /// How long an accepted event may wait for others before all are made durable together; with the sync itself, within 10 ms.
 const LINGER: Duration = Duration::from_millis(8);
+/// How long the first of several crossings waits for the others: whoever waited for the last sync is likely to come again, and
+/// each that comes too late waits for a sync more.
+const GATHER: Duration = Duration::from_micros(300);
 /// Events that may wait; whoever brings more waits until there is room.
 const CAPACITY: usize = 4096;
 
@@ -57,6 +60,8 @@ struct State {
     waiting: Vec<(u64, Then)>,
     /// Whether somebody waits for what is in the queue.
     wanted: bool,
+    /// How many waited for the last batch.
+    expected: usize,
     /// Whether the thread sleeps until there is something in the queue.
     idle: bool,
     stopping: bool,
@@ -77,6 +82,14 @@ impl fmt::Debug for State {
     }
 }
 
+impl State {
+    /// Whether somebody waits, and nobody else is likely to come within a moment. An empty queue is not waited over: what
+    /// somebody waits for is with the writer already.
+    fn is_ready(&self) -> bool {
+        self.wanted && (self.queue.is_empty() || self.waiting.len() >= self.expected)
+    }
+}
+
 impl Owner {
     /// Starts the recorder. If it cannot start, it is closed from the beginning.
     pub(crate) fn start(writer: Writer) -> Owner {
@@ -87,6 +100,7 @@ impl Owner {
             durable: 0,
             waiting: Vec::new(),
             wanted: false,
+            expected: 0,
             idle: false,
             stopping: false,
             closed: None,
@@ -213,7 +227,7 @@ impl Shared {
 
     /// Wakes the thread, unless it will look by itself soon enough.
     fn rouse(&self, state: std::sync::MutexGuard<'_, State>) {
-        let now = state.idle || state.wanted || state.queue.len() >= CAPACITY / 2;
+        let now = state.idle || state.is_ready() || state.queue.len() >= CAPACITY / 2;
         drop(state);
         if now {
             self.work.notify_one();
@@ -225,15 +239,16 @@ impl Shared {
         let mut state = lock(&self.state);
         loop {
             let waited = state.since.elapsed();
-            let due = !state.queue.is_empty() && waited >= LINGER;
-            if due || state.wanted || state.stopping || state.queue.len() >= CAPACITY / 2 {
+            let most = if state.wanted { GATHER } else { LINGER };
+            let due = !state.queue.is_empty() && waited >= most;
+            if due || state.is_ready() || state.stopping || state.queue.len() >= CAPACITY / 2 {
                 break;
             }
             state.idle = state.queue.is_empty();
             state = if state.idle {
                 self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
-                let left = LINGER.saturating_sub(waited);
+                let left = most.saturating_sub(waited);
                 self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
             };
         }
@@ -250,6 +265,7 @@ impl Shared {
         let mut state = lock(&self.state);
         state.durable = count;
         let reached = state.waiting.iter().take_while(|(wanted, _)| *wanted <= count).count();
+        state.expected = reached;
         let told: Vec<_> = state.waiting.drain(..reached).collect();
         drop(state);
         told.into_iter().for_each(|(_, then)| then(Ok(())));

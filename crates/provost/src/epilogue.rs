@@ -123,7 +123,7 @@ fn answer_landings(admission: &Admission, verb: &'static str) -> Result<JoinHand
                 why: Some(format!("provost {verb}")),
             };
             // An ask that ended meanwhile takes no answer.
-            let _ = line.answer(&ask.ask, answer);
+            let _ = line.cast(&ask.ask, answer);
         }
     };
     let thread = thread::Builder::new().name("provost-yes".to_owned());

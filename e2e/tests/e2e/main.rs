@@ -19,6 +19,7 @@ mod live;
 mod real_agents;
 mod real_patch;
 mod real_work;
+mod syncs;
 mod trees_agree;
 
 /// A file that no module names is never run.
