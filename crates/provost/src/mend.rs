@@ -67,9 +67,10 @@ fn put_in_order(
     hold: &mut Hold,
     by: &'static str,
 ) -> Result<Option<Recovered>, Failure> {
-    let run = RunId::parse(named).filter(|run| host.run_dir(run).join("landing/journal").exists());
-    let Some(run) = run else {
-        // It had not begun, or was over: there is no journal.
+    let there =
+        |run: &RunId| ["landing/journal", "staged"].iter().all(|part| host.run_dir(run).join(part).exists());
+    let Some(run) = RunId::parse(named).filter(there) else {
+        // It had not begun, or was over; or what it would be finished with was thrown away.
         hold.end().map_err(|error| Failure::of(&error))?;
         return Ok(None);
     };

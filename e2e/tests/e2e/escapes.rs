@@ -9,6 +9,7 @@ mod evidence;
 mod handoff;
 mod kernel;
 mod network;
+mod patches;
 mod paths;
 mod policy;
 mod programs;

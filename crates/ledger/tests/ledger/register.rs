@@ -188,3 +188,62 @@ fn runs_that_died_are_found_with_the_ending_and_without() {
     host.mark_interrupted(&dead, "test").unwrap();
     assert!(host.interrupted().unwrap().is_empty());
 }
+
+/// The key is in no tree and under no checksum: what it signed tells whether it is the one.
+#[test]
+fn no_bit_of_the_hosts_key_can_change_and_none_of_it_be_cut_unnoticed() {
+    let (dir, first) = host();
+    let (run, mut writer) = begin(&first);
+    tell(&mut writer, 1);
+    first.seal(&run, &writer.seal().unwrap()).unwrap();
+    let (state, key) = (dir.path().join("state"), dir.path().join("state/key"));
+    let (bytes, whole) = (fs::read(&key).unwrap(), first.verify_all().unwrap());
+    let put = |changed: &[u8]| {
+        fs::write(&key, changed).unwrap();
+        Host::open(&state)
+    };
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        // Another end of the line is the same key.
+        let Ok(other) = put(&changed) else { continue };
+        match other.verifier() == first.verifier() {
+            true => assert_eq!(other.verify_all().unwrap(), whole, "bit {bit}"),
+            false => {
+                assert!(other.verify_all().is_err() && other.verify(&run).is_err(), "bit {bit}");
+                assert!(other.reopen(&run, "test").is_err(), "bit {bit}");
+            }
+        }
+    }
+    for end in 0..bytes.len() - 1 {
+        assert!(put(&bytes[..end]).is_err(), "cut at {end}");
+    }
+    assert_eq!(put(&bytes).unwrap().verify_all().unwrap(), whole);
+}
+
+#[test]
+fn whatever_the_registers_ending_says_what_is_entered_next_is_whole() {
+    let (dir, host) = host();
+    let (run, mut writer) = begin(&host);
+    tell(&mut writer, 1);
+    host.seal(&run, &writer.seal().unwrap()).unwrap();
+    let (ending, register) =
+        (dir.path().join("state/register/ending"), dir.path().join("state/register/00000001.seg"));
+    let (bytes, entries) = (fs::read(&ending).unwrap(), fs::read(&register).unwrap());
+    let flips = (0..bytes.len()).map(|at| {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        changed
+    });
+    let cuts = (0..bytes.len()).step_by(5).map(|end| bytes[..end].to_vec());
+    for changed in flips.chain(cuts) {
+        fs::write(&ending, &changed).unwrap();
+        let (next, writer) = begin(&host);
+        host.seal(&next, &writer.seal().unwrap()).unwrap();
+        let told = String::from_utf8_lossy(&changed).into_owned();
+        let whole = host.verify_all().unwrap_or_else(|broken| panic!("{told}: {broken:?}"));
+        assert!(whole.len() == 2 && whole.iter().all(|(_, verified)| verified.sealed), "{told}");
+        fs::remove_dir_all(host.run_dir(&next)).unwrap();
+        fs::write(&register, &entries).unwrap();
+    }
+}

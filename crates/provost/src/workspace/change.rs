@@ -409,6 +409,9 @@ fn judge(path: &Path, was: Option<&Entry>, left: Option<Found>, now: Option<Foun
 /// Most bytes of a file that may land. A file of holes costs the agent nothing, and reading it costs the person hours.
 const LARGEST: u64 = 4 << 30;
 
+/// Running it takes the rights of its owner or group.
+const SET_ID: u32 = 0o6000;
+
 /// Why something can never land.
 fn never(path: &Path, was: Option<&Entry>, left: Option<Found>) -> Option<&'static str> {
     let kinds = [was.map(|was| was.found.kind), left.map(|left| left.kind)];
@@ -417,6 +420,10 @@ fn never(path: &Path, was: Option<&Entry>, left: Option<Found>) -> Option<&'stat
     }
     if left.is_some_and(|left| left.kind == Kind::File && left.stamp.size > LARGEST) {
         return Some("a file larger than 4 GiB never lands: copy it yourself");
+    }
+    let known = was.filter(|was| was.found.kind == Kind::File).map_or(0, |was| was.found.mode);
+    if left.is_some_and(|left| left.kind == Kind::File && left.mode & !known & SET_ID != 0) {
+        return Some("a program that takes its owner's rights never lands: set the bit yourself");
     }
     let special = kinds.into_iter().flatten().any(|kind| matches!(kind, Kind::Special { .. }));
     special.then_some("a pipe, socket or device never lands")

@@ -10,15 +10,28 @@ use std::path::{Path, PathBuf};
 
 use ledger::event::OsText;
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::beneath::{Found, Kind, Root, digest};
+use super::beneath::{Found, Kind, Moment, Root, digest};
 use super::change::Change;
+use super::now;
 use super::sides::{LARGE, Sides, hex};
 
 /// How each changed thing stands: as the run left it, and as Provost put it there since.
 #[derive(Debug, Default)]
-pub(crate) struct Left(BTreeMap<PathBuf, Vec<Mark>>);
+pub(crate) struct Left {
+    /// When it was looked at. What had landed by then, and comes back by an undo, stands as it stood then.
+    taken: Moment,
+    marks: BTreeMap<PathBuf, Vec<Mark>>,
+}
+
+/// The same in `base/left.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    taken: Moment,
+    marks: Vec<(OsText, Vec<Mark>)>,
+}
 
 /// What something is, in a line: kind, mode and content.
 type Mark = String;
@@ -28,7 +41,7 @@ impl Left {
     pub(crate) fn of(sides: &Sides, change: &Change) -> io::Result<Left> {
         let files = change.files.iter().filter(|file| file.never.is_none());
         let marked = files.map(|file| Ok((file.path.clone(), vec![mark(&sides.left, &file.path)?])));
-        Ok(Left(marked.collect::<io::Result<_>>()?))
+        Ok(Left { taken: now(), marks: marked.collect::<io::Result<_>>()? })
     }
 
     /// What is known; `None` for a run that was cut short before it was looked at.
@@ -38,22 +51,25 @@ impl Left {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let list: Vec<(OsText, Vec<Mark>)> = serde_json::from_slice(&text)?;
-        Ok(Some(Left(list.into_iter().map(|(path, marks)| (path.to_path(), marks)).collect())))
+        let Saved { taken, marks } = serde_json::from_slice(&text)?;
+        let marks = marks.into_iter().map(|(path, marks)| (path.to_path(), marks)).collect();
+        Ok(Some(Left { taken, marks }))
     }
 
     pub(crate) fn save(&self, base_dir: &Path) -> io::Result<()> {
-        let list: Vec<(OsText, &Vec<Mark>)> =
-            self.0.iter().map(|(path, marks)| (path.as_path().into(), marks)).collect();
+        let marks = self.marks.iter().map(|(path, marks)| (path.as_path().into(), marks.clone())).collect();
         let fresh = base_dir.join("left.new");
-        std::fs::write(&fresh, serde_json::to_vec(&list)?)?;
+        std::fs::write(&fresh, serde_json::to_vec(&Saved { taken: self.taken, marks })?)?;
         std::fs::rename(fresh, base_dir.join(NAME))
     }
 
     /// Whether what the run left at a path is still that.
     pub(crate) fn holds(&self, left: &Root, path: &Path) -> bool {
-        let known = self.0.get(path);
-        known.is_some_and(|known| mark(left, path).is_ok_and(|mark| known.contains(&mark)))
+        match self.marks.get(path) {
+            Some(known) => mark(left, path).is_ok_and(|mark| known.contains(&mark)),
+            // It was no change then: it had landed. Nobody restores the moment at which something changed.
+            None => left.find(path).ok().flatten().is_some_and(|found| found.stamp.ctime <= self.taken),
+        }
     }
 
     /// Says that this text will be at a path too, on purpose.
@@ -64,7 +80,7 @@ impl Left {
             true => return Err(io::Error::from(Errno::FBIG)),
             false => file_mark(mode, &Sha256::digest(text)),
         };
-        let known = left.0.entry(path.to_owned()).or_default();
+        let known = left.marks.entry(path.to_owned()).or_default();
         if known.contains(&mark) {
             return Ok(());
         }
@@ -74,7 +90,7 @@ impl Left {
 
     /// The digest by which events name what is at a path, if it has one.
     pub(crate) fn digest(&self, path: &Path) -> Option<String> {
-        let mark = self.0.get(path)?.first()?;
+        let mark = self.marks.get(path)?.first()?;
         let (kind, digest) = (mark.split(' ').next()?, mark.rsplit(' ').next()?);
         ["file", "link"].contains(&kind).then(|| digest.to_owned())
     }

@@ -47,6 +47,15 @@ pub(crate) fn attempt(name: &str, words: &[&str]) -> Option<Attempt> {
             // The first disk: 8, 0.
             with_text(path, |path| call(libc::SYS_mknod, &[path, i64::from(libc::S_IFBLK | 0o600), 8 << 8]))
         }
+        ("whiteout", [path]) => {
+            with_text(path, |path| call(libc::SYS_mknod, &[path, i64::from(libc::S_IFCHR), 0]))
+        }
+        ("attribute", [path, name, value]) => with_text(path, |path| {
+            with_text(name, |name| {
+                let length = value.len() as i64;
+                with_text(value, |value| call(libc::SYS_setxattr, &[path, name, value, length, 0]))
+            })
+        }),
         ("type-into-terminal", []) => {
             let byte = b'x';
             call(libc::SYS_ioctl, &[0, libc::TIOCSTI as i64, &raw const byte as i64])

@@ -26,7 +26,7 @@ fn what_changed_in_the_staged_folder_after_the_run_does_not_land() {
     let before = listing(&desk.root());
     let Stage::Overlay { upper, .. } = workspace.staged() else { panic!() };
     // Somebody gets at it between the run and the landing: contents, modes, kinds, things that were not there.
-    write(upper, "edit", "of sombody\n");
+    write(upper, "edit", "of somebody\n");
     write(upper, "hunks", "of somebody else\n");
     fs::set_permissions(upper.join("mode"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::remove_file(upper.join("link")).unwrap();
@@ -61,6 +61,29 @@ fn what_changed_in_the_staged_folder_after_the_run_does_not_land() {
     assert!(["edit", "hunks", "mode", "link", "gone"].into_iter().all(same), "{now:?}");
     assert!(!now.iter().any(|line| line.contains("big") || line.contains("more")), "{now:?}");
     assert_eq!(fs::read_to_string(desk.root().join("kept")).unwrap(), "of the run\n");
+}
+
+#[test]
+fn what_had_landed_before_the_run_was_over_can_be_taken_back_and_land_again() {
+    let (desk, line) = (Desk::new(), line());
+    desk.write("gone", "1\n");
+    let workspace = desk.stage();
+    let seen = desk.edited(&workspace, |seen| {
+        write(seen, "file", "of the run\n");
+        write(seen, "more", "of the run\n");
+        fs::remove_file(seen.join("gone")).unwrap();
+    });
+    let before = listing(&desk.root());
+    // Some of it lands while the run goes on, and is no change any more when the run is over.
+    let change = workspace.change().unwrap();
+    workspace.land(&line.admission, &change, &Pick::only(&["file", "gone"]).unwrap()).unwrap();
+    workspace.settle(&line.admission).unwrap();
+    let later = Workspace::reopen(&desk.run_dir()).unwrap();
+    later.undo(&line.admission).unwrap();
+    assert_eq!(listing(&desk.root()), before);
+    let landing = later.land(&line.admission, &later.change().unwrap(), &Pick::all()).unwrap();
+    assert_eq!(landing.refused, vec![]);
+    assert_eq!(listing(&desk.root()), listing(&seen));
 }
 
 #[test]
