@@ -10,4 +10,4 @@
 pub mod process;
 pub mod timeline;
 
-pub use timeline::{Changed, Counts, Denial, End, Fate, Folder, Moment, Opens, Reached, Story, What};
+pub use timeline::{Changed, Counts, Denial, End, Fate, Folder, Moment, Moved, Opens, Reached, Story, What};

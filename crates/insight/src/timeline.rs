@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use ledger::event::{self, Answered, Body, Event, Verdict};
 use ledger::{OsText, Trust};
 
-pub use sums::{Changed, Counts, Denial, End, Fate, Folder, Opens, Reached};
+pub use sums::{Changed, Counts, Denial, End, Fate, Folder, Moved, Opens, Reached};
 
 use crate::process::{Processes, Telling};
 
@@ -98,6 +98,17 @@ pub enum What {
     Limit {
         /// Which.
         what: String,
+    },
+    /// Somebody changed the workspace outside.
+    Moved {
+        /// How many files.
+        count: u64,
+        /// Some of their names.
+        files: Vec<OsText>,
+        /// How many of those the run changed too.
+        both: usize,
+        /// How many of those the run does not see.
+        stale: usize,
     },
     /// Changes wait to be landed.
     Staged {
@@ -189,6 +200,8 @@ pub struct Story {
     pub counts: Counts,
     /// What was opened, by folder.
     pub opens: Opens,
+    /// What was changed outside while it went on.
+    pub moved: Moved,
     denied: BTreeMap<(String, String, String), Denial>,
     reached: BTreeMap<String, Reached>,
     changes: BTreeMap<OsText, Changed>,
@@ -250,6 +263,7 @@ impl Story {
             }
             Body::Launch(_) | Body::Exec(_) | Body::Opened(_) | Body::Program(_) => self.see_process(event),
             Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) => self.see_network(event),
+            Body::WorkspaceMoved(moved) => self.see_moved(event, moved),
             Body::ChangeStaged(_)
             | Body::Landed(_)
             | Body::LandRefused(_)
@@ -478,6 +492,17 @@ impl Story {
             }
             _ => {}
         }
+    }
+
+    fn see_moved(&mut self, event: &Event, moved: &event::WorkspaceMoved) {
+        for file in &moved.files {
+            self.moved.files.insert(file.path.clone(), (file.both, file.stale));
+        }
+        self.moved.unnamed += moved.count.saturating_sub(moved.files.len() as u64);
+        let count = |is: fn(&event::MovedFile) -> bool| moved.files.iter().filter(|file| is(file)).count();
+        let (both, stale) = (count(|file| file.both), count(|file| file.stale));
+        let files = moved.files.iter().map(|file| file.path.clone()).collect();
+        self.tell(event, 0, What::Moved { count: moved.count, files, both, stale });
     }
 
     fn see_review(&mut self, event: &Event) {

@@ -126,6 +126,9 @@ pub enum Body {
     /// Sequences in the agent's output that a terminal must not obey were taken out.
     #[serde(rename = "terminal.filtered")]
     TerminalFiltered(TerminalFiltered),
+    /// Somebody changed the workspace outside while the run went on.
+    #[serde(rename = "workspace.moved")]
+    WorkspaceMoved(WorkspaceMoved),
     /// What the run changed and has not landed.
     #[serde(rename = "change.staged")]
     ChangeStaged(ChangeStaged),
@@ -175,7 +178,7 @@ macro_rules! bodies {
 }
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
-    Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, ChangeStaged,
+    Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, Discarded, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
     RunOpened, Decision, Exec, Flow
 );

@@ -3,6 +3,7 @@
 //! Owns the order in which the rooms are used. Does not own what any of them does. Whatever goes wrong once the run is
 //! opened, it is closed and sealed: what happened so far is evidence.
 
+mod beside;
 mod console;
 pub(crate) use console::terminals;
 mod describe;
@@ -35,6 +36,7 @@ use crate::vault::{self, RunVault};
 use crate::view;
 use crate::workspace::Workspace;
 
+use beside::Beside;
 use console::Console;
 use signals::Signals;
 
@@ -103,7 +105,7 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let writer = writer.map_err(|_| Failure::new("the thread that opens the run died"))??;
     Governor::here().and_then(|here| here.note(&host, &run)).map_err(|error| Failure::of(&error))?;
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
-    let governed = built.and_then(|built| govern(&prepared, built, &admission));
+    let governed = built.and_then(|built| govern(&prepared, built, &workspace, &admission));
     let ended = describe::ended(governed.as_ref().ok().map(|governed| governed.exit), began);
     let sealed = finish(&host, &run, &workspace, admission, ended);
     let governed = governed?;
@@ -198,7 +200,12 @@ fn build(
 }
 
 /// From the view to the agent's end.
-fn govern(prepared: &Prepared, built: Built, admission: &Admission) -> Result<Governed, Failure> {
+fn govern(
+    prepared: &Prepared,
+    built: Built,
+    workspace: &Workspace,
+    admission: &Admission,
+) -> Result<Governed, Failure> {
     let Built { asked, order, console, mut jail } = built;
     describe::before(admission, prepared.describe(&asked, &order))?;
     // ORDER: the listening sockets are made in the jail's network, so the jail comes before the gateway; and what the
@@ -218,8 +225,15 @@ fn govern(prepared: &Prepared, built: Built, admission: &Admission) -> Result<Go
         judged_opens: asked.judged_opens,
     };
     let launch = launch.wait().permit()?;
-    let exit =
-        jail.go(launch, admission, watch).and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
+    let overlay = jail.take_overlay();
+    let exit = thread::scope(|scope| {
+        let beside = Beside::start(scope, workspace, overlay, admission);
+        let beside = beside.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
+        let agent = jail.go(launch, admission, watch);
+        let exit = agent.and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
+        drop(beside);
+        Ok::<_, Failure>(exit)
+    })?;
     // ORDER: a question that is still open holds the terminal, so it goes before the terminal is given back.
     drop(desk);
     let filtered = terminal.leave();

@@ -23,6 +23,7 @@ mod keep;
 mod land;
 mod left;
 mod merge;
+mod moved;
 mod name;
 mod outside;
 pub mod place;
@@ -60,6 +61,7 @@ pub use hunk::{Hunk, Line, Mark};
 pub(crate) use land::hold;
 pub use land::{BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, Pick, Recovered, Told};
 use left::Left;
+pub use moved::Moves;
 pub use outside::{GitFolder, git_folder};
 pub use place::{NotAWorkspace, Surroundings};
 pub use reject::{GateError, Named, No, Voice};
@@ -341,6 +343,15 @@ impl Workspace {
             Err(because) => return Err(io_error("read", &place)(because)),
         }
         Ok(change)
+    }
+
+    /// Those of these paths that the run has changed, so that it goes on with its own.
+    ///
+    /// # Errors
+    /// What the run left cannot be looked at.
+    pub fn touched(&self, paths: &[PathBuf]) -> Result<Vec<PathBuf>, StageError> {
+        let sides = self.sides()?;
+        Ok(paths.iter().filter(|path| sides.is_touched(path)).cloned().collect())
     }
 
     fn set_base(&self, base: Arc<Base>) {

@@ -71,7 +71,9 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     namespace::set_host_name(&plan.host_name).at("set the host name")?;
     let sockets = plan.ports.iter().map(|port| listen(*port)).collect::<Result<Vec<_>, _>>()?;
     let terminal = mounts::build(&plan)?;
-    channel::send(wire, &Report::Ready { sockets: sockets.len(), terminal: terminal.is_some() })
+    let layer = mounts::workspace_layer(&plan);
+    let (count, terminals) = (sockets.len(), terminal.is_some());
+    channel::send(wire, &Report::Ready { sockets: count, terminal: terminals, layer: layer.is_some() })
         .at("report")?;
     for socket in &sockets {
         channel::send_descriptor(wire, socket.as_fd()).at("hand out a socket")?;
@@ -79,9 +81,12 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     if let Some(terminal) = &terminal {
         channel::send_descriptor(wire, terminal.master.as_fd()).at("hand out the terminal")?;
     }
+    if let Some(layer) = &layer {
+        channel::send_descriptor(wire, layer.as_fd()).at("hand out the layer over the workspace")?;
+    }
     let root = mounts::root().at("open the view")?;
     channel::send_descriptor(wire, root.as_fd()).at("hand out the view")?;
-    drop((sockets, root));
+    drop((sockets, layer, root));
     start((wire, ear), &plan, terminal.map(|terminal| terminal.slave))
 }
 

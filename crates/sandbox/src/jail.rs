@@ -6,6 +6,7 @@
 use crate::bell::{Alarm, Bell};
 use crate::cell;
 use crate::channel::{self, Order, Report};
+use crate::overlay::{Overlay, Pulse};
 use crate::plan::Plan;
 use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
@@ -109,15 +110,24 @@ impl Cell {
         let mut whole = plan.clone();
         whole.mask_sockets(&host_sockets().map_err(JailError::Lost)?);
         channel::send(&self.wire, &Order::Prepare(Box::new(whole))).map_err(JailError::Lost)?;
-        let (count, has_terminal) = match self.hear()? {
-            Report::Ready { sockets, terminal } => (sockets, terminal),
+        let (count, has_terminal, has_layer) = match self.hear()? {
+            Report::Ready { sockets, terminal, layer } => (sockets, terminal, layer),
             other => return Err(unexpected(other)),
         };
         let take = || channel::receive_descriptor(&self.wire).map_err(JailError::Lost);
         let sockets =
             (0..count.min(64)).map(|_| take().map(TcpListener::from)).collect::<Result<Vec<_>, _>>()?;
         let terminal = has_terminal.then(take).transpose()?;
+        let layer = has_layer.then(take).transpose()?;
         let view = take()?;
+        let (workspace, pulse) = (plan.workspace.path().to_path_buf(), Pulse::new());
+        let root = view.try_clone().map_err(JailError::Lost)?;
+        let overlay = layer.map(|context| Overlay {
+            context,
+            root,
+            workspace: workspace.clone(),
+            pulse: pulse.clone(),
+        });
         let given = match self.hear()? {
             Report::Enforced(given) => *given,
             other => return Err(unexpected(other)),
@@ -134,7 +144,9 @@ impl Cell {
             folder: plan.folder.path().to_path_buf(),
             judged_execs: plan.judged_execs,
             own: plan.own(),
-            workspace: plan.workspace.path().to_path_buf(),
+            workspace,
+            overlay,
+            pulse,
         })
     }
 
@@ -248,6 +260,8 @@ pub struct Jail {
     judged_execs: bool,
     own: Vec<(PathBuf, bool)>,
     workspace: PathBuf,
+    overlay: Option<Overlay>,
+    pulse: Pulse,
 }
 
 impl Jail {
@@ -265,6 +279,11 @@ impl Jail {
     /// Our side of the run's terminal, if it has one. Given out once.
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
         self.terminal.take()
+    }
+
+    /// The layer over the workspace, if it is one. Given out once.
+    pub fn take_overlay(&mut self) -> Option<Overlay> {
+        self.overlay.take()
     }
 
     /// PID 1 of the cell, as the outside numbers it.
@@ -297,6 +316,7 @@ impl Jail {
             judged_execs: self.judged_execs,
             own: std::mem::take(&mut self.own),
             workspace: std::mem::take(&mut self.workspace),
+            pulse: self.pulse.clone(),
         };
         let mut supervisor = Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
         supervisor.launched(&self.program);

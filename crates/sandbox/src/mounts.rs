@@ -13,8 +13,8 @@ use crate::sys::namespace::{
 use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
-    move_mount, open_tree, unmount,
+    FsPickFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fspick,
+    mount, mount_change, move_mount, open_tree, unmount,
 };
 use std::ffi::CString;
 use std::fs::{DirBuilder, File, Permissions};
@@ -299,6 +299,19 @@ fn processes() -> Result<(), Failed> {
         mask(&Path::new("/proc").join(name), false)?;
     }
     Ok(())
+}
+
+/// What the kernel reconfigures the layer over the workspace by, if the workspace is one. Whoever holds it, and has power
+/// over the cell's users, can have the kernel forget what it remembers of names there.
+pub(crate) fn workspace_layer(plan: &Plan) -> Option<OwnedFd> {
+    let workspace = plan.workspace.path();
+    let is_layer = |step: &Step| matches!(step, Step::Layer { at, .. } if at.path() == workspace);
+    // Where the kernel gives none, what changes outside is said to be stale.
+    plan.steps
+        .iter()
+        .any(is_layer)
+        .then(|| fspick(CWD, workspace, FsPickFlags::FSPICK_CLOEXEC).ok())
+        .flatten()
 }
 
 /// The root of the view, for the supervisor to look things up beneath.

@@ -13,6 +13,7 @@ use crate::bell::{Alarm, Bell};
 use crate::caller::Identities;
 use crate::channel::{self, Speech};
 use crate::notary::Notary;
+use crate::overlay::Pulse;
 use crate::plan::Bytes;
 use crate::sys::namespace;
 use crate::sys::notify::{self, Notification};
@@ -66,6 +67,7 @@ pub(crate) struct Supervisor {
     /// Which places of the view are the run's own, the deeper after the shallower.
     own: Vec<(PathBuf, bool)>,
     workspace: PathBuf,
+    pulse: Pulse,
     /// How many opens wait for the other end of a pipe.
     waiters: Arc<AtomicUsize>,
 }
@@ -84,6 +86,8 @@ pub(crate) struct Tools {
     /// See [`Plan::own`](crate::plan::Plan::own).
     pub(crate) own: Vec<(PathBuf, bool)>,
     pub(crate) workspace: PathBuf,
+    /// Told of every held call.
+    pub(crate) pulse: Pulse,
 }
 
 /// What an open or connect that is not simply let go comes to.
@@ -105,7 +109,7 @@ impl Refusal {
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, mounts, voice, bell, judged_execs, own, workspace } = tools;
+        let Tools { listener, root, mounts, voice, bell, judged_execs, own, workspace, pulse } = tools;
         notify::wake_synchronously(listener.as_fd());
         // PID 1 answers at once or never: a cell that is ending must not hold us.
         voice.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -127,6 +131,7 @@ impl Supervisor {
             told: HashSet::new(),
             own,
             workspace,
+            pulse,
             waiters: Arc::default(),
         })
     }
@@ -206,6 +211,7 @@ impl Supervisor {
     }
 
     fn answer(&mut self, call: &Notification) {
+        self.pulse.beat();
         let outcome = match call.number {
             libc::SYS_execve | libc::SYS_execveat => self.exec(call),
             libc::SYS_connect => self.connect(call),

@@ -4,11 +4,13 @@
 //! The agent is a shell that does one line at a time and says when it is done, so that every order is the one meant.
 
 use e2e::person::Person;
+use e2e::ran::wait_until;
 use e2e::stage::Stage;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::Duration;
 
 /// A run whose agent is a shell, told line by line what to do.
 struct Agent {
@@ -268,5 +270,149 @@ fn what_git_does_to_the_folder_meanwhile_is_an_edit_like_any_other() {
             stage.outside("git stash drop --quiet; git reset --quiet --hard; git switch --quiet main; git reset --quiet --hard :/texts").ended(0);
             stage.write("dirty.txt", &dirty);
         }
+    });
+}
+
+/// What the run's events say was changed outside: name, whether the run changed it too, whether it does not see it.
+fn moved(stage: &Stage) -> Vec<(String, bool, bool)> {
+    let events = stage.ledger();
+    let files = events.of("workspace.moved").flat_map(|event| event["files"].as_array().unwrap().clone());
+    let is = |value: &serde_json::Value| value == &serde_json::json!(true);
+    files
+        .map(|file| (file["path"].as_str().unwrap().to_owned(), is(&file["both"]), is(&file["stale"])))
+        .collect()
+}
+
+/// Has the agent look until it prints this, with pauses in which it is quiet.
+#[track_caller]
+fn sees(agent: &mut Agent, line: &str, wanted: &str) {
+    let mut seen = String::new();
+    let in_time = wait_until(Duration::from_secs(20), || {
+        std::thread::sleep(Duration::from_millis(700));
+        seen = agent.does(line);
+        seen == wanted
+    });
+    assert!(in_time, "`{line}` shows {seen:?} and not {wanted:?}");
+}
+
+#[test]
+fn what_is_changed_outside_is_seen_inside_at_a_quiet_point_and_told() {
+    everybody(|stage| {
+        with_text(stage);
+        stage
+            .outside(
+                "mkdir -p in/deep; echo old > in/deep/file; echo old > gone.txt; mkdir kept; echo x > kept/x",
+            )
+            .ended(0);
+        let mut agent = Agent::start(stage, &[]);
+        // All names are known to the kernel before they change, those that are not there as well.
+        agent.does("cat clean.txt in/deep/file gone.txt kept/x > /tmp/all; ls . in in/deep; cat new.txt fresh/in 2> /dev/null");
+        agent.does("echo of the run >> dirty.txt");
+        stage.outside("sed -i 's/line 9$/mine/' clean.txt; echo new > in/deep/.tmp; mv in/deep/.tmp in/deep/file; rm gone.txt; echo new > new.txt; mkdir fresh; echo new > fresh/in; sed -i 's/line 9$/mine/' dirty.txt; chmod 755 untracked.txt; mv kept moved").ended(0);
+        sees(
+            &mut agent,
+            "sed -n 9p clean.txt; cat in/deep/file new.txt fresh/in moved/x",
+            "this is mine\nnew\nnew\nnew\nx\n",
+        );
+        sees(&mut agent, "ls gone.txt kept 2> /dev/null; ls fresh; stat -c %a untracked.txt", "in\n755\n");
+        // The run's own stays the run's.
+        assert!(
+            agent.does("tail -1 dirty.txt; sed -n 9p dirty.txt").starts_with("of the run\nthis is line 9\n")
+        );
+        agent.ends();
+        let mut told = moved(stage);
+        told.sort();
+        told.dedup();
+        let names = [
+            ("clean.txt", false),
+            ("dirty.txt", true),
+            ("fresh", false),
+            ("fresh/in", false),
+            ("gone.txt", false),
+            ("in/deep/file", false),
+            ("kept", false),
+            ("kept/x", false),
+            ("moved", false),
+            ("moved/x", false),
+            ("new.txt", false),
+            ("untracked.txt", false),
+        ];
+        assert_eq!(told, names.map(|(name, both)| (name.to_owned(), both, false)));
+        let shown = stage.says(&["show"]).ended(0).stdout;
+        assert!(
+            shown.contains("changed outside while it ran")
+                && shown.contains("the run changed too: dirty.txt"),
+            "{shown}"
+        );
+        let status = stage.says(&["status"]).ended(0).stdout;
+        assert!(status.contains("12 files were changed outside while it ran"), "{status}");
+        let summary = stage.says(&["status", "--format", "json"]).ended(0).json().remove(0);
+        assert_eq!(summary["moved"]["both"], serde_json::json!(["dirty.txt"]), "{summary:#}");
+        // Nothing of it is the run's to land.
+        stage.says(&["apply", "--all"]).ended(0);
+        assert!(
+            here(stage, "dirty.txt").contains("this is mine\n")
+                && here(stage, "dirty.txt").ends_with("of the run\n")
+        );
+        assert!(!stage.workspace.join("gone.txt").exists() && stage.workspace.join("moved/x").exists());
+        stage.says(&["ledger", "verify"]).ended(0);
+    });
+}
+
+#[test]
+fn what_the_run_does_not_see_is_said_to_be_stale() {
+    everybody(|stage| {
+        with_text(stage);
+        let mut agent = Agent::start(stage, &[]);
+        // A name stays what it was for as long as somebody inside holds it open.
+        agent.does("exec 9< clean.txt");
+        stage.outside("sed -i 's/line 9$/mine/' clean.txt").ended(0);
+        assert!(wait_until(Duration::from_secs(20), || !moved(stage).is_empty()));
+        assert_eq!(moved(stage), [("clean.txt".to_owned(), false, true)]);
+        assert!(stage.says(&["status"]).ended(0).stdout.contains("stale, the run did not see: clean.txt"));
+        agent.does("exec 9<&-");
+        sees(&mut agent, "sed -n 9p clean.txt", "this is mine\n");
+        assert!(wait_until(Duration::from_secs(20), || moved(stage).len() == 2));
+        let said = agent.ends();
+        assert!(
+            said.contains("1 file was changed outside while it ran: clean.txt") && !said.contains("stale"),
+            "{said}"
+        );
+        assert_eq!(moved(stage)[1], ("clean.txt".to_owned(), false, false));
+    });
+}
+
+#[test]
+fn a_copy_is_said_to_be_stale() {
+    let Some(person) = Person::everybody().into_iter().find(|person| person.uid != 0) else { return };
+    if Person::myself().uid != 0 {
+        // Nobody else can give a file to another user.
+        return;
+    }
+    let stage = Stage::new(person);
+    std::os::unix::fs::lchown(stage.workspace.join("check.sh"), Some(0), Some(0)).unwrap();
+    let mut agent = Agent::start(&stage, &[]);
+    agent.does("echo of the run > README.md");
+    stage.write("src/greeting.txt", "hello again\n");
+    stage.write("README.md", "mine\n");
+    assert!(wait_until(Duration::from_secs(20), || moved(&stage).len() == 2));
+    assert_eq!(agent.does("cat src/greeting.txt"), "hello\n");
+    let said = agent.ends();
+    assert!(said.contains("stale, the run did not see: src/greeting.txt"), "{said}");
+    assert!(said.contains("the run changed too: README.md"), "{said}");
+}
+
+#[test]
+fn what_git_does_to_itself_and_what_it_ignores_is_not_told() {
+    everybody(|stage| {
+        stage.write(".gitignore", "out\n*.log\n");
+        let mut agent = Agent::start(stage, &[]);
+        stage.outside("git add --all; git commit --quiet --message=ignored; git gc --quiet; mkdir out; echo x > out/file; echo x > a.log").ended(0);
+        // Long enough for it to be noticed.
+        std::thread::sleep(Duration::from_secs(3));
+        stage.write("seen.txt", "x\n");
+        sees(&mut agent, "cat seen.txt", "x\n");
+        agent.ends();
+        assert_eq!(moved(stage), [("seen.txt".to_owned(), false, false)]);
     });
 }

@@ -52,6 +52,15 @@ pub struct Reached {
     pub bytes_down: u64,
 }
 
+/// What was changed outside while a run went on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// By name: whether the run changed it too, and whether the run does not see the change.
+    pub files: BTreeMap<OsText, (bool, bool)>,
+    /// How many more there were that no event names.
+    pub unnamed: u64,
+}
+
 /// A file that the run changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {

@@ -69,6 +69,7 @@ impl Body {
             "flow" => Flow,
             "request.inside" => RequestInside,
             "terminal.filtered" => TerminalFiltered,
+            "workspace.moved" => WorkspaceMoved,
             "change.staged" => ChangeStaged,
             "change.accepted" => ChangeAccepted,
             "change.rejected" => ChangeRejected,

@@ -68,6 +68,28 @@ pub enum Change {
     Link,
 }
 
+/// Body of `workspace.moved`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceMoved {
+    /// How many files and folders were changed outside, or are seen inside since, after the last event of this kind.
+    pub count: u64,
+    /// Some of them by name, those first that the run changed too, then those that it does not see.
+    pub files: Vec<MovedFile>,
+}
+
+/// Something that was changed outside while the run went on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedFile {
+    /// Its path beneath the workspace.
+    pub path: OsText,
+    /// Whether the run changed it too, and goes on with its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub both: bool,
+    /// Whether the run does not see the change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
 /// Body of `landed`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Landed {

@@ -58,6 +58,9 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
                 summary.denied.len()
             ));
         }
+        for line in summary::outside(summary, paint) {
+            out.line(format!("    {line}"));
+        }
         summary.next.iter().for_each(|next| out.line(format!("    {}", paint.on(Tone::Faint, next))));
     }
     if !dead.is_empty() {

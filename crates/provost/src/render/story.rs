@@ -63,6 +63,7 @@ fn what(what: &What, paint: Paint) -> String {
         }
         What::Filtered { kind, count } => format!("kept from the terminal: {} ×{count}", clean(kind)),
         What::Limit { what } => paint.on(Tone::Bad, format!("limit: {}", clean(what))),
+        What::Moved { count, files, both, stale } => moved(*count, files, (*both, *stale), paint),
         What::Staged { files } => format!("staged {}", super::count(*files as u64, "file")),
         What::Accepted { .. } | What::Rejected { .. } | What::Landed { .. } | What::Undone { .. } => {
             gate(what, paint)
@@ -90,6 +91,14 @@ fn what(what: &What, paint: Paint) -> String {
             (None, None) => paint.on(Tone::Bad, "never started"),
         },
     }
+}
+
+fn moved(count: u64, files: &[OsText], (both, stale): (usize, usize), paint: Paint) -> String {
+    let names: Vec<String> = files.iter().take(5).map(|path| clean(&path.to_string())).collect();
+    let both = if both > 0 { format!("  {both} of them by the run too") } else { String::new() };
+    let stale = if stale > 0 { format!("  {stale} of them not seen by it") } else { String::new() };
+    let text = format!("outside: {} changed: {}", super::count(count, "file"), short(&names.join(", "), 100));
+    format!("{text}{}", paint.on(Tone::Notice, format!("{both}{stale}")))
 }
 
 /// What a person said at the gate, and what came of it.
@@ -162,6 +171,9 @@ fn body(what: &What) -> Value {
         }
         What::Filtered { kind, count } => json!({ "what": "filtered", "kind": kind, "count": count }),
         What::Limit { what } => json!({ "what": "limit", "limit": what }),
+        What::Moved { count, files, both, stale } => {
+            json!({ "what": "moved", "count": count, "files": files, "both": both, "stale": stale })
+        }
         What::Staged { files } => json!({ "what": "staged", "files": files }),
         What::Accepted { by, named } => json!({ "what": "accepted", "by": by, "named": named }),
         What::Rejected { path, hunk, by, why } => {

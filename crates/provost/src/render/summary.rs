@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::{Paint, Tone, clean, count, short, size, time};
 
+/// Names in one line before the rest is only counted.
+const NAMED: usize = 5;
 /// Lines of one list before the rest is only counted.
 const MOST: usize = 12;
 
@@ -39,6 +41,9 @@ pub struct Summary {
     pub began: u64,
     /// Files that differ.
     pub changes: Vec<ChangeLine>,
+    /// What somebody changed outside while it went on; nothing where nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<MovedLine>,
     /// What was refused.
     pub denied: Vec<DenialLine>,
     /// Where it connected.
@@ -55,6 +60,19 @@ pub struct Summary {
     pub notes: Vec<String>,
     /// Commands that follow.
     pub next: Vec<String>,
+}
+
+/// What was changed outside while a run went on.
+#[derive(Debug, Serialize)]
+pub struct MovedLine {
+    /// How many files.
+    pub files: u64,
+    /// Their names, as far as they are known.
+    pub names: Vec<String>,
+    /// Those that the run changed too: where both changed the same lines, the file will stay as the person has it.
+    pub both: Vec<String>,
+    /// Those of which the run does not see the change.
+    pub stale: Vec<String>,
 }
 
 /// A file that differs.
@@ -160,6 +178,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
         profile: story.policy.as_ref().and_then(|policy| policy.profile.clone()),
         began: story.began,
         changes: story.changes().map(change).collect(),
+        moved: moved(&story.moved),
         denied: story.denials().map(denial).collect(),
         reached: story
             .reached()
@@ -186,6 +205,19 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
 
 fn is_launch(moment: &insight::Moment) -> bool {
     matches!(moment.what, insight::What::Launch { .. })
+}
+
+fn moved(moved: &insight::Moved) -> Option<MovedLine> {
+    let files = moved.files.len() as u64 + moved.unnamed;
+    let names = |is: &dyn Fn(&(bool, bool)) -> bool| {
+        moved.files.iter().filter(|(_, how)| is(how)).map(|(path, _)| path.to_string()).collect()
+    };
+    (files > 0).then(|| MovedLine {
+        files,
+        names: names(&|_| true),
+        both: names(&|(both, _)| *both),
+        stale: names(&|(_, stale)| *stale),
+    })
 }
 
 fn change(changed: &insight::Changed) -> ChangeLine {
@@ -276,6 +308,7 @@ fn next(summary: &Summary, waits: bool) -> Vec<String> {
 pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     let mut lines = vec![headline(summary, paint)];
     section(&mut lines, paint, "changed", &changes(summary, paint));
+    section(&mut lines, paint, "outside", &outside(summary, paint));
     section(&mut lines, paint, "denied", &denials(summary, paint));
     section(&mut lines, paint, "reached", &reaches(summary));
     section(&mut lines, paint, "asked for", &asked_for(summary));
@@ -346,6 +379,29 @@ fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
         format!("{sign} {}{lines}{risk}{note}", clean(&change.path))
     };
     summary.changes.iter().map(row).collect()
+}
+
+/// What the person changed meanwhile, and what that means.
+pub fn outside(summary: &Summary, paint: Paint) -> Vec<String> {
+    let Some(moved) = &summary.moved else { return Vec::new() };
+    let named = |names: &[String]| {
+        let shown: Vec<String> = names.iter().take(NAMED).map(|name| clean(name)).collect();
+        let more =
+            if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+        format!("{}{more}", shown.join(", "))
+    };
+    let was = if moved.files == 1 { "was" } else { "were" };
+    let files = count(moved.files, "file");
+    let mut rows = vec![format!("{files} {was} changed outside while it ran: {}", named(&moved.names))];
+    if !moved.both.is_empty() {
+        let text =
+            format!("the run changed too: {}  where both changed a line, yours stays", named(&moved.both));
+        rows.push(paint.on(Tone::Notice, text));
+    }
+    if !moved.stale.is_empty() {
+        rows.push(paint.on(Tone::Notice, format!("stale, the run did not see: {}", named(&moved.stale))));
+    }
+    rows
 }
 
 /// What a rule speaks of comes first; reads of what is only not shown are many, and mostly programs looking around.

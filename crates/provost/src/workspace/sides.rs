@@ -156,6 +156,30 @@ impl Sides {
         if self.digests.len() == known { Ok(()) } else { write_digests(&self.kept, &self.digests) }
     }
 
+    /// Whether the run has put something of its own at a path, or hides what is there.
+    pub(crate) fn is_touched(&self, path: &Path) -> bool {
+        if !self.is_overlay {
+            let given = self.was(path).and_then(|was| was.copied);
+            let left = self.left.find(path).ok().flatten();
+            return left.map(|left| left.stamp) != given && !left.is_some_and(|left| left.is_folder());
+        }
+        let mut steps: Vec<&Path> = path.ancestors().filter(|step| !step.as_os_str().is_empty()).collect();
+        steps.reverse();
+        for step in steps {
+            match self.left.find(step) {
+                Ok(Some(found)) if found.is_folder() && step != path => {
+                    if self.left.is_opaque(step).unwrap_or(true) {
+                        return true;
+                    }
+                }
+                Ok(Some(found)) => return !found.is_folder(),
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
     /// Whether the agent saw a folder at a path when the run ended.
     pub(crate) fn shows_folder(&self, path: &Path) -> io::Result<bool> {
         if !self.is_overlay {

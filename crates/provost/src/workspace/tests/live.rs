@@ -222,3 +222,74 @@ fn a_copy_is_worked_beside_as_an_overlay_is() {
     assert_eq!(landing.refused, vec![]);
     assert_eq!(read(&desk, "file"), text(&[(2, "the run"), (19, "mine")]));
 }
+
+/// What a person does, step by step, and which names are told then.
+fn noticed(desk: &Desk, mut moves: Moves) {
+    let mut told = |what: &str, expected: &[&str]| {
+        let found = moves.moved().unwrap();
+        let found: Vec<&str> = found.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(found, expected, "{what}");
+    };
+    let root = desk.root();
+    told("nothing", &[]);
+    write(&root, "a/file", "2\n");
+    told("in place", &["a/file"]);
+    told("nothing more", &[]);
+    write(&root, "a/.new", "3\n");
+    fs::rename(root.join("a/.new"), root.join("a/file")).unwrap();
+    told("by rename", &["a/file"]);
+    fs::remove_file(root.join("a/file")).unwrap();
+    told("gone", &["a/file"]);
+    fs::create_dir_all(root.join("new/er")).unwrap();
+    write(&root, "new/er/file", "1\n");
+    told("new folders", &["new", "new/er", "new/er/file"]);
+    write(&root, "new/er/file", "2\n");
+    told("in a new folder", &["new/er/file"]);
+    write(&root, "new/er/newest/file", "1\n");
+    told("a folder in a new folder", &["new/er/newest", "new/er/newest/file"]);
+    fs::rename(root.join("new"), root.join("b")).unwrap();
+    let moved = ["b", "b/er", "b/er/file", "b/er/newest", "b/er/newest/file"];
+    told(
+        "a folder renamed",
+        &[&moved[..], &["new", "new/er", "new/er/file", "new/er/newest", "new/er/newest/file"]].concat(),
+    );
+    write(&root, ".git/index", "x");
+    write(&root, "out/built", "x");
+    told("git's own and what it ignores", &[]);
+    fs::remove_file(root.join("later")).unwrap();
+    fs::create_dir(root.join("later")).unwrap();
+    write(&root, "later/file", "x");
+    told("another kind of thing", &["later", "later/file"]);
+}
+
+#[test]
+fn what_changes_outside_is_noticed_once_and_by_name() {
+    let desk = Desk::new();
+    repository(&desk, &[("a/file", "1\n"), ("later", "1\n"), (".gitignore", "out\n")]);
+    let workspace = desk.stage();
+    let mut moves = workspace.moves().unwrap();
+    assert!(moves.bell().is_some() && moves.pause().is_none());
+    moves.moved().unwrap();
+    assert!(!moves.hears());
+    desk.write(".git/index.lock", "x");
+    assert!(!moves.hears());
+    desk.write("a/file", "1\n\n");
+    assert!(moves.hears());
+    desk.write("a/file", "1\n");
+    moves.moved().unwrap();
+    noticed(&desk, moves);
+}
+
+#[test]
+fn without_ears_everything_is_looked_at() {
+    let desk = Desk::new();
+    repository(&desk, &[("a/file", "1\n"), ("later", "1\n"), (".gitignore", "out\n")]);
+    let workspace = desk.stage();
+    let mut moves = workspace.moves().unwrap().deaf();
+    assert!(moves.bell().is_none() && moves.hears());
+    moves.moved().unwrap();
+    assert!(
+        moves.pause().is_some_and(|pause| pause > std::time::Duration::from_millis(900)) && !moves.hears()
+    );
+    noticed(&desk, moves);
+}
