@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::folders::{Folders, write_private};
 use crate::registries;
 use crate::toolchains::{Shown, Toolchains};
+use crate::workspace::place;
 
 /// The profile of a run that names none.
 pub const USUAL: &str = "build";
@@ -64,6 +65,7 @@ pub fn load(folders: &Folders, wanted: &Wanted<'_>) -> Result<Policy, Failure> {
     }
     layers.extend(file(&folders.config.join("policy.toml"), LayerKind::User)?);
     layers.extend(repo(folders, wanted.workspace)?);
+    layers.extend(file(&answers(folders, wanted.workspace), LayerKind::User)?);
     for path in wanted.files {
         let missing = || Failure::new(format!("there is no policy `{}`", path.display()));
         layers.push(file(path, LayerKind::File)?.ok_or_else(missing)?);
@@ -213,6 +215,53 @@ fn policy_digest(workspace: &Path) -> Option<String> {
     read(&workspace.join(REPO)).ok().map(|text| hex(&Sha256::digest(text)))
 }
 
+// === answers ===
+
+/// What a person once answered for a workspace, as rules.
+fn answers(folders: &Folders, workspace: &Path) -> PathBuf {
+    folders.state.join("workspaces").join(place::id(workspace)).join("land.toml")
+}
+
+/// The answer of somebody who lets routine files land by themselves.
+const LANDS: &str = r#"# You were asked once whether routine files of this folder may land by themselves, and said yes.
+# Remove this file to be asked again; empty it of its rule for a no. Handoff files wait whatever is written here.
+version = 1
+when = { attended = true }
+
+[[rule]]
+id = "routine"
+land = ["./**"]
+need = "none"
+why = "You let routine files land at quiet points."
+"#;
+
+/// The answer of somebody who does not.
+const WAITS: &str = r#"# You were asked once whether routine files of this folder may land by themselves, and said no.
+# Remove this file to be asked again.
+version = 1
+"#;
+
+/// Whether routine files may land by themselves; `None` where nobody was asked yet.
+#[must_use]
+pub fn lands(folders: &Folders, workspace: &Path) -> Option<bool> {
+    let layer = file(&answers(folders, workspace), LayerKind::User).ok()??;
+    let policy = Policy::compile(vec![layer], &anchors(folders, workspace), &Context::default()).ok()?;
+    Some(policy.listed().iter().any(|line| line.rule == "routine"))
+}
+
+/// Records an answer; gives the file.
+///
+/// # Errors
+/// The state cannot be written.
+pub fn answer(folders: &Folders, workspace: &Path, lands: bool) -> Result<PathBuf, Failure> {
+    let place = answers(folders, workspace);
+    let text = if lands { LANDS } else { WAITS };
+    let written = fs::create_dir_all(place.parent().unwrap_or(&place))
+        .and_then(|()| write_private(&place, text.as_bytes()));
+    written.map_err(|error| Failure::of(&error).during("could not record the answer"))?;
+    Ok(place)
+}
+
 // === the record ===
 
 /// What the ledger keeps of a policy.
@@ -270,6 +319,32 @@ mod tests {
         assert!(!is_trusted(&folders, &workspace), "another text is not trusted");
         fs::write(workspace.join(REPO), "version = 1\n").unwrap();
         assert!(distrust(&folders, &workspace).unwrap() && !is_trusted(&folders, &workspace));
+    }
+
+    #[test]
+    fn an_answer_is_kept_as_a_rule_of_one_workspace() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = fs::canonicalize(dir.path()).unwrap();
+        let folders = Folders { home: home.clone(), state: home.join("state"), config: home.join("config") };
+        let (shop, other) = (home.join("shop"), home.join("other"));
+        fs::create_dir_all(home.join("state")).unwrap();
+        assert_eq!(lands(&folders, &shop), None);
+        let place = answer(&folders, &shop, false).unwrap();
+        assert_eq!(lands(&folders, &shop), Some(false));
+        answer(&folders, &shop, true).unwrap();
+        assert_eq!((lands(&folders, &shop), lands(&folders, &other)), (Some(true), None));
+        let layer = file(&place, LayerKind::User).unwrap().unwrap();
+        let allows = |attended| {
+            let context = Context { attended, ..Context::default() };
+            let system = Layer::parse("system", LayerKind::System, policy::system_layer()).unwrap();
+            let policy =
+                Policy::compile(vec![system, layer.clone()], &anchors(&folders, &shop), &context).unwrap();
+            let file = policy::AbsPath::new(&shop.join("a")).unwrap();
+            matches!(policy.decide(&policy::Action::Land(file), &[]), policy::Decision::Allow { .. })
+        };
+        assert!(allows(true) && !allows(false), "where nobody attends it lets nothing land");
+        fs::remove_file(place).unwrap();
+        assert_eq!(lands(&folders, &shop), None);
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub struct Ended {
     pub status: u8,
     /// What a person should know beside.
     pub notes: Vec<String>,
+    /// Whether somebody attended.
+    pub attended: bool,
 }
 
 /// All that is known before anything is opened.
@@ -105,16 +107,19 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let writer = writer.map_err(|_| Failure::new("the thread that opens the run died"))??;
     Governor::here().and_then(|here| here.note(&host, &run)).map_err(|error| Failure::of(&error))?;
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
-    let governed = built.and_then(|built| govern(&prepared, built, &workspace, &admission));
+    let lands = task.attended && layers::lands(folders, &task.workspace) == Some(true);
+    let governed = built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission));
     let ended = describe::ended(governed.as_ref().ok().map(|governed| governed.exit), began);
     let sealed = finish(&host, &run, &workspace, admission, ended);
     let governed = governed?;
-    sealed?;
+    let settled = sealed?;
     let status = governed.signal.map_or_else(|| status(governed.exit), |signal| 128 + signal);
+    let attended = task.attended;
     let mut notes = prepared.outfit.notes;
     notes.extend(workspace.why_copy().map(|why| format!("the agent worked on a copy of the folder: {why}")));
+    notes.extend(settled);
     notes.extend(governed.notes);
-    Ok(Ended { run, exit: governed.exit, status, notes })
+    Ok(Ended { run, exit: governed.exit, status, notes, attended })
 }
 
 /// Who, what, where.
@@ -203,7 +208,7 @@ fn build(
 fn govern(
     prepared: &Prepared,
     built: Built,
-    workspace: &Workspace,
+    (workspace, lands): (&Workspace, bool),
     admission: &Admission,
 ) -> Result<Governed, Failure> {
     let Built { asked, order, console, mut jail } = built;
@@ -227,7 +232,7 @@ fn govern(
     let launch = launch.wait().permit()?;
     let overlay = jail.take_overlay();
     let exit = thread::scope(|scope| {
-        let beside = Beside::start(scope, workspace, overlay, admission);
+        let beside = Beside::start(scope, (workspace, lands), overlay, admission);
         let beside = beside.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
         let agent = jail.go(launch, admission, watch);
         let exit = agent.and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
@@ -272,18 +277,23 @@ fn notes(flows: &Flows) -> Vec<String> {
     faults.into_iter().collect()
 }
 
-/// Settles what was changed, writes the last event and seals: in this order, whatever happened before.
+/// Settles what was changed, writes the last event and seals: in this order, whatever happened before. Gives what a person
+/// should know of it.
 fn finish(
     host: &Host,
     run: &RunId,
     workspace: &Workspace,
     admission: Admission,
     ended: RunEnded,
-) -> Result<(), Failure> {
-    let settled = workspace.settle(&admission).map(drop);
+) -> Result<Option<String>, Failure> {
+    let settled = workspace.settle(&admission);
     let sealed = admission.close(event::Body::RunEnded(ended))?;
     host.seal(run, &sealed)?;
-    Ok(settled?)
+    let lost = settled?.files.iter().filter(|file| file.is_lost()).count() as u64;
+    Ok((lost > 0).then(|| {
+        let files = crate::render::count(lost, "file");
+        format!("{files} were changed on both sides and too large, or too many, to be saved when the run began: yours stay")
+    }))
 }
 
 /// The exit status of Provost that tells how the agent ended.

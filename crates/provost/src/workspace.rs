@@ -49,7 +49,8 @@ use sandbox::plan::Stage;
 use serde::{Deserialize, Serialize};
 
 use base::Base;
-use beneath::{Moment, Root};
+pub use beneath::Moment;
+use beneath::Root;
 pub use change::{Change, Content, FileChange, Side, What};
 pub use diff::{
     FileReview, HunkReview, LineEnds, Part, RenameReview, Renamed, Review, SideReview, harmless, shown,
@@ -78,6 +79,9 @@ pub struct Workspace {
     base: Mutex<Past>,
     /// Where what stays from run to run is put by, in the process that staged it.
     stays: Option<PathBuf>,
+    /// Whether it is a copy of what a run that goes on left: two edits are not brought together in it, for the run would
+    /// never see it.
+    frozen: bool,
 }
 
 /// What was there, or who is still looking.
@@ -212,7 +216,7 @@ impl Workspace {
             serde_json::to_vec(&record).map_err(|because| io_error("write", &place)(because.into()))?;
         std::fs::write(&place, text).map_err(io_error("write", &place))?;
         let (run_dir, base) = (run_dir.to_owned(), Mutex::new(base));
-        Ok(Workspace { root, run_dir, staged, why_copy, base, stays: None })
+        Ok(Workspace { root, run_dir, staged, why_copy, base, stays: None, frozen: false })
     }
 
     /// Takes up what a run staged, in a later process.
@@ -239,7 +243,15 @@ impl Workspace {
             }
         };
         let (run_dir, base) = (run_dir.to_owned(), Mutex::new(Past::NotYet));
-        Ok(Workspace { root, run_dir, staged: stage, why_copy: record.copy, base, stays: None })
+        Ok(Workspace {
+            root,
+            run_dir,
+            staged: stage,
+            why_copy: record.copy,
+            base,
+            stays: None,
+            frozen: false,
+        })
     }
 
     /// The workspace's canonical path.
@@ -354,13 +366,22 @@ impl Workspace {
         Ok(paths.iter().filter(|path| sides.is_touched(path)).cloned().collect())
     }
 
+    /// When what the run left at a path was changed last, in content or otherwise.
+    #[must_use]
+    pub fn changed_at(&self, path: &Path) -> Option<Moment> {
+        self.sides().ok()?.stands_left(path).map(|stamp| stamp.mtime.max(stamp.ctime))
+    }
+
     fn set_base(&self, base: Arc<Base>) {
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Past::Taken(base);
     }
 
     fn sides(&self) -> Result<Sides, StageError> {
         let (base, base_dir) = (self.base()?, self.run_dir.join("base"));
-        Sides::open(&self.root, &self.staged, base, &base_dir).map_err(io_error("open", &self.root))
+        let sides = Sides::open(&self.root, &self.staged, base, &base_dir);
+        let mut sides = sides.map_err(io_error("open", &self.root))?;
+        sides.frozen = self.frozen;
+        Ok(sides)
     }
 
     /// What was there when the run began.

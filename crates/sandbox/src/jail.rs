@@ -122,11 +122,15 @@ impl Cell {
         let view = take()?;
         let (workspace, pulse) = (plan.workspace.path().to_path_buf(), Pulse::new());
         let root = view.try_clone().map_err(JailError::Lost)?;
+        let mounts: Option<&OwnedFd> = (&self.mounts).into();
+        let mounts = mounts.and_then(|mounts| rustix::fs::fstat(mounts).ok());
+        let mounts = mounts.map(|found| (found.st_dev, found.st_ino));
         let overlay = layer.map(|context| Overlay {
             context,
             root,
             workspace: workspace.clone(),
             pulse: pulse.clone(),
+            mounts,
         });
         let given = match self.hear()? {
             Report::Enforced(given) => *given,

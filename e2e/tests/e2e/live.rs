@@ -21,7 +21,16 @@ struct Agent {
 
 impl Agent {
     fn start(stage: &Stage, options: &[&str]) -> Agent {
-        let mut words = vec!["run", "--unattended"];
+        Agent::run(stage, "--unattended", options)
+    }
+
+    /// One whose asks somebody could answer.
+    fn attended(stage: &Stage) -> Agent {
+        Agent::run(stage, "--attended", &[])
+    }
+
+    fn run(stage: &Stage, who: &str, options: &[&str]) -> Agent {
+        let mut words = vec!["run", who];
         words.extend(options);
         words.extend(["--", "sh", "-c", "while read -r line; do eval \"$line\"; echo done; done"]);
         let mut child = stage
@@ -414,5 +423,137 @@ fn what_git_does_to_itself_and_what_it_ignores_is_not_told() {
         sees(&mut agent, "cat seen.txt", "x\n");
         agent.ends();
         assert_eq!(moved(stage), [("seen.txt".to_owned(), false, false)]);
+    });
+}
+
+#[test]
+fn what_the_run_deletes_or_renames_stays_where_the_person_edits_it() {
+    // What the run does to clean.txt; whether its own name for it is another.
+    let deeds = [
+        ("rm clean.txt", ""),
+        ("mv clean.txt other.txt", "other.txt"),
+        ("mkdir in; mv clean.txt in", "in/clean.txt"),
+    ];
+    everybody(|stage| {
+        with_text(stage);
+        for (deed, name) in deeds {
+            for before in [true, false] {
+                let mut agent = Agent::start(stage, &[]);
+                let mine = || drop(stage.outside("sed -i 's/line 9$/mine/' clean.txt").ended(0));
+                if before {
+                    mine();
+                }
+                agent.does(deed);
+                if !before {
+                    mine();
+                }
+                agent.ends();
+                let ran = stage.says(&["apply", "--all", "--format", "json"]).ended(1);
+                let told = ran.json().remove(0);
+                assert!(here(stage, "clean.txt").contains("this is mine\n"), "{deed}: {told:#}");
+                let kept = told["kept"].as_array().unwrap();
+                let kept = kept
+                    .iter()
+                    .find(|kept| kept["path"] == "clean.txt")
+                    .unwrap_or_else(|| panic!("{deed}: {told:#}"));
+                let stands = kept["conflicts"][0]["stands"]["lines"].to_string();
+                assert!(stands.contains("this is mine"), "{deed}: {told:#}");
+                stage.outside("git checkout --quiet clean.txt; rm -rf other.txt in").ended(0);
+                assert!(name.is_empty() || !stage.workspace.join(name).exists());
+            }
+        }
+    });
+}
+
+/// A run on a terminal; when it is asked whether routine files may land, this is answered.
+fn asked(stage: &Stage, line: &str, answer: Option<&str>) -> String {
+    let program = stage.provost([""; 0]).get_program().to_owned();
+    let line = format!("{} run -- sh -c '{line}'", program.display());
+    let mut script = stage.command("script");
+    script.env("TERM", "dumb").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut seen, mut chunk, mut answer) = (String::new(), [0; 4096], answer);
+    loop {
+        let read = std::io::Read::read(&mut screen, &mut chunk).unwrap_or(0);
+        if read == 0 {
+            break;
+        }
+        seen.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        if seen.contains("anything else refuses: ")
+            && let Some(answer) = answer.take()
+        {
+            write!(keys, "{answer}\r").unwrap();
+        }
+    }
+    drop(keys);
+    drop(child.wait());
+    assert!(answer.is_none(), "nothing was asked: {seen}");
+    seen
+}
+
+#[test]
+fn routine_files_land_at_quiet_points_where_a_person_said_so_once() {
+    everybody(|stage| {
+        with_text(stage);
+        // Nobody said anything, or no: nothing lands by itself, and it is asked once.
+        let seen = asked(stage, "echo x > new.txt", Some("no"));
+        assert!(seen.contains("routine files") && seen.contains("land.toml"), "{seen}");
+        asked(stage, "echo x > new.txt", None);
+        assert!(!stage.workspace.join("new.txt").exists());
+        stage.outside("rm ~/.local/state/provost/workspaces/*/land.toml").ended(0);
+        asked(stage, "echo x > new.txt", Some("land"));
+        assert!(!stage.workspace.join("new.txt").exists());
+        let rules = stage.says(&["policy", "show"]).ended(0).stdout;
+        assert!(rules.contains("land.toml") && rules.contains("routine"), "{rules}");
+
+        let mut agent = Agent::attended(stage);
+        agent.does("echo 1 > new.txt; mkdir -p in/deep; echo 1 > in/deep/file; sed -i 's/line 3$/line of the run/' clean.txt");
+        agent.does("echo all: > Makefile; rm untracked.txt; chmod 755 dirty.txt; ln -s clean.txt link; echo x > .envrc");
+        agent.does("exec 8> open.txt; echo 1 >&8");
+        assert!(wait_until(Duration::from_secs(30), || here(stage, "new.txt") == "1\n"
+            && here(stage, "in/deep/file") == "1\n"));
+        assert_eq!(here(stage, "clean.txt"), text().replace("line 3\n", "line of the run\n"));
+        // The run goes on, and sees what it saw.
+        assert_eq!(agent.does("cat new.txt in/deep/file; git status --short new.txt in").lines().count(), 4);
+        agent.does("echo 2 >> new.txt");
+        assert!(wait_until(Duration::from_secs(30), || here(stage, "new.txt") == "1\n2\n"));
+        // What is held open, obeyed, removed or another kind of thing waits.
+        assert!(!stage.workspace.join("open.txt").exists());
+        agent.does("exec 8>&-");
+        assert!(wait_until(Duration::from_secs(30), || here(stage, "open.txt") == "1\n"));
+        // So does what the person changes too, until it is brought together.
+        stage.outside("sed -i 's/line 20$/mine/' clean.txt").ended(0);
+        agent.does("sed -i 's/line 9$/line of the run/' clean.txt; echo late > late.txt");
+        assert!(wait_until(Duration::from_secs(30), || here(stage, "late.txt") == "late\n"));
+        agent.ends();
+        for name in ["Makefile", "link", ".envrc"] {
+            assert!(stage.workspace.join(name).symlink_metadata().is_err(), "{name} landed by itself");
+        }
+        assert!(stage.workspace.join("untracked.txt").exists());
+        let ours = here(stage, "clean.txt");
+        assert!(
+            ours.contains("this is mine\n") && !ours.contains("this is line of the run\nthis is line 10")
+        );
+        assert!(moved(stage).iter().all(|(name, ..)| name == "clean.txt"), "{:?}", moved(stage));
+        stage.says(&["apply", "--only", "clean.txt"]).ended(0);
+        let both = here(stage, "clean.txt");
+        assert!(
+            both.contains("this is mine\n") && both.matches("this is line of the run\n").count() == 2,
+            "{both}"
+        );
+        stage.says(&["ledger", "verify"]).ended(0);
+        assert!(stage.ledger().of("landed").count() >= 6);
+        // The last landings are taken back like any other: what was applied, then what landed by itself.
+        stage.says(&["undo"]).ended(0);
+        assert_eq!(here(stage, "clean.txt"), ours);
+        stage.says(&["undo"]).ended(0);
+        assert!(!stage.workspace.join("late.txt").exists());
+
+        // Where nobody attends, all waits.
+        let mut agent = Agent::start(stage, &[]);
+        agent.does("echo 1 > alone.txt; sleep 4");
+        agent.ends();
+        assert!(!stage.workspace.join("alone.txt").exists());
     });
 }

@@ -1,5 +1,7 @@
 //! `provost run` and `provost shell`.
 
+mod routine;
+
 use std::ffi::OsString;
 
 use sandbox::Cell;
@@ -32,12 +34,15 @@ fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
         open_whole(&folders, "run", out)?;
     }
     let ended = run::run(order, cell, &folders)?;
-    tell(&ended, &folders, out)?;
+    let summary = tell(&ended, &folders, out)?;
+    if ended.attended && out.human() {
+        routine::ask_once(&summary, &folders, out);
+    }
     Ok(ended.status)
 }
 
 /// The summary, on standard error: the agent's output is the run's own.
-fn tell(ended: &Ended, folders: &Folders, out: Out) -> Result<(), Failure> {
+fn tell(ended: &Ended, folders: &Folders, out: Out) -> Result<summary::Summary, Failure> {
     let (host, _) = open(folders, "run")?;
     let story = story(&host, &ended.run)?;
     let summary = summary::of(&story, false, ended.notes.clone());
@@ -50,5 +55,5 @@ fn tell(ended: &Ended, folders: &Folders, out: Out) -> Result<(), Failure> {
     } else {
         out.aside(text);
     }
-    Ok(())
+    Ok(summary)
 }

@@ -1,15 +1,15 @@
 //! Beside an open editor: what the person changes while the run goes on is brought before the agent, or is said to be
-//! stale.
+//! stale; and what is routine of the agent's work lands, where the person has said so.
 //!
 //! Owns when: at a quiet point, which is when nothing inside has started a program, opened a file or connected for
 //! [`QUIET`]; a run that is never quiet is not waited for longer than [`PATIENCE`], since on a plain disk it would see the
 //! edit at once. Does not own noticing (`workspace`), nor how the view is brought up to date (`sandbox`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use admission::{Admission, LedgerClosed};
 use ledger::Trust;
@@ -17,7 +17,7 @@ use ledger::event::{MovedFile, WorkspaceMoved};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sandbox::Overlay;
 
-use crate::workspace::{Moves, Workspace};
+use crate::workspace::{LandError, Landing, Moment, Moves, Workspace};
 
 /// From so long on without a held call the inside counts as quiet.
 const QUIET: Duration = Duration::from_millis(200);
@@ -28,6 +28,12 @@ const START: Duration = Duration::from_secs(1);
 /// How soon, and then how seldom, what could not be brought before the agent is tried again: it makes the kernel look up
 /// every name anew.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// How often it is looked for what can land, where something may.
+const LANDS: Duration = Duration::from_secs(1);
+/// How long a file must have been left alone before it lands.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Looking for what can land takes at most this part of one processor.
+const PART: u32 = 20;
 /// How often the quiet is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// Names and bytes of names that one event tells.
@@ -43,13 +49,23 @@ pub(super) struct Beside<'scope> {
 impl<'scope> Beside<'scope> {
     pub(super) fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
-        workspace: &'env Workspace,
+        (workspace, lands): (&'env Workspace, bool),
         overlay: Option<Overlay>,
         admission: &'env Admission,
     ) -> std::io::Result<Beside<'scope>> {
         let (stopped, stop) = std::io::pipe()?;
         let look_after = move || {
-            Watch { workspace, overlay, admission, unseen: BTreeSet::new(), again: AGAIN.0 }.attend(&stopped)
+            Watch {
+                workspace,
+                overlay,
+                admission,
+                unseen: BTreeSet::new(),
+                again: AGAIN.0,
+                lands,
+                tried: HashMap::new(),
+                next: Instant::now(),
+            }
+            .attend(&stopped)
         };
         let thread = thread::Builder::new().name("beside".to_owned()).spawn_scoped(scope, look_after)?;
         Ok(Beside { stop: Some(stop), thread: Some(thread) })
@@ -73,6 +89,12 @@ struct Watch<'a> {
     unseen: BTreeSet<PathBuf>,
     /// When that is tried again.
     again: Duration,
+    /// Whether routine files land by themselves.
+    lands: bool,
+    /// How each file stood when it was last tried to land.
+    tried: HashMap<PathBuf, Moment>,
+    /// When it is looked for what can land, at the soonest.
+    next: Instant,
 }
 
 impl Watch<'_> {
@@ -88,16 +110,21 @@ impl Watch<'_> {
             // What happened before anybody listened is found by a first look.
             over = self.wait_for_quiet(&mut moves, stop);
             self.look(&mut moves)?;
+            if !over {
+                self.land(&mut moves, false)?;
+            }
             over = over || self.sleep(&moves, stop);
         }
-        self.look(&mut moves)
+        self.look(&mut moves)?;
+        self.land(&mut moves, true)
     }
 
     /// Until something happens outside, or something is to be tried again; whether the run is over.
     fn sleep(&self, moves: &Moves, stop: &PipeReader) -> bool {
         let again = (!self.unseen.is_empty()).then_some(self.again);
+        let lands = self.lands.then_some(LANDS);
         let pause = moves.pause().map(|pause| pause.max(LOOK));
-        waits(stop, Some(moves), again.into_iter().chain(pause).min())
+        waits(stop, Some(moves), again.into_iter().chain(lands).chain(pause).min())
     }
 
     /// Until nothing happens on either side; whether the run is over.
@@ -160,6 +187,33 @@ impl Watch<'_> {
         overlay.sees(path).is_ok_and(|seen| Workspace::is_alike(stands.as_ref(), seen.as_ref()))
     }
 
+    /// Lands what is routine, settled and held by nobody; at the end of the run nothing is held any more.
+    fn land(&mut self, moves: &mut Moves, is_over: bool) -> Result<(), LedgerClosed> {
+        let Some(overlay) = self.overlay.as_ref().filter(|_| self.lands) else { return Ok(()) };
+        let is_quiet = is_over || (overlay.quiet() >= QUIET && Instant::now() >= self.next);
+        // Where it cannot be told who writes what, nothing lands before the run is over.
+        let written = if is_over { Some(BTreeSet::new()) } else { overlay.written().ok() };
+        let Some(written) = written.filter(|_| is_quiet) else { return Ok(()) };
+        let began = Instant::now();
+        let tried = std::cell::RefCell::new(&mut self.tried);
+        let is_settled = |path: &Path| {
+            let Some(changed) = self.workspace.changed_at(path).filter(|_| !written.contains(path)) else {
+                return false;
+            };
+            (is_over || age(changed) >= SETTLED)
+                && tried.borrow_mut().insert(path.to_owned(), changed) != Some(changed)
+        };
+        let landing = match self.workspace.land_routine(self.admission, &is_settled) {
+            Ok(landing) => landing,
+            Err(LandError::Ledger(closed)) => return Err(closed),
+            // What could not land is staged, and is in order again before anything else lands.
+            Err(_) => Landing::default(),
+        };
+        moves.know(&landing.landed);
+        self.next = Instant::now() + began.elapsed() * PART;
+        Ok(())
+    }
+
     fn tell(&self, mut files: Vec<MovedFile>) -> Result<(), LedgerClosed> {
         if files.is_empty() {
             return Ok(());
@@ -178,6 +232,12 @@ impl Watch<'_> {
         self.admission.note(WorkspaceMoved { count, files }.into(), Trust::Observed, None)?;
         Ok(())
     }
+}
+
+/// How long ago this was, by the clock that file systems use.
+fn age((seconds, nanoseconds): Moment) -> Duration {
+    let then = SystemTime::UNIX_EPOCH + Duration::new(seconds.unsigned_abs(), nanoseconds);
+    SystemTime::now().duration_since(then).unwrap_or_default()
 }
 
 /// Waits until the run is over, something happens outside, or the time is up; whether the run is over.

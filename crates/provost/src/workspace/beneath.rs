@@ -42,7 +42,7 @@ pub(crate) struct Stamp {
 }
 
 /// Seconds and nanoseconds since 1970.
-pub(crate) type Moment = (i64, u32);
+pub type Moment = (i64, u32);
 
 /// What is known of something without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

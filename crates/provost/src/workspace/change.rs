@@ -105,6 +105,12 @@ impl FileChange {
         self.never.or(self.handoff.map(Handoff::why))
     }
 
+    /// Whether the person changed it too, and what both began from is not known.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.moved && self.pre.is_some() && matches!(self.content, Content::Unknown | Content::Large)
+    }
+
     /// Lines added and removed; 0 for what is no text.
     #[must_use]
     pub fn lines(&self) -> (u64, u64) {

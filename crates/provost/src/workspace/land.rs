@@ -6,7 +6,8 @@
 //!
 //! Owns: the order, which files may land at all, what is recorded. Does not own: making ready (`land/ready`), the one
 //! step (`land/swap`), what is on disk of it (`land/journal`), which changes are named (`land/pick`), taking it back
-//! (`land/undo`), putting a landing in order that was cut short (`land/recover`).
+//! (`land/undo`), putting a landing in order that was cut short (`land/recover`), what
+//! lands by itself while a run goes on (`land/routine`).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -33,6 +34,7 @@ mod journal;
 mod pick;
 mod ready;
 mod recover;
+mod routine;
 mod swap;
 mod undo;
 

@@ -109,11 +109,8 @@ impl Moves {
                 Err(error) => return Err(error.into()),
             }
         }
-        // What happened before the kernel listened is found by a look at everything.
-        let heard = BTreeSet::from([PathBuf::new()]);
-        let all =
-            self.base.entries.iter().filter(|entry| entry.found.is_folder()).map(|entry| entry.path.clone());
-        let heard = heard.into_iter().chain(all.filter(|path| !is_git(path))).collect();
+        // What happened before the kernel listened is found by a first look everywhere.
+        let heard = known.values().cloned().collect();
         Ok(Some(Ears::Open { kernel, folders: known, heard }))
     }
 
@@ -187,6 +184,15 @@ impl Moves {
         let sides = Sides::at_the_start(Root::open(&self.root)?, Arc::clone(&self.base), &self.base_dir)?;
         let mut ignored = Ignored::new(&sides, &self.root);
         Ok(moved.into_iter().filter(|path| !ignored.is_ignored(path, false)).collect())
+    }
+
+    /// What stands at these paths is known: we put it there.
+    pub fn know(&mut self, paths: &[PathBuf]) {
+        for path in paths.iter().flat_map(|path| path.ancestors()).filter(|path| !path.as_os_str().is_empty())
+        {
+            let found = self.now.find(path).ok().flatten();
+            self.told.insert(path.to_owned(), found);
+        }
     }
 
     /// What stands at a path now, as it is known; `None` if nothing.

@@ -30,6 +30,8 @@ pub(crate) struct Sides {
     /// What the run left: an overlay's upper layer, or a copy.
     pub(crate) left: Root,
     pub(crate) is_overlay: bool,
+    /// Whether what the run left is a copy of it, while the run goes on.
+    pub(crate) frozen: bool,
     pub(crate) base: Arc<Base>,
     kept: PathBuf,
     digests: BTreeMap<PathBuf, Digest>,
@@ -44,7 +46,7 @@ impl Sides {
         let left = Root::open(&std::fs::canonicalize(left)?)?;
         let kept = base_dir.join("kept");
         let digests = read_digests(&kept)?;
-        Ok(Sides { now: Root::open(root)?, left, is_overlay, base, kept, digests })
+        Ok(Sides { now: Root::open(root)?, left, is_overlay, frozen: false, base, kept, digests })
     }
 
     /// When a run begins: it has left nothing.
@@ -52,7 +54,7 @@ impl Sides {
         let kept = base_dir.join("kept");
         std::fs::create_dir_all(&kept)?;
         let left = Root::open(&std::fs::canonicalize(&kept)?)?;
-        Ok(Sides { now, left, is_overlay: true, base, kept, digests: BTreeMap::new() })
+        Ok(Sides { now, left, is_overlay: true, frozen: false, base, kept, digests: BTreeMap::new() })
     }
 
     /// Gets back from git what was at these paths, where nothing else has it any more. Whether there was anything to get.
@@ -154,6 +156,11 @@ impl Sides {
             self.digests.remove(path);
         }
         if self.digests.len() == known { Ok(()) } else { write_digests(&self.kept, &self.digests) }
+    }
+
+    /// How what the run left at a path stands.
+    pub(crate) fn stands_left(&self, path: &Path) -> Option<beneath::Stamp> {
+        self.left.find(path).ok().flatten().map(|left| left.stamp)
     }
 
     /// Whether the run has put something of its own at a path, or hides what is there.

@@ -230,6 +230,9 @@ fn meanwhile(
         return Ok(Ready { pre, text: None, edited: None, manner: Manner::Already });
     }
     let moved = || Unready::Moved(what, Vec::new());
+    if sides.frozen {
+        return Err(moved());
+    }
     let now = now.filter(|now| now.kind == Kind::File && now.stamp.size <= LARGE).ok_or_else(moved)?;
     let (pre, post) = (file.pre.as_ref(), file.post.as_ref().ok_or_else(moved)?);
     if pre.is_none_or(|pre| pre.mode != now.mode)

@@ -293,3 +293,21 @@ fn without_ears_everything_is_looked_at() {
     );
     noticed(&desk, moves);
 }
+
+#[test]
+fn while_a_run_goes_on_what_lands_holds_no_edit_that_the_run_would_not_see() {
+    let (desk, line) = (Desk::new(), line());
+    desk.write("file", text(&[]));
+    let workspace = Workspace { frozen: true, ..desk.stage() };
+    desk.edited(&workspace, |seen| write(seen, "file", text(&[(2, "the run")])));
+    let change = workspace.change().unwrap();
+    // The person saves in between.
+    desk.write("file", text(&[(19, "mine")]));
+    let landing = workspace.land(&line.admission, &change, &Pick::all()).unwrap();
+    assert_eq!((landing.landed.len(), landing.refused.len()), (0, 1));
+    assert_eq!(read(&desk, "file"), text(&[(19, "mine")]));
+    // When it is over both come together.
+    let workspace = Workspace { frozen: false, ..workspace };
+    workspace.land(&line.admission, &workspace.change().unwrap(), &Pick::all()).unwrap();
+    assert_eq!(read(&desk, "file"), text(&[(2, "the run"), (19, "mine")]));
+}
