@@ -4,6 +4,7 @@
 //! tracks is never ignored. A rule can only keep a file from landing, so it does no harm that the agent may write one.
 //! Does not own what becomes of ignored files.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read as _;
@@ -31,7 +32,10 @@ pub(crate) struct Ignored<'a> {
     judged: HashMap<PathBuf, bool>,
     /// The rules around the workspace: of its repository's folders above it, and its private ones.
     around: Vec<Gitignore>,
-    tracked: Tracked,
+    /// The top of the repository, if there is one.
+    top: Option<&'a Path>,
+    /// Read when a rule first speaks of something: an index is as long as the repository is large.
+    tracked: OnceCell<Tracked>,
 }
 
 /// What git tracks, as far as it is known.
@@ -53,9 +57,8 @@ impl<'a> Ignored<'a> {
             }
             around.extend(outer(top, &top.join(".git/info/exclude")));
         }
-        let tracked = top.and_then(|top| index::tracked(top, root));
-        let tracked = tracked.map_or(Tracked::WhatWasThere, Tracked::These);
-        Ignored { sides, root, folders: HashMap::new(), judged: HashMap::new(), around, tracked }
+        let (folders, judged) = (HashMap::new(), HashMap::new());
+        Ignored { sides, root, folders, judged, around, top, tracked: OnceCell::new() }
     }
 
     /// Whether a path is ignored. For a folder: whether all in it is, and nothing in it is tracked.
@@ -64,7 +67,11 @@ impl<'a> Ignored<'a> {
     }
 
     fn is_tracked(&self, path: &Path, is_folder: bool) -> bool {
-        match &self.tracked {
+        let read = || {
+            let these = self.top.and_then(|top| index::tracked(top, self.root));
+            these.map_or(Tracked::WhatWasThere, Tracked::These)
+        };
+        match self.tracked.get_or_init(read) {
             Tracked::These(paths) if is_folder => {
                 paths.range(path.to_owned()..).next().is_some_and(|next| next.starts_with(path))
             }
