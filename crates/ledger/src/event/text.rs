@@ -20,6 +20,9 @@ const TEXT_LIMIT: usize = 6 * 1024;
 /// Bytes of JSON that one list of words may take before it is cut.
 const WORDS_LIMIT: usize = 24 * 1024;
 
+/// Bytes of JSON that one byte takes at most.
+const DEAREST: usize = 6;
+
 /// Bytes from the operating system: a path, an argument, a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OsText {
@@ -61,6 +64,10 @@ impl OsText {
 
     /// Keeps as much as takes `limit` bytes of JSON.
     fn within(bytes: &[u8], limit: usize) -> OsText {
+        // Most texts fit however they are spelled.
+        if bytes.len() <= limit / DEAREST {
+            return OsText { bytes: bytes.to_vec(), cut: None };
+        }
         let mut spent = 0;
         let mut kept = 0;
         for piece in pieces(bytes) {
@@ -77,6 +84,12 @@ impl OsText {
 
     /// The spelling.
     fn spell(&self) -> String {
+        // Most texts are their own spelling.
+        if let (Ok(plain), None) = (std::str::from_utf8(&self.bytes), &self.cut)
+            && !plain.contains('\\')
+        {
+            return plain.to_owned();
+        }
         let mut spelled = String::with_capacity(self.bytes.len() + 8);
         for piece in pieces(&self.bytes) {
             match piece {
@@ -96,6 +109,10 @@ impl OsText {
 
     /// Reads a spelling back; refuses every spelling but the one.
     fn read(spelled: &str) -> Result<OsText, OsTextError> {
+        // Without an escape it can be nothing else, and its spelling nothing but it.
+        if !spelled.contains('\\') {
+            return Ok(OsText { bytes: spelled.as_bytes().to_vec(), cut: None });
+        }
         let text = unspell(spelled).ok_or_else(|| OsTextError(spelled.to_owned()))?;
         if text.spell() == spelled { Ok(text) } else { Err(OsTextError(spelled.to_owned())) }
     }
