@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ledger::event::{self, Resolved};
-use ledger::{Body, Sealed, Trust, Writer};
+use ledger::{Body, Head, Sealed, Trust, Writer};
 use policy::{Action, Decision, Endpoint, Need, Policy, Reason};
 
 use crate::approval::Refused;
@@ -188,6 +188,14 @@ impl Admission {
     /// The ledger takes nothing more; what was accepted last may be lost.
     pub fn barrier(&self) -> Result<(), LedgerClosed> {
         self.line.recorder.barrier()
+    }
+
+    /// How long the ledger is, and the root over it, with everything accepted so far in it and durable.
+    ///
+    /// # Errors
+    /// The ledger takes nothing more.
+    pub fn head(&self) -> Result<Head, LedgerClosed> {
+        self.line.recorder.head()
     }
 
     /// Listens for asks: those that are open, and those to come. It ends with the run; at once if nobody attends.

@@ -34,5 +34,6 @@ pub use asks::{Answer, AskView};
 pub use denial::{Denial, LedgerClosed};
 pub use pending::{Pending, Verdict};
 pub use permit::{
-    Connect, Dial, Effect, Exec, Http, Land, Launch, Open, Outcome, Permit, Reach, Receipt, Release,
+    Connect, Dial, Effect, Exec, Http, Land, Launch, Open, Outcome, Permit, Reach, Receipt, Reference,
+    Release,
 };

@@ -144,6 +144,11 @@ pub struct Release {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Land(pub AbsPath);
 
+/// A reference of the person's repository set, moved or removed: by the path that it has in the workspace's git folder,
+/// `.git/refs/heads/..`, wherever that folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference(pub AbsPath);
+
 impl sealed::Sealed for Exec {
     fn event(&self, action: &Action, judged: &Judged) -> Body {
         let record = ActionRecord::from(action);
@@ -195,6 +200,7 @@ effect!(Dial, Crossing, |this| Action::Connect(this.endpoint.clone()));
 effect!(Http, Crossing, |this| Action::Http(this.0.clone()));
 effect!(Release, Crossing, |this| Action::Credential { name: this.name.clone(), to: this.to.clone() });
 effect!(Land, Crossing, |this| Action::Land(this.0.clone()));
+effect!(Reference, Crossing, |this| Action::Land(this.0.clone()));
 
 impl Exec {
     /// A program that process `pid`, a child of `parent` (both as the host counts), starts in `cwd`.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ledger::{Body, Sealed, Stamp, Trust, Writer};
+use ledger::{Body, Head, Sealed, Stamp, Trust, Writer};
 
 use crate::LedgerClosed;
 use crate::slot::{Slot, lock};
@@ -56,6 +56,8 @@ struct State {
     next: u64,
     /// How many events are durable.
     durable: u64,
+    /// The ledger as it was when that was last so.
+    head: Head,
     /// Who waits for how many events to be durable, in order.
     waiting: Vec<(u64, Then)>,
     /// Whether somebody waits for what is in the queue.
@@ -98,6 +100,7 @@ impl Owner {
             since: Instant::now(),
             next: writer.next_seq(),
             durable: 0,
+            head: writer.head(),
             waiting: Vec::new(),
             wanted: false,
             expected: 0,
@@ -188,6 +191,12 @@ impl Recorder {
         Ok(seq)
     }
 
+    /// How long the ledger is, and the root over it, with everything accepted so far in it.
+    pub(crate) fn head(&self) -> Result<Head, LedgerClosed> {
+        self.barrier()?;
+        Ok(lock(&self.shared.state).head)
+    }
+
     /// Waits until everything accepted so far is durable.
     pub(crate) fn barrier(&self) -> Result<(), LedgerClosed> {
         let slot = Slot::new();
@@ -261,9 +270,9 @@ impl Shared {
     }
 
     /// Everything up to `count` events is durable: tells who waits for that.
-    fn made_durable(&self, count: u64) {
+    fn made_durable(&self, count: u64, head: Head) {
         let mut state = lock(&self.state);
-        state.durable = count;
+        (state.durable, state.head) = (count, head);
         let reached = state.waiting.iter().take_while(|(wanted, _)| *wanted <= count).count();
         state.expected = reached;
         let told: Vec<_> = state.waiting.drain(..reached).collect();
@@ -315,7 +324,7 @@ fn write_all(shared: &Shared, mut writer: Writer) -> Option<Writer> {
             shared.close(format!("{} events were accepted and {} written", count, writer.next_seq()));
             return None;
         }
-        shared.made_durable(count);
+        shared.made_durable(count, writer.head());
         if last {
             return Some(writer);
         }

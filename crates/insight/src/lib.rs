@@ -10,4 +10,6 @@
 pub mod process;
 pub mod timeline;
 
-pub use timeline::{Changed, Counts, Denial, End, Fate, Folder, Moment, Moved, Opens, Reached, Story, What};
+pub use timeline::{
+    Changed, Counts, Denial, End, Fate, Folder, MadeCommits, Moment, Moved, Opens, Reached, Story, What,
+};

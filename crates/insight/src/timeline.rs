@@ -3,6 +3,7 @@
 //! Owns the order, what belongs together (a denial and the decision that led to it are one), and the sums. Does not own
 //! whether the events can be believed: `ledger::verify` does, and a story of a broken ledger is told all the same.
 
+mod commits;
 mod sums;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use ledger::event::{self, Answered, Body, Event, Verdict};
 use ledger::{OsText, Trust};
 
+pub use commits::MadeCommits;
 pub use sums::{Changed, Counts, Denial, End, Fate, Folder, Moved, Opens, Reached};
 
 use crate::process::{Processes, Telling};
@@ -154,6 +156,22 @@ pub enum What {
         /// Why.
         because: String,
     },
+    /// The run made commits of its own.
+    Committed {
+        /// How many.
+        commits: u64,
+        /// Why they cannot be taken over, if they cannot.
+        refused: Option<String>,
+    },
+    /// A reference was set, moved or removed in the repository.
+    RefMoved {
+        /// Which.
+        name: String,
+        /// Where it leads now, if it is there.
+        to: Option<String>,
+        /// What for.
+        by: event::MovedBy,
+    },
     /// What was staged was thrown away.
     Discarded {
         /// How many files.
@@ -196,6 +214,8 @@ pub struct Story {
     pub interrupted: Option<String>,
     /// The limits it ran into.
     pub limits: Vec<String>,
+    /// The commits that it made, if it made any.
+    pub commits: Option<MadeCommits>,
     /// What was counted.
     pub counts: Counts,
     /// What was opened, by folder.
@@ -239,6 +259,7 @@ impl Story {
     /// Whether something is staged that neither landed nor was thrown away.
     pub fn waits(&self) -> bool {
         self.changes.values().any(|changed| changed.fate.waits())
+            || self.commits.as_ref().is_some_and(MadeCommits::waits)
     }
 
     /// Takes the next event.
@@ -271,6 +292,7 @@ impl Story {
             | Body::Undone(_)
             | Body::Discarded(_) => self.see_change(event),
             Body::ChangeAccepted(_) | Body::ChangeRejected(_) => self.see_review(event),
+            Body::CommitsStaged(_) | Body::RefMoved(_) => self.see_commits(event),
             Body::RequestInside(request) => {
                 let event::RequestInside { what, text, why } = request.clone();
                 self.tell(event, 0, What::Requested { what, text, why });
@@ -488,6 +510,8 @@ impl Story {
             Body::Discarded(discarded) => {
                 let waiting = self.changes.values_mut().filter(|changed| changed.fate.waits());
                 waiting.for_each(|changed| changed.fate = Fate::Discarded);
+                let commits = self.commits.as_mut().filter(|commits| commits.fate.waits());
+                commits.into_iter().for_each(|commits| commits.fate = Fate::Discarded);
                 self.tell(event, 0, What::Discarded { files: discarded.files });
             }
             _ => {}

@@ -4,6 +4,7 @@
 //! together). Does not own how leaves are framed, hashed or signed (`log`, `tree`, `note`), nor which events a room
 //! writes and when.
 
+mod git;
 mod inside;
 mod leaf;
 mod line;
@@ -15,6 +16,7 @@ mod workspace;
 
 use serde::{Deserialize, Serialize};
 
+pub use git::*;
 pub use inside::*;
 pub use leaf::LEAF_LIMIT;
 pub use line::*;
@@ -150,6 +152,12 @@ pub enum Body {
     /// What a landing had changed was put back as it was. `cause` is the decision.
     #[serde(rename = "undone")]
     Undone(Undone),
+    /// The run made commits of its own.
+    #[serde(rename = "commits.staged")]
+    CommitsStaged(CommitsStaged),
+    /// A reference was set, moved or removed in the person's repository. `cause` is the decision.
+    #[serde(rename = "ref.moved")]
+    RefMoved(RefMoved),
     /// What was staged was thrown away.
     #[serde(rename = "discarded")]
     Discarded(Discarded),
@@ -179,6 +187,7 @@ macro_rules! bodies {
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
     Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
-    ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, Discarded, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
+    ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,
+    LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
     RunOpened, Decision, Exec, Flow
 );

@@ -6,7 +6,7 @@
 //! 2. A cause is an earlier event. (That numbers have no gap, `verify` sees.)
 //! 3. Every decision comes after the policy that it was judged by, and its digest is that of the action beside it.
 //! 4. Every ask is about an earlier decision that asks, has one answer, and has it before its chapter ends.
-//! 5. Every deed (launch, landing, dialled addresses) has an earlier decision that permits it, about the same thing; a permit
+//! 5. Every deed (launch, landing, moved reference, dialled addresses) has an earlier decision that permits it, about the same thing; a permit
 //!    is used once.
 //! 6. Every outcome is of such a decision, once; every launch and landing has its outcome before its chapter ends.
 //! 7. What only the agent reports decides, answers and does nothing.
@@ -150,6 +150,8 @@ fn act(event: &Event) -> Act {
         Body::Launch(launch) => Act::Launch { argv: if event.cut { None } else { words(&launch.argv) } },
         Body::Landed(landed) => Act::Landed { path: whole(&landed.path) },
         Body::Undone(undone) => Act::Landed { path: whole(&undone.path) },
+        // Judged as what it is to git: a path in the workspace's git folder.
+        Body::RefMoved(moved) => Act::Landed { path: Some([b".git/", moved.name.as_bytes()].concat()) },
         Body::ChangeAccepted(_) | Body::ChangeRejected(_) => Act::Said,
         Body::Resolved(resolved) if !resolved.allowed.is_empty() => {
             Act::Dialled { endpoint: resolved.endpoint.clone() }
@@ -347,8 +349,8 @@ mod tests {
     use crate::action::CommandRecord;
     use crate::event::{
         AskAnswered, AskOpened, ChangeAccepted, ChangeRejected, Decision, Discarded, Exec, Landed, Launch,
-        Outcome, OutcomeResult, PolicyLoaded, Resolved, RunEnded, RunInterrupted, RunOpened, RunReopened,
-        Undone,
+        Outcome, OutcomeResult, PolicyLoaded, RefMoved, Resolved, RunEnded, RunInterrupted, RunOpened,
+        RunReopened, Undone,
     };
 
     type Told = (Body, Option<u64>, Trust);
@@ -492,6 +494,15 @@ mod tests {
         assert_eq!(tell(vec![launch(ALLOW), launched(2, &["false", "x"])]), otherwise);
         let connect = decision(ActionRecord::Connect { endpoint: "a.example:443".into() }, ALLOW);
         assert_eq!(tell(vec![connect, resolved(2, "b.example:443")]), otherwise);
+    }
+
+    #[test]
+    fn a_reference_moves_by_a_permit_for_its_own_path() {
+        let judged = || decision(ActionRecord::Land { path: "/w/.git/refs/heads/a".into() }, ALLOW);
+        let moved = |name: &str| seen(RefMoved { name: name.into(), ..RefMoved::default() }, Some(2));
+        assert_eq!(tell(vec![judged(), moved("refs/heads/a"), settled(2)]), None);
+        assert_eq!(tell(vec![judged(), moved("refs/heads/b")]), Some((3, Breach::Otherwise)));
+        assert_eq!(tell(vec![judged(), reported(moved("refs/heads/a"))]), Some((3, Breach::Reported)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::event::{Body, Event, Trust, VERSION};
 use crate::log::Log;
-use crate::run::RunId;
+use crate::run::{Head, RunId};
 use crate::scan::Place;
 use crate::tree::Hash;
 
@@ -81,6 +81,11 @@ impl Writer {
     /// The `seq` of the next event.
     pub fn next_seq(&self) -> u64 {
         self.log.tree().size()
+    }
+
+    /// How long the ledger is now, and the root over it.
+    pub fn head(&self) -> Head {
+        Head { size: self.log.tree().size(), root: self.log.tree().root() }
     }
 
     /// Appends an event, stamped now; not yet durable. Gives its `seq`.

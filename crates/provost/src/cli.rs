@@ -70,7 +70,7 @@ pub enum Verb {
     Review(Review),
     /// Land staged changes in your folder.
     #[command(
-        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is\nnamed itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git\never lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked\nlanded, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\""
+        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is\nnamed itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git\never lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked\nlanded, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\"\n  provost apply --all --commit\n  provost apply --only 'src/**' --branch fix-parser --message \"Fix the parser\""
     )]
     Apply(Apply),
     /// Put back what the last landing of a run changed.
@@ -82,6 +82,11 @@ pub enum Verb {
     Discard(OneRun),
     /// From inside a run: ask for a capability, or put a question to a person.
     Request(Request),
+    /// From a commit, a line or an event back to run, action, decision and person.
+    #[command(
+        after_help = "What cannot be told is said, and not guessed.\n\n  provost why HEAD\n  provost why src/lib.rs:17\n  provost why 42                 event 42 of the last run\n  provost why 1ngw0ay-2ma:42"
+    )]
+    Why(Why),
     /// Read, check and ask policies.
     #[command(subcommand)]
     Policy(Policy),
@@ -202,7 +207,8 @@ pub struct Review {
 
 /// `apply`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["all", "only", "hunk", "reject"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["all", "only", "hunk", "reject", "commits"]))]
+#[command(group = clap::ArgGroup::new("writes").args(["commit", "branch"]))]
 pub struct Apply {
     /// The run, or the beginning of its id; the last one if left out.
     #[arg(value_name = "RUN")]
@@ -222,6 +228,26 @@ pub struct Apply {
     /// Why it is rejected.
     #[arg(long, value_name = "TEXT", requires = "reject")]
     pub why: Option<String>,
+    /// The commits that the run made, as a branch `provost/RUN`; --all takes them over too.
+    #[arg(long)]
+    pub commits: bool,
+    /// Then commit what landed, and nothing else, on the branch that is checked out.
+    #[arg(long)]
+    pub commit: bool,
+    /// Land nothing: commit it on a new branch of this name instead.
+    #[arg(long, value_name = "NAME", conflicts_with = "commits")]
+    pub branch: Option<String>,
+    /// What the commit says; what was asked of the agent, if left out.
+    #[arg(long, value_name = "TEXT", requires = "writes")]
+    pub message: Option<String>,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// A commit of this repository, a line of a file, or an event: of a run, or of the last one.
+    #[arg(value_name = "COMMIT|FILE:LINE|[RUN:]EVENT")]
+    pub what: String,
 }
 
 /// `request`.

@@ -18,6 +18,7 @@ mod status;
 mod stop;
 mod trust;
 mod undo;
+mod why;
 
 use std::process::ExitCode;
 
@@ -73,6 +74,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Undo(order)) => undo::undo(&order, out),
         Some(Verb::Discard(order)) => discard::discard(&order, out),
         Some(Verb::Request(order)) => request::request(&order, out),
+        Some(Verb::Why(order)) => why::why(&order, out),
         Some(Verb::Policy(order)) => policy::policy(&order, out),
         Some(Verb::Trust(order)) => trust::trust(&order, out),
         Some(Verb::Ledger(order)) => ledger::ledger(&order, out),

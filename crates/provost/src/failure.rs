@@ -157,6 +157,18 @@ impl From<crate::workspace::GateError> for Failure {
     }
 }
 
+impl From<crate::workspace::CommitError> for Failure {
+    fn from(error: crate::workspace::CommitError) -> Failure {
+        use crate::workspace::CommitError;
+        match error {
+            CommitError::Stage(error) => error.into(),
+            CommitError::Land(error) => error.into(),
+            CommitError::Ledger(error) => error.into(),
+            CommitError::Refused { hint, .. } => Failure::hinted(&error, hint),
+        }
+    }
+}
+
 impl From<crate::workspace::DiscardError> for Failure {
     fn from(error: crate::workspace::DiscardError) -> Failure {
         match error {

@@ -12,9 +12,11 @@ mod base;
 mod beneath;
 mod blob;
 mod change;
+mod commits;
 mod copy;
 mod diff;
 mod discard;
+mod git;
 mod handoff;
 mod hunk;
 mod ignored;
@@ -52,13 +54,20 @@ use base::Base;
 pub use beneath::Moment;
 use beneath::Root;
 pub use change::{Change, Content, FileChange, Side, What};
+pub(crate) use commits::{
+    Blamed, Import, Message, Target, Terms, Traced, Written, blame, commit_named, short,
+};
+pub use commits::{Branch, Commit, CommitError, CommitFile, Commits, RefLanding};
 pub use diff::{
     FileReview, HunkReview, LineEnds, Part, RenameReview, Renamed, Review, SideReview, harmless, shown,
 };
 pub use discard::DiscardError;
 pub(crate) use discard::remove as remove_folder;
+pub(crate) use git::GitError;
 pub use handoff::Handoff;
+pub(crate) use hunk::line_before;
 pub use hunk::{Hunk, Line, Mark};
+pub(crate) use land::Landings;
 pub(crate) use land::hold;
 pub use land::{BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, Pick, Recovered, Told};
 use left::Left;
@@ -324,6 +333,7 @@ impl Workspace {
         let left = Left::of(&sides, &change).map_err(io_error("look at what the run left of", &self.root))?;
         left.save(&base_dir).map_err(io_error("write to", &base_dir))?;
         admission.note(change.event(&left).into(), Trust::Observed, None)?;
+        self.settle_commits(&sides, admission)?;
         self.put_by(&sides, &change).map_err(io_error("keep what git ignores in", &base_dir))?;
         Ok(change)
     }

@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod commits;
 mod demo;
 mod doubles;
 mod escapes;

@@ -111,6 +111,16 @@ impl Host {
         Ok(Consistency { old, path, checkpoint: notes.note })
     }
 
+    /// The root over the first `size` events of a run, if it has so many that are signed.
+    ///
+    /// # Errors
+    /// The run is not whole.
+    pub fn root_at(&self, run: &RunId, size: u64) -> Result<Option<Hash>, ExportError> {
+        let (_, hashes, _) = self.hashes(run, 0)?;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        Ok(hashes.get(..size).filter(|first| !first.is_empty()).map(crate::tree::root))
+    }
+
     /// The notes, the hashes of the events that are signed, and one event.
     fn hashes(&self, run: &RunId, event: u64) -> Result<(Notes, Vec<Hash>, Vec<u8>), ExportError> {
         self.excerpt(run)?;

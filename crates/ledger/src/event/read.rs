@@ -77,6 +77,8 @@ impl Body {
             "land.refused" => LandRefused,
             "land.recovered" => LandRecovered,
             "undone" => Undone,
+            "commits.staged" => CommitsStaged,
+            "ref.moved" => RefMoved,
             "discarded" => Discarded,
             "limit.reached" => LimitReached,
             "run.interrupted" => RunInterrupted,

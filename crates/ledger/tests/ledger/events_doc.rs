@@ -10,13 +10,14 @@ use std::path::Path;
 use ledger::Event;
 use serde_json::{Map, Value, json};
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("../../src/event.rs"),
     include_str!("../../src/event/run.rs"),
     include_str!("../../src/event/line.rs"),
     include_str!("../../src/event/inside.rs"),
     include_str!("../../src/event/network.rs"),
     include_str!("../../src/event/workspace.rs"),
+    include_str!("../../src/event/git.rs"),
     include_str!("../../src/action.rs"),
 ];
 const REGISTER: &str = include_str!("../../src/register.rs");
@@ -393,7 +394,8 @@ fn what_the_page_says_of_actions_and_words_is_so() {
     words::<Change>(&schema, "Change");
     words::<Risk>(&schema, "Risk");
     words::<Manner>(&schema, "Manner");
+    words::<MovedBy>(&schema, "MovedBy");
     words::<OutcomeResult>(&schema, "OutcomeResult");
     let counted = schema.items.values().filter(|(_, item)| matches!(item, Item::Words(_))).count();
-    assert_eq!(counted, 12, "a list of words that is not held against its type");
+    assert_eq!(counted, 13, "a list of words that is not held against its type");
 }

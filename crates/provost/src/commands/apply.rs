@@ -1,10 +1,14 @@
-//! `provost apply`: land staged changes in the folder, and reject others.
+//! `provost apply`: land staged changes in the folder, and reject others; take over commits, and write one.
 
 use std::path::Path;
 
 use ledger::{Host, RunId};
 
+mod beside;
 mod both;
+
+use beside::Beside;
+pub(super) use beside::{Done, undo};
 
 use super::{DONE, find, open_whole, story};
 use crate::cli::Apply;
@@ -29,7 +33,8 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let why = order.why.clone().unwrap_or_default();
     let nos: Vec<No> =
         order.reject.iter().map(|what| No { what: Named::Word(what.clone()), why: why.clone() }).collect();
-    let landing = settle((&folders, &host), &run, "command", pick, &nos)?;
+    let beside = Beside::of(order);
+    let settled = settle_beside((&folders, &host), &run, "command", (pick, &nos), &beside)?;
     let nothing = match nos.is_empty() {
         true if order.all => format!("Nothing to land: run {run} has nothing that waits."),
         true => format!(
@@ -37,11 +42,30 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
         ),
         false => REJECTED.to_owned(),
     };
-    tell(&landing, ("landed", &nothing), out);
-    if out.human() && !landing.refused.is_empty() {
+    tell(&settled, ("landed", &nothing), out);
+    if out.human() && beside.is_branch() {
+        out.line(beside.waits(&run));
+    }
+    if out.human() && !settled.landing.refused.is_empty() {
         out.line(format!("What is kept back stays staged: `provost review {run}` shows it, `provost apply --help` says what lands how."));
     }
-    Ok(if landing.refused.is_empty() { DONE } else { NO })
+    Ok(settled.status())
+}
+
+/// What came of a person's word.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// What landed, and what did not.
+    pub(super) landing: Landing,
+    /// What was done beside.
+    pub(super) beside: Done,
+}
+
+impl Settled {
+    /// 0 where all that was asked for landed.
+    pub(super) fn status(&self) -> u8 {
+        if self.landing.refused.is_empty() { DONE } else { NO }
+    }
 }
 
 fn pick(patterns: &[String]) -> Result<Pick, Failure> {
@@ -53,16 +77,29 @@ fn pick(patterns: &[String]) -> Result<Pick, Failure> {
 
 /// Does what a person said: first the no, then the yes, then what lands by it.
 pub(super) fn settle(
-    (folders, host): (&Folders, &Host),
+    places: (&Folders, &Host),
     run: &RunId,
     how: &'static str,
     pick: Pick,
     nos: &[No],
-) -> Result<Landing, Failure> {
+) -> Result<Settled, Failure> {
+    settle_beside(places, run, how, (pick, nos), &Beside::default())
+}
+
+/// The same, with what is done beside.
+fn settle_beside(
+    (folders, host): (&Folders, &Host),
+    run: &RunId,
+    how: &'static str,
+    (pick, nos): (Pick, &[No]),
+    beside: &Beside,
+) -> Result<Settled, Failure> {
     let story = story(host, run)?;
     let voice = Voice { by: task::principal().name, how };
     epilogue::take_up((folders, host), run, &story, "apply", |epilogue| {
         let (workspace, admission) = (&epilogue.workspace, epilogue.admission);
+        // ORDER: whether there can be a commit is known before anything lands.
+        let target = beside.target(&epilogue)?;
         let change = workspace.change()?;
         let paths = change.files.iter().map(|file| file.path.as_path());
         let demands = Demand::waiting(&epilogue.policy, workspace.root(), paths);
@@ -70,22 +107,33 @@ pub(super) fn settle(
         let pick = pick.with_asked(asked.map(|(path, demand)| (path.clone(), demand.to_string())).collect());
         let lands = !pick.is_empty();
         let pick = workspace.reject(admission, &change, (nos, &voice), pick)?;
-        if !lands {
-            return Ok(Landing::default());
+        let mut settled = Settled::default();
+        if lands {
+            workspace.accept(admission, &change, &pick, &voice)?;
         }
-        workspace.accept(admission, &change, &pick, &voice)?;
-        let mut landing = workspace.land(admission, &change, &pick)?;
-        for kept in &mut landing.refused {
-            if let Some(demand) = demands.get(&kept.path).filter(|demand| demand.is_more_than_one()) {
-                kept.because = demand.to_string();
+        if let Some(target) = target.as_ref().filter(|_| beside.is_branch()) {
+            let picked = (&change, &pick);
+            (settled.landing, settled.beside) = beside.instead(&epilogue, (target, run, &story), picked)?;
+            return Ok(settled);
+        }
+        if lands {
+            settled.landing = workspace.land(admission, &change, &pick)?;
+            for kept in &mut settled.landing.refused {
+                if let Some(demand) = demands.get(&kept.path).filter(|demand| demand.is_more_than_one()) {
+                    kept.because = demand.to_string();
+                }
             }
         }
-        Ok(landing)
+        let alone = (!lands).then_some(&voice);
+        let place = (target.as_ref(), run, &story);
+        settled.beside = beside.after(&epilogue, place, (&mut settled.landing, alone))?;
+        Ok(settled)
     })
 }
 
 /// Says what became of each file: what was done, in one word, or why not.
-pub(super) fn tell(landing: &Landing, (done, nothing): (&str, &str), out: Out) {
+pub(super) fn tell(settled: &Settled, (done, nothing): (&str, &str), out: Out) {
+    let Settled { landing, beside } = settled;
     let name = |path: &Path| clean(&path.to_string_lossy());
     if !out.human() {
         let kept = |kept: &Kept| {
@@ -94,12 +142,15 @@ pub(super) fn tell(landing: &Landing, (done, nothing): (&str, &str), out: Out) {
         };
         let refused: Vec<_> = landing.refused.iter().map(kept).collect();
         let landed: Vec<_> = landing.landed.iter().map(|path| name(path)).collect();
-        return out.json(&serde_json::json!({ done: landed, "kept": refused }));
+        let mut told = serde_json::json!({ done: landed, "kept": refused });
+        beside.tell_in(&mut told);
+        return out.json(&told);
     }
     let paint = out.paint();
     for path in &landing.landed {
         out.line(format!("{}  {}", paint.on(Tone::Good, format!("{done:<6}")), name(path)));
     }
+    beside.lines(done, paint).iter().for_each(|line| out.line(line));
     for kept in &landing.refused {
         out.line(format!(
             "{}  {}  {}",
@@ -110,7 +161,8 @@ pub(super) fn tell(landing: &Landing, (done, nothing): (&str, &str), out: Out) {
         both::lines(&kept.conflicts).into_iter().for_each(|line| out.line(line));
     }
     match (landing.landed.len(), landing.refused.len()) {
-        (0, 0) => out.line(nothing),
+        (0, 0) if beside.is_empty() => out.line(nothing),
+        (0, 0) => {}
         (landed, kept) => {
             out.line(format!("{} {done}, {} kept back.", count(landed as u64, "file"), kept));
         }

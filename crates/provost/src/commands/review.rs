@@ -10,11 +10,11 @@ use crate::cli;
 use crate::demand::Demand;
 use crate::editor::Editor;
 use crate::epilogue;
-use crate::failure::{Failure, NO};
+use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::Out;
 use crate::walk;
-use crate::workspace::Review;
+use crate::workspace::{Commits, Review};
 
 pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
@@ -24,18 +24,24 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let (policy, _) = epilogue::policy(&folders, &story(&host, &run)?, &workspace)?;
     let review = workspace.review(&workspace.change()?)?;
     let review = review.judged(|path| Demand::of(&policy, workspace.root(), path));
+    let commits = workspace.commits()?;
     let walks = !order.print && io::stdin().is_terminal() && io::stdout().is_terminal();
     if !out.human() {
-        out.json(&review);
-    } else if review.files.is_empty() {
+        let mut told = serde_json::to_value(&review).unwrap_or_default();
+        told["commits"] = serde_json::to_value(&commits).unwrap_or_default();
+        out.json(&told);
+    } else if review.files.is_empty() && commits.is_empty() {
         out.line(format!("Run {run} has staged nothing that waits."));
         let aside = review.aside();
         if !aside.is_empty() {
             out.line(aside.trim_end());
         }
     } else if walks {
-        return walked((&folders, &host), &run, &review, out);
+        return walked((&folders, &host), &run, (&review, &commits), out);
     } else {
+        if !commits.is_empty() {
+            out.line(commits.text());
+        }
         out.line(review.text(out.paint().is_on()).trim_end());
         out.line("");
         out.line(format!("provost apply {run} --all   or   --only 'src/**'   or   provost discard {run}"));
@@ -44,7 +50,18 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
 }
 
 /// Walks the person through it, and does what they said.
-fn walked(places: (&Folders, &Host), run: &RunId, review: &Review, out: Out) -> Result<u8, Failure> {
+fn walked(
+    places: (&Folders, &Host),
+    run: &RunId,
+    (review, commits): (&Review, &Commits),
+    out: Out,
+) -> Result<u8, Failure> {
+    if !commits.is_empty() {
+        out.line(commits.text());
+    }
+    if commits.waits() {
+        out.line(format!("To take them over: provost apply {run} --commits"));
+    }
     let lost = |error: io::Error| Failure::of(&error).during("the terminal is gone; nothing was done");
     let beneath = places.1.run_dir(run);
     let edit = |name: &Path, text: &[u8]| {
@@ -56,7 +73,7 @@ fn walked(places: (&Folders, &Host), run: &RunId, review: &Review, out: Out) -> 
         (&mut io::stdin().lock(), &mut io::stdout(), out.paint());
     let said = walk::through(review, terminal, &edit).map_err(lost)?;
     let Some(said) = said else { return Ok(DONE) };
-    let landing = apply::settle(places, run, "terminal", said.pick(), &said.nos)?;
-    apply::tell(&landing, ("landed", apply::REJECTED), out);
-    Ok(if landing.refused.is_empty() { DONE } else { NO })
+    let settled = apply::settle(places, run, "terminal", said.pick(), &said.nos)?;
+    apply::tell(&settled, ("landed", apply::REJECTED), out);
+    Ok(settled.status())
 }

@@ -4,7 +4,7 @@
 
 use insight::{Moment, Story, What};
 use ledger::OsText;
-use ledger::event::{Answered, Manner};
+use ledger::event::{Answered, Manner, MovedBy};
 use serde_json::{Value, json};
 
 use super::{Paint, Tone, clean, short, time};
@@ -68,6 +68,7 @@ fn what(what: &What, paint: Paint) -> String {
         What::Accepted { .. } | What::Rejected { .. } | What::Landed { .. } | What::Undone { .. } => {
             gate(what, paint)
         }
+        What::Committed { .. } | What::RefMoved { .. } => git(what, paint),
         What::Kept { path, because } => {
             paint.on(Tone::Notice, format!("kept back {}: {}", clean(&path.to_string()), clean(because)))
         }
@@ -133,6 +134,28 @@ fn gate(what: &What, paint: Paint) -> String {
     }
 }
 
+/// Commits, and what became of them.
+fn git(what: &What, paint: Paint) -> String {
+    match what {
+        What::Committed { refused: Some(because), .. } => {
+            paint.on(Tone::Notice, format!("made commits, kept back: {}", clean(because)))
+        }
+        What::Committed { commits, refused: None } => format!("made {}", super::count(*commits, "commit")),
+        What::RefMoved { name, to, by } => {
+            let name = clean(name.trim_start_matches("refs/heads/"));
+            let to = clean(to.as_deref().map_or("", crate::workspace::short));
+            let text = match by {
+                MovedBy::Import => format!("took its commits over as branch {name}, {to}"),
+                MovedBy::Commit => format!("committed on {name}, {to}"),
+                MovedBy::Branch => format!("committed on the new branch {name}, {to}"),
+                MovedBy::Undo => format!("took branch {name} away again"),
+            };
+            paint.on(if *by == MovedBy::Undo { Tone::Notice } else { Tone::Good }, text)
+        }
+        _ => String::new(),
+    }
+}
+
 fn words(argv: &[OsText]) -> String {
     let words: Vec<String> = argv.iter().map(|word| clean(&word.to_string())).collect();
     short(&words.join(" "), 120)
@@ -186,6 +209,10 @@ fn body(what: &What) -> Value {
             "what": "recovered", "taken_back": recovered.taken_back, "undo": recovered.undo,
             "files": recovered.files, "kept": recovered.kept,
         }),
+        What::Committed { commits, refused } => {
+            json!({ "what": "committed", "commits": commits, "refused": refused })
+        }
+        What::RefMoved { name, to, by } => json!({ "what": "ref-moved", "name": name, "to": to, "by": by }),
         What::Discarded { files } => json!({ "what": "discarded", "files": files }),
         What::Reopened { by } => json!({ "what": "reopened", "by": by }),
         What::Interrupted { by } => json!({ "what": "interrupted", "by": by }),

@@ -44,6 +44,9 @@ pub struct Summary {
     /// What somebody changed outside while it went on; nothing where nobody did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<MovedLine>,
+    /// Commits that the run made, if it made any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commits: Option<CommitsLine>,
     /// What was refused.
     pub denied: Vec<DenialLine>,
     /// Where it connected.
@@ -93,6 +96,19 @@ pub struct ChangeLine {
     /// `waiting`, `kept`, `part` (some hunks landed, the rest waits), `landed`, `discarded`.
     pub fate: &'static str,
     /// Why it was kept back, or waits.
+    pub why: Option<String>,
+}
+
+/// The commits of a run.
+#[derive(Debug, Serialize)]
+pub struct CommitsLine {
+    /// How many.
+    pub commits: u64,
+    /// The branches that they become.
+    pub branches: Vec<String>,
+    /// `waiting`, `kept`, `landed`, `discarded`.
+    pub fate: &'static str,
+    /// Why they are kept back.
     pub why: Option<String>,
 }
 
@@ -179,6 +195,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
         began: story.began,
         changes: story.changes().map(change).collect(),
         moved: moved(&story.moved),
+        commits: story.commits.as_ref().map(commits),
         denied: story.denials().map(denial).collect(),
         reached: story
             .reached()
@@ -220,14 +237,24 @@ fn moved(moved: &insight::Moved) -> Option<MovedLine> {
     })
 }
 
-fn change(changed: &insight::Changed) -> ChangeLine {
-    let (fate, kept) = match &changed.fate {
+fn commits(made: &insight::MadeCommits) -> CommitsLine {
+    let (fate, why) = fate(&made.fate);
+    let branches = made.tips.iter().map(|tip| tip.name.trim_start_matches("refs/heads/").to_owned());
+    CommitsLine { commits: made.commits, branches: branches.collect(), fate, why }
+}
+
+fn fate(fate: &Fate) -> (&'static str, Option<String>) {
+    match fate {
         Fate::Waiting => ("waiting", None),
         Fate::Kept(why) => ("kept", Some(why.clone())),
         Fate::Part => ("part", None),
         Fate::Landed => ("landed", None),
         Fate::Discarded => ("discarded", None),
-    };
+    }
+}
+
+fn change(changed: &insight::Changed) -> ChangeLine {
+    let (fate, kept) = fate(&changed.fate);
     ChangeLine {
         path: changed.path.to_string(),
         change: word(changed.change).to_owned(),
@@ -298,6 +325,7 @@ fn next(summary: &Summary, waits: bool) -> Vec<String> {
     }
     let lands =
         summary.changes.iter().any(|change| matches!(change.fate, "waiting" | "part") && !change.handoff);
+    let lands = lands || summary.commits.as_ref().is_some_and(|commits| commits.fate == "waiting");
     let mut next = vec![format!("provost review {run}")];
     next.extend(lands.then(|| format!("provost apply {run} --all")));
     next.push(format!("provost discard {run}"));
@@ -309,6 +337,7 @@ pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     let mut lines = vec![headline(summary, paint)];
     section(&mut lines, paint, "changed", &changes(summary, paint));
     section(&mut lines, paint, "outside", &outside(summary, paint));
+    section(&mut lines, paint, "commits", &committed(summary, paint));
     section(&mut lines, paint, "denied", &denials(summary, paint));
     section(&mut lines, paint, "reached", &reaches(summary));
     section(&mut lines, paint, "asked for", &asked_for(summary));
@@ -402,6 +431,22 @@ pub fn outside(summary: &Summary, paint: Paint) -> Vec<String> {
         rows.push(paint.on(Tone::Notice, format!("stale, the run did not see: {}", named(&moved.stale))));
     }
     rows
+}
+
+fn committed(summary: &Summary, paint: Paint) -> Vec<String> {
+    let row = |line: &CommitsLine| {
+        let branches = line.branches.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ");
+        let number = count(line.commits, "commit");
+        match (line.fate, &line.why) {
+            (_, Some(why)) => paint.on(Tone::Notice, format!("kept back: {}", clean(why))),
+            ("landed", _) => {
+                format!("{number}{}", paint.on(Tone::Good, format!("  landed as branch {branches}")))
+            }
+            ("discarded", _) => format!("{number}{}", paint.on(Tone::Faint, "  discarded")),
+            _ => format!("{number}, to land as branch {branches}"),
+        }
+    };
+    summary.commits.iter().map(row).collect()
 }
 
 /// What a rule speaks of comes first; reads of what is only not shown are many, and mostly programs looking around.

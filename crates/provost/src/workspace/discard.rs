@@ -41,6 +41,8 @@ impl Workspace {
         remove(&going).map_err(io_error("remove", &going))?;
         std::fs::rename(&staged, &going).map_err(io_error("remove", &staged))?;
         admission.note(Discarded { files }.into(), Trust::Observed, None)?;
+        let commits = self.run_dir.join("commits");
+        remove(&commits).map_err(io_error("remove", &commits))?;
         remove(&going).map_err(io_error("remove", &going))?;
         Ok(files)
     }

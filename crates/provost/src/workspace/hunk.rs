@@ -104,6 +104,17 @@ pub(crate) fn with_only(before: &[u8], hunks: &[Hunk], chosen: &[String], edits:
     after
 }
 
+/// Which line of an old text a line of the new one is, by their numbers from 1, if it is one that stayed.
+pub(crate) fn line_before(old: &[u8], new: &[u8], line: usize) -> Option<usize> {
+    let at = line.checked_sub(1)?;
+    operations(&lines(old), &lines(new)).into_iter().find_map(|op| match op {
+        DiffOp::Equal { old_index, new_index, len } if (new_index..new_index + len).contains(&at) => {
+            Some(old_index + (at - new_index) + 1)
+        }
+        _ => None,
+    })
+}
+
 /// The lines of a text, each with its end.
 pub(super) fn lines(text: &[u8]) -> Vec<&[u8]> {
     text.split_inclusive(|byte| *byte == b'\n').collect()
@@ -221,6 +232,17 @@ mod tests {
 
     fn path() -> &'static Path {
         Path::new("a.txt")
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_that_stayed_is_the_same_line(old in "([abc]?\n){0,12}", new in "([abc]?\n){0,12}", at in 1usize..14) {
+            let nth = |text: &str, at: usize| text.lines().nth(at - 1).map(str::to_owned);
+            prop_assert_eq!(line_before(old.as_bytes(), old.as_bytes(), at), nth(&old, at).map(|_| at));
+            if let Some(before) = line_before(old.as_bytes(), new.as_bytes(), at) {
+                prop_assert_eq!(nth(&old, before), nth(&new, at));
+            }
+        }
     }
 
     proptest! {

@@ -36,6 +36,7 @@ mod ready;
 mod recover;
 mod routine;
 mod swap;
+mod told;
 mod undo;
 
 pub use hold::Hold;
@@ -43,6 +44,7 @@ use pick::Taken;
 pub use pick::{BadPattern, HandEdit, Pick};
 pub(crate) use pick::{names, patterns};
 pub use recover::{Recovered, Told};
+pub(crate) use told::{Landings, Standing, Stood};
 
 /// What became of a landing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,13 +107,13 @@ pub enum LandError {
 
 /// A file that may land, with what says so.
 #[derive(Debug)]
-struct Permitted<'a> {
-    file: &'a FileChange,
+pub(super) struct Permitted<'a> {
+    pub(super) file: &'a FileChange,
     /// The hunks that are to land, if not all of it is.
-    part: Option<Vec<String>>,
+    pub(super) part: Option<Vec<String>>,
     /// What a person made of hunks by hand.
-    edits: Edits,
-    permit: Permit<Land>,
+    pub(super) edits: Edits,
+    pub(super) permit: Permit<Land>,
 }
 
 impl Workspace {
@@ -177,7 +179,7 @@ impl Workspace {
     }
 
     /// What may land of what was picked.
-    fn permitted<'a>(
+    pub(super) fn permitted<'a>(
         &self,
         admission: &Admission,
         change: &'a Change,
@@ -389,7 +391,8 @@ fn refuse(
 }
 
 /// Why something does not land that is not what was looked at.
-const ALTERED: &str = "what the run left here was changed after the run was over: nobody has looked at it";
+pub(super) const ALTERED: &str =
+    "what the run left here was changed after the run was over: nobody has looked at it";
 
 /// What the disk said, in words.
 fn said(what: &str) -> impl Fn(io::Error) -> String + '_ {

@@ -208,13 +208,23 @@ impl Journal {
         };
         let mut last = None;
         for name in names {
-            let name = name?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(DONE)?.parse::<u64>().ok());
-            last = last.max(number);
+            last = last.max(number(&name?.file_name()));
         }
         let Some(number) = last else { return Ok(None) };
         let name = format!("{DONE}{number}");
         Ok(Journal::read(folder, &name)?.map(|journal| (name, journal)))
+    }
+
+    /// All that were closed and not taken back, the last first.
+    pub(super) fn all(folder: &Path) -> io::Result<Vec<Journal>> {
+        let mut numbers: Vec<u64> = match std::fs::read_dir(folder) {
+            Ok(names) => names.filter_map(|name| number(&name.ok()?.file_name())).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        numbers.sort_unstable_by(|one, other| other.cmp(one));
+        let read = |number| Journal::read(folder, &format!("{DONE}{number}"));
+        numbers.into_iter().filter_map(|number| read(number).transpose()).collect()
     }
 
     fn read(folder: &Path, name: &str) -> io::Result<Option<Journal>> {
@@ -373,6 +383,11 @@ impl Journal {
 
 /// What a closed journal is named, before its number.
 const DONE: &str = "done-";
+
+/// The number of a closed journal.
+fn number(name: &std::ffi::OsStr) -> Option<u64> {
+    name.to_str()?.strip_prefix(DONE)?.parse().ok()
+}
 
 fn named(folders: &[(PathBuf, u32)]) -> Vec<(OsText, u32)> {
     folders.iter().map(|(path, mode)| (path.as_path().into(), *mode)).collect()

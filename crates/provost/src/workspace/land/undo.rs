@@ -54,6 +54,11 @@ impl Workspace {
         Ok(landing)
     }
 
+    /// The name of the last landing of files that was not taken back.
+    pub(crate) fn last_landing(&self) -> Option<String> {
+        Journal::last(&self.run_dir.join("landing")).ok().flatten().map(|(name, _)| name)
+    }
+
     pub(super) fn permitted_back<'a>(
         &self,
         admission: &Admission,

@@ -95,6 +95,8 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         fs::create_dir(to).unwrap();
         names(from).iter().for_each(|name| copy(&from.join(name), &to.join(name)));
         set_mode(to, found.mode() & 0o7777);
+    } else if !found.is_file() {
+        rustix::fs::mknodat(CWD, to, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     } else {
         fs::write(to, fs::read(from).unwrap()).unwrap();
         set_mode(to, found.mode() & 0o7777);
