@@ -40,7 +40,11 @@ pub(crate) fn save(dir: &Path, ending: &Ending, open: &[String]) -> io::Result<(
     let peaks: Vec<String> = ending.tree.peaks().iter().map(|peak| hex::encode(peak)).collect();
     let (size, open, peaks) = (ending.tree.size(), open.join(" "), peaks.join("\n"));
     let text = format!("{FIRST_LINE}\n{segment} {offset} {size}\n{open}\n{peaks}\n");
-    fs::write(path(dir), text)
+    // Written over what is there: a file that is emptied first goes to the disk when it is closed (ext4 and others), and this
+    // one is worth no wait.
+    let file = File::options().write(true).create(true).truncate(false).open(path(dir))?;
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// Where the log in `dir` ends and which runs are open, if what was written down of that is borne out by a checkpoint that

@@ -184,12 +184,12 @@ impl Log {
         if !self.dirty {
             return Ok(());
         }
-        let checkpoint =
-            Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() };
-        let note = self.signer.sign(&checkpoint.to_string());
-        self.checkpoint = Place { offset: self.place.offset + self.buffer.len() as u64, ..self.place };
-        frame::put(&mut self.buffer, Kind::Checkpoint, note.as_bytes());
-        self.flush()?;
+        self.sign()?;
+        self.settle()
+    }
+
+    /// Makes durable what went to the kernel.
+    fn settle(&mut self) -> Result<(), WriteError> {
         if let Err(error) = self.durable() {
             return self.die(error);
         }
@@ -197,11 +197,28 @@ impl Log {
         Ok(())
     }
 
-    /// Syncs, and gives back the disk that was taken ahead.
+    /// Signs what was taken; it goes to the kernel.
+    fn sign(&mut self) -> Result<(), WriteError> {
+        let checkpoint =
+            Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() };
+        let note = self.signer.sign(&checkpoint.to_string());
+        self.checkpoint = Place { offset: self.place.offset + self.buffer.len() as u64, ..self.place };
+        frame::put(&mut self.buffer, Kind::Checkpoint, note.as_bytes());
+        self.flush()
+    }
+
+    /// Syncs, and gives back the disk that was taken ahead. The latter comes first: whatever changes a file's size behind a
+    /// sync waits for the journal that the sync has just filled.
     pub(crate) fn finish(mut self) -> Result<Ending, WriteError> {
-        self.sync()?;
+        self.alive()?;
+        if self.dirty {
+            self.sign()?;
+        }
         if self.promised.is_some() {
             self.file.set_len(self.place.offset)?;
+        }
+        if self.dirty {
+            self.settle()?;
         }
         Ok(Ending { checkpoint: self.checkpoint, end: self.place, tree: self.tree })
     }

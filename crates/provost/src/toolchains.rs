@@ -24,7 +24,7 @@ mod ways;
 
 use installation::Gathered;
 use places::Places;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 pub use variables::Withheld;
@@ -185,7 +185,7 @@ impl Inside<'_> {
 }
 
 /// Programs by the name they are called by.
-pub(crate) type Names = BTreeSet<OsString>;
+pub(crate) type Names = HashSet<OsString>;
 
 #[cfg(test)]
 mod tests;

@@ -64,13 +64,15 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("close PID 1 to the inside")?;
     namespace::raise_loopback().at("raise the loopback link")?;
     mounts::detach_from_host().at("detach the mounts from the host's")?;
+    // Built while the other side still makes the plan.
+    let shell = mounts::begin()?;
     let plan = match channel::receive(wire) {
         Ok(Order::Prepare(plan)) => plan,
         Err(error) => return Err(error).at("receive the plan"),
     };
     namespace::set_host_name(&plan.host_name).at("set the host name")?;
     let sockets = plan.ports.iter().map(|port| listen(*port)).collect::<Result<Vec<_>, _>>()?;
-    let terminal = mounts::build(&plan)?;
+    let terminal = mounts::finish(shell, &plan)?;
     let layer = mounts::workspace_layer(&plan);
     let (count, terminals) = (sockets.len(), terminal.is_some());
     channel::send(wire, &Report::Ready { sockets: count, terminal: terminals, layer: layer.is_some() })

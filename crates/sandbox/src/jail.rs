@@ -81,8 +81,9 @@ pub struct Cell {
     process: OwnedFd,
     /// Which namespaces are not ours, as the kernel names them.
     own: Enforcement,
-    /// The cell's mounts, kept so that what was seen can still be looked up when its last process is gone.
-    mounts: OwnedFd,
+    /// The cell's mounts, kept so that what was seen can still be looked up when its last process is gone; later the
+    /// supervisor's thread has them.
+    mounts: Option<OwnedFd>,
 }
 
 impl Cell {
@@ -96,7 +97,7 @@ impl Cell {
             Side::Parent { pid, pidfd } => {
                 drop((inner_wire, ear));
                 // ORDER: looked at while PID 1 waits; afterwards it is closed to everybody but root.
-                let mounts = open_mounts(pid).map_err(JailError::Lost)?;
+                let mounts = Some(open_mounts(pid).map_err(JailError::Lost)?);
                 let cell = Self { wire, voice, pid, process: pidfd, own: compare_namespaces(pid), mounts };
                 map_users(pid).map_err(JailError::NoNamespaces)?;
                 (&cell.wire).write_all(b"m").map_err(JailError::Lost)?;
@@ -109,11 +110,13 @@ impl Cell {
     pub fn prepare(self, plan: &Plan) -> Result<Jail, JailError> {
         let mut whole = plan.clone();
         whole.mask_sockets(&host_sockets().map_err(JailError::Lost)?);
-        channel::send(&self.wire, &Order::Prepare(Box::new(whole))).map_err(JailError::Lost)?;
-        let (count, has_terminal, has_layer) = match self.hear()? {
-            Report::Ready { sockets, terminal, layer } => (sockets, terminal, layer),
-            other => return Err(unexpected(other)),
-        };
+        // A cell in which a step failed has said so and is gone: then nothing can be sent, and its word is still there.
+        let sent = channel::send(&self.wire, &Order::Prepare(Box::new(whole)));
+        let (count, has_terminal, has_layer) =
+            match self.hear().map_err(|lost| sent.err().map_or(lost, JailError::Lost))? {
+                Report::Ready { sockets, terminal, layer } => (sockets, terminal, layer),
+                other => return Err(unexpected(other)),
+            };
         let take = || channel::receive_descriptor(&self.wire).map_err(JailError::Lost);
         let sockets =
             (0..count.min(64)).map(|_| take().map(TcpListener::from)).collect::<Result<Vec<_>, _>>()?;
@@ -310,11 +313,10 @@ impl Jail {
         let bell = Bell::new().map_err(JailError::Lost)?;
         let voice = self.cell.voice.try_clone().map_err(JailError::Lost)?;
         let first = listener.try_clone().map_err(JailError::Lost)?;
-        let mounts = self.cell.mounts.try_clone().map_err(JailError::Lost)?;
+        let mounts = self.cell.mounts.take();
         let tools = Tools {
             listener,
             root,
-            mounts,
             voice,
             bell: Arc::clone(&bell),
             judged_execs: self.judged_execs,
@@ -346,6 +348,9 @@ impl Jail {
         let attend = move || {
             supervisor.attend(alarm);
             drop(over);
+            // What kept the view whole when its last process was gone. Whoever lets go of it last takes it apart, which
+            // takes long: nobody waits for this thread any more.
+            drop(mounts);
         };
         std::thread::Builder::new().name("supervisor".into()).spawn(attend).map_err(JailError::Lost)?;
         Ok(Running { cell: self.cell, supervised, bell, agent })

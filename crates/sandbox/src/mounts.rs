@@ -42,13 +42,25 @@ pub(crate) fn detach_from_host() -> rustix::io::Result<()> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
 }
 
-/// Does the whole plan and enters the view.
-pub(crate) fn build(plan: &Plan) -> Result<Option<Terminal>, Failed> {
+/// What every view has, standing: the new root with its devices and processes. The plan may still be in the making.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    /// The host's root.
+    host: OwnedFd,
+}
+
+/// Builds what every view has.
+pub(crate) fn begin() -> Result<Shell, Failed> {
     scaffold().at("make the new root")?;
     let host = rustix::fs::open(OLD, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .at("open the host's root")?;
     devices(&host)?;
     processes()?;
+    Ok(Shell { host })
+}
+
+/// Does the whole plan in it and enters the view.
+pub(crate) fn finish(Shell { host }: Shell, plan: &Plan) -> Result<Option<Terminal>, Failed> {
     for step in &plan.steps {
         perform(step, &host)?;
     }

@@ -48,7 +48,6 @@ pub struct Watch {
 pub(crate) struct Supervisor {
     listener: Arc<OwnedFd>,
     view: View,
-    _mounts: OwnedFd,
     voice: UnixStream,
     admission: Admission,
     notary: Notary,
@@ -76,8 +75,6 @@ pub(crate) struct Supervisor {
 pub(crate) struct Tools {
     pub(crate) listener: OwnedFd,
     pub(crate) root: OwnedFd,
-    /// What keeps the view whole when the last process inside is gone.
-    pub(crate) mounts: OwnedFd,
     pub(crate) voice: UnixStream,
     /// Rung when a thread that the run cannot do without ends.
     pub(crate) bell: Arc<Bell>,
@@ -109,7 +106,7 @@ impl Refusal {
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, mounts, voice, bell, judged_execs, own, workspace, pulse } = tools;
+        let Tools { listener, root, voice, bell, judged_execs, own, workspace, pulse } = tools;
         notify::wake_synchronously(listener.as_fd());
         // PID 1 answers at once or never: a cell that is ending must not hold us.
         voice.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -119,7 +116,6 @@ impl Supervisor {
             notary: Notary::start(admission.clone(), root.try_clone()?, Alarm::on(&bell))?,
             listener,
             view: View::new(root),
-            _mounts: mounts,
             voice,
             admission,
             tracer,
@@ -139,6 +135,7 @@ impl Supervisor {
     /// Has the digest of the launch's program written down.
     pub(crate) fn launched(&mut self, program: &Path) {
         self.notary.program(self.view.find(program, true).ok());
+        self.notary.send();
     }
 
     /// Answers calls until nothing is left that could make one.

@@ -149,7 +149,10 @@ impl Gathered {
 
     fn pass(&mut self, links: Vec<PathBuf>, places: &Places, why: &str) {
         for link in links {
-            let link = places.beneath_home(&link).map_or(link.clone(), |rest| places.home().join(rest));
+            let link = match places.beneath_home(&link) {
+                Some(rest) => places.home().join(rest),
+                None => link,
+            };
             if !places::is_system(&link) && !places.in_workspace(&link) && places.refusal(&link).is_none() {
                 self.links.entry(link).or_insert_with(|| why.to_owned());
             }

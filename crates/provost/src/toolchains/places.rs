@@ -5,6 +5,9 @@
 
 use super::Environment;
 use super::ways::{Way, Ways};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
@@ -168,6 +171,13 @@ impl Places {
         Some(Way { real, links })
     }
 
+    /// See [`Ways::know_plain`]. `folder` may be spelt through the home.
+    pub(crate) fn know_plain(&self, folder: &Path, names: HashSet<OsString>) {
+        let folder =
+            folder.strip_prefix(&self.home).map_or(folder.to_owned(), |rest| self.home_real.join(rest));
+        self.ways.know_plain(&folder, names);
+    }
+
     /// The part of a path beneath the home.
     pub(crate) fn beneath_home<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         path.strip_prefix(&self.home).or_else(|_| path.strip_prefix(&self.home_real)).ok()
@@ -188,20 +198,29 @@ impl Places {
             return Some("it belongs to the system's services");
         }
         let rest = self.beneath_home(path)?;
-        if WIDE.iter().any(|place| rest == Path::new(place)) {
+        let first = rest.components().next();
+        if WIDE.iter().any(|place| begins(place, first) && rest == Path::new(place)) {
             return Some("it holds much that is no toolchain");
         }
         if PROGRAMS.iter().any(|place| rest.starts_with(place)) {
             return None;
         }
         let secret = |place: &&str| rest.starts_with(place) || Path::new(place).starts_with(rest);
-        SECRET.iter().any(secret).then_some("it holds secrets")
+        SECRET.iter().filter(|place| begins(place, first)).any(secret).then_some("it holds secrets")
     }
 }
 
 /// Whether the system's own part of the view covers this path.
 pub(crate) fn is_system(path: &Path) -> bool {
-    SYSTEM.iter().any(|place| path.starts_with(place))
+    let mut parts = path.components();
+    let first = parts.next().and_then(|_| parts.next());
+    SYSTEM.iter().filter(|place| begins(&place[1..], first)).any(|place| path.starts_with(place))
+}
+
+/// Whether a place of a list may begin with this part: whether it begins with its letters. All of PATH is held against the
+/// lists, and few paths are near anything on them.
+fn begins(place: &str, first: Option<Component<'_>>) -> bool {
+    first.is_none_or(|first| place.as_bytes().starts_with(first.as_os_str().as_bytes()))
 }
 
 /// Absolute, without `.` or `..`.

@@ -16,6 +16,7 @@
 use super::installation::Gathered;
 use super::places::{self, Places};
 use super::{Environment, LeftOut, Names};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -94,12 +95,23 @@ fn show(
         gathered.tree(real, places, WHY);
     }
     let Some(Ok(listing)) = (!known).then(|| fs::read_dir(real)) else { return };
+    let (mut links, mut others) = (Vec::new(), HashSet::new());
+    let mut files = Vec::new();
     for file in listing.flatten().take(ENTRIES) {
-        let kind = file.file_type();
-        programs.insert(file.file_name());
-        // A link may lead anywhere; of the rest, only the person's own scripts name interpreters outside the system.
-        if kind.is_ok_and(|kind| kind.is_symlink() || (own && kind.is_file())) {
-            gathered.program(&real.join(file.file_name()), places, WHY);
+        let name = file.file_name();
+        match file.file_type() {
+            Ok(kind) if kind.is_symlink() => links.push(name),
+            Ok(kind) => {
+                files.extend((own && kind.is_file()).then(|| name.clone()));
+                others.insert(name);
+            }
+            Err(_) => drop(programs.insert(name)),
         }
+    }
+    programs.extend(links.iter().chain(&others).cloned());
+    places.know_plain(real, others);
+    // A link may lead anywhere; of the rest, only the person's own scripts name interpreters outside the system.
+    for name in links.into_iter().chain(files) {
+        gathered.program(&real.join(name), places, WHY);
     }
 }

@@ -4,9 +4,11 @@
 //! has the kernel follow the path again.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 /// Longest chain of links the kernel follows.
 const LINKS: usize = 40;
@@ -23,7 +25,9 @@ pub(crate) struct Way {
 /// What was followed so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ways {
-    folders: RefCell<HashMap<PathBuf, Option<Way>>>,
+    folders: RefCell<HashMap<PathBuf, Option<Rc<Way>>>>,
+    /// Names that were seen to be no links, by the folder that they lie in.
+    plain: RefCell<HashMap<PathBuf, HashSet<OsString>>>,
 }
 
 impl Ways {
@@ -32,35 +36,63 @@ impl Ways {
         path.is_absolute().then(|| self.follow(path, LINKS)).flatten()
     }
 
+    /// These names of a folder, itself without a link in it, are no links: nobody has to ask for each.
+    pub(crate) fn know_plain(&self, folder: &Path, names: HashSet<OsString>) {
+        self.plain.borrow_mut().insert(folder.to_owned(), names);
+    }
+
     /// The way to a folder, remembered.
-    fn folder(&self, path: &Path, left: usize) -> Option<Way> {
+    fn folder(&self, path: &Path, left: usize) -> Option<Rc<Way>> {
         if let Some(known) = self.folders.borrow().get(path) {
             return known.clone();
         }
-        let way = self.follow(path, left);
+        let way = self.follow(path, left).map(Rc::new);
         self.folders.borrow_mut().insert(path.to_owned(), way.clone());
         way
     }
 
     fn follow(&self, path: &Path, left: usize) -> Option<Way> {
         let Some(folder) = path.parent() else { return Some(Way { real: "/".into(), links: Vec::new() }) };
-        let mut way = self.folder(folder, left)?;
-        let Some(Component::Normal(name)) = path.components().next_back() else {
-            way.real.pop();
-            return Some(way);
-        };
-        let here = way.real.join(name);
+        let way = self.folder(folder, left)?;
+        match path.components().next_back() {
+            Some(Component::Normal(name)) => self.step(&way, name, left),
+            _ => {
+                let mut way = Way::clone(&way);
+                way.real.pop();
+                Some(way)
+            }
+        }
+    }
+
+    /// The way to a name in the folder that a way leads to.
+    fn step(&self, folder: &Way, name: &OsStr, left: usize) -> Option<Way> {
+        let here = folder.real.join(name);
+        if self.is_plain(&folder.real, name) {
+            return Some(Way { real: here, links: folder.links.clone() });
+        }
         match fs::read_link(&here) {
             Ok(text) => {
-                let target = self.follow(&way.real.join(text), left.checked_sub(1)?)?;
-                way.links.push(here);
-                way.links.extend(target.links);
-                Some(Way { real: target.real, ..way })
+                let left = left.checked_sub(1)?;
+                // Most links lead to a neighbour.
+                let neighbour = Way { real: folder.real.clone(), links: Vec::new() };
+                let mut parts = text.components();
+                let target = match (parts.next(), parts.next()) {
+                    (Some(Component::Normal(name)), None) => self.step(&neighbour, name, left)?,
+                    _ => self.follow(&folder.real.join(&text), left)?,
+                };
+                let links = folder.links.iter().cloned().chain([here]).chain(target.links).collect();
+                Some(Way { real: target.real, links })
             }
             // It is there, and no link.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Some(Way { real: here, ..way }),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                Some(Way { real: here, links: folder.links.clone() })
+            }
             Err(_) => None,
         }
+    }
+
+    fn is_plain(&self, folder: &Path, name: &OsStr) -> bool {
+        self.plain.borrow().get(folder).is_some_and(|names| names.contains(name))
     }
 }
 
