@@ -10,6 +10,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
@@ -211,8 +212,22 @@ impl Serialize for OsText {
 
 impl<'de> Deserialize<'de> for OsText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OsText, D::Error> {
-        let spelled = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        OsText::read(&spelled).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Spelling)
+    }
+}
+
+/// Reads a spelling where it stands: a verifier reads many millions.
+struct Spelling;
+
+impl Visitor<'_> for Spelling {
+    type Value = OsText;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("text as the ledger writes it")
+    }
+
+    fn visit_str<E: Error>(self, spelled: &str) -> Result<OsText, E> {
+        OsText::read(spelled).map_err(E::custom)
     }
 }
 
