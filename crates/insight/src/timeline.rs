@@ -337,7 +337,8 @@ impl Story {
     }
 
     fn run_ended(&mut self, event: &Event, ended: &event::RunEnded) {
-        let end = End { exit: ended.exit, wall_ms: ended.wall_ms, cpu_ms: ended.cpu_ms };
+        let end =
+            End { exit: ended.exit, wall_ms: ended.wall_ms, cpu_ms: ended.cpu_ms, stopped: ended.stopped };
         self.ended = Some(end);
         self.tell(event, 0, What::Ended(end));
     }
@@ -464,6 +465,7 @@ impl Story {
             Body::Flow(flow) => {
                 let reached = self.reached_entry(&flow.endpoint);
                 reached.flows += 1;
+                reached.unreachable += u64::from(flow.outcome == "unreachable");
                 reached.bytes_up += flow.bytes_up;
                 reached.bytes_down += flow.bytes_down;
                 self.counts.bytes_up += flow.bytes_up;

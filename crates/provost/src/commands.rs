@@ -26,7 +26,7 @@ use ::ledger::{Host, Reader, Run, RunId};
 use clap::Parser as _;
 use insight::Story;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, Format, Verb};
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::mend;
@@ -53,9 +53,50 @@ pub fn main() -> ExitCode {
 
 /// What clap has to say; a mistake is our failure, help and version are not.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A reader that went away does not matter.
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { crate::failure::OURS } else { DONE })
+    if !error.use_stderr() {
+        // A reader that went away does not matter.
+        let _ = error.print();
+        return ExitCode::from(DONE);
+    }
+    let words: Vec<_> = std::env::args_os().collect();
+    let json = words.windows(2).any(|two| two == ["--format", "json"])
+        || words.iter().any(|one| one == "--format=json");
+    Out::new(if json { Format::Json } else { Format::Human }).failure(&mistyped(error));
+    ExitCode::from(crate::failure::OURS)
+}
+
+/// What was typed wrong, why, and an example where we know one better than the usage line.
+fn mistyped(error: &clap::Error) -> Failure {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let text = error.render().to_string();
+    let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let because = parts.next().unwrap_or_default();
+    let because = because.strip_prefix("error: ").unwrap_or(&because).to_owned();
+    let rest: Vec<String> = parts.collect();
+    let tip = rest.iter().find_map(|part| part.strip_prefix("tip: "));
+    let usage = rest.iter().find_map(|part| part.strip_prefix("Usage: "));
+    let usage = usage.map(|usage| format!("it is typed so: {usage}"));
+    let about = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(one)) => one.clone(),
+        Some(ContextValue::Strings(all)) => all.join(" "),
+        _ => String::new(),
+    };
+    let mut failure = Failure::new("the command is not understood");
+    if error.kind() == ErrorKind::MissingRequiredArgument && about.contains("--only") {
+        failure.because.push("nothing says what is to land".to_owned());
+        return failure.hint(
+            "`provost review` shows what waits; then `provost apply --all`, `--only 'src/**'` or `--hunk ID`",
+        );
+    }
+    failure.because.push(because);
+    if error.kind() == ErrorKind::ValueValidation && about.contains("--timeout") {
+        return failure
+            .hint("a time is a number and its unit: `--timeout 90s`, `--timeout 20m`, `--timeout 2h`");
+    }
+    match tip.map(str::to_owned).or(usage) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {

@@ -81,7 +81,8 @@ fn put(admission: &Admission, terminal: &File, ask: &AskView, parties: &Parties,
         return;
     }
     let idle = || over.load(Ordering::Acquire) || !stands();
-    let said = ask_on_terminal(terminal, terminal, &question(ask, parties, left), YES, left, &idle);
+    let text = question(ask, parties, left);
+    let said = ask_on_terminal(terminal, terminal, (&text, &help(ask)), YES, left, &idle);
     let answer = |allow, why: Option<&str>| Answer {
         allow,
         by: parties.person.clone(),
@@ -115,6 +116,19 @@ fn question(ask: &AskView, parties: &Parties, left: Duration) -> Vec<String> {
         format!("  undo     {undo}"),
         format!("  asked by {} ({}; it waits {} s)", parties.agent, ask.ask, left.as_secs()),
         format!("  because  {rule} needs {}", ask.need),
+    ]
+}
+
+/// What a person is told who does not know what to say.
+fn help(ask: &AskView) -> Vec<String> {
+    let (_, reach, undo) = effect(ask.kind);
+    vec![
+        format!("  `{YES}` lets this one action happen, now; asked for again, you are asked again."),
+        format!("  What it reaches: {reach}. To take it back: {undo}."),
+        "  Anything else refuses: the agent is told so, and goes on without it. So does no answer in time."
+            .to_owned(),
+        "  To decide it for good, put a rule into your policy: `provost policy explain` says how.".to_owned(),
+        format!("  It stays: {}", ask.text),
     ]
 }
 

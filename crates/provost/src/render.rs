@@ -150,6 +150,36 @@ pub fn short(text: &str, most: usize) -> String {
     format!("{kept}…")
 }
 
+/// A text in lines of so many columns at most, broken between words; all but the first begin with `indent` blanks. A word
+/// that is longer stays whole.
+pub fn folded(text: &str, indent: usize, columns: Option<usize>) -> Vec<String> {
+    let Some(columns) = columns.filter(|columns| *columns > indent + 20) else {
+        return vec![text.to_owned()];
+    };
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    let mut width = 0;
+    // What stands before the first word stays before it.
+    let head = text.len() - text.trim_start().len();
+    for (at, word) in text.trim_start().split(' ').enumerate() {
+        let long = word.chars().count();
+        if at > 0 && width + 1 + long > columns {
+            lines.push(std::mem::take(&mut line));
+            line.push_str(&" ".repeat(indent));
+            width = indent;
+        } else if at > 0 {
+            line.push(' ');
+            width += 1;
+        } else {
+            line.push_str(text.get(..head).unwrap_or_default());
+            width = head;
+        }
+        line.push_str(word);
+        width += long;
+    }
+    lines.push(line);
+    lines
+}
+
 /// Milliseconds as a person says them.
 pub fn time(ms: u64) -> String {
     match ms {
@@ -197,6 +227,17 @@ mod tests {
         assert_eq!(count(1, "file"), "1 file");
         assert_eq!(count(0, "file"), "0 files");
         assert_eq!(short("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn a_long_line_is_broken_between_words_and_nothing_of_it_is_lost() {
+        let text = "  kept back: one two three four five six seven";
+        assert_eq!(folded(text, 4, Some(30)), ["  kept back: one two three", "    four five six seven"]);
+        assert_eq!(folded(text, 4, None), [text]);
+        assert_eq!(folded(text, 4, Some(200)), [text]);
+        let word = "x".repeat(100);
+        let lines = folded(&format!("a {word} b"), 2, Some(40));
+        assert_eq!(lines, ["a".to_owned(), format!("  {word}"), "  b".to_owned()]);
     }
 
     #[test]

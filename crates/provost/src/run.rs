@@ -52,6 +52,8 @@ pub struct Order<'a> {
     pub task: Option<&'a str>,
     /// The command.
     pub argv: &'a [std::ffi::OsString],
+    /// Where what a person should know is said before the agent starts.
+    pub say: fn(&str),
 }
 
 /// A run that is over.
@@ -106,17 +108,20 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let writer = writer.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
     let writer = writer.map_err(|_| Failure::new("the thread that opens the run died"))??;
     Governor::here().and_then(|here| here.note(&host, &run)).map_err(|error| Failure::of(&error))?;
+    let mut notes = prepared.outfit.notes.clone();
+    notes.extend(workspace.why_copy().map(|why| format!("the agent works on a copy of the folder: {why}")));
+    notes.iter().for_each(|note| (order.say)(note));
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
     let lands = task.attended && layers::lands(folders, &task.workspace) == Some(true);
     let governed = built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission));
-    let ended = describe::ended(governed.as_ref().ok().map(|governed| governed.exit), began);
+    let end = governed.as_ref().ok().map(|governed| (governed.exit, governed.signal));
+    let stopped = end.and_then(|(exit, signal)| signal.filter(|_| exit == Exit::Stopped));
+    let ended = describe::ended(end.map(|(exit, _)| exit), stopped, began);
     let sealed = finish(&host, &run, &workspace, admission, ended);
     let governed = governed?;
     let settled = sealed?;
     let status = governed.signal.map_or_else(|| status(governed.exit), |signal| 128 + signal);
     let attended = task.attended;
-    let mut notes = prepared.outfit.notes;
-    notes.extend(workspace.why_copy().map(|why| format!("the agent worked on a copy of the folder: {why}")));
     notes.extend(settled);
     notes.extend(governed.notes);
     Ok(Ended { run, exit: governed.exit, status, notes, attended })
@@ -244,7 +249,7 @@ fn govern(
     let filtered = terminal.leave();
     let flows = gateway.drain(DRAIN);
     let exit = exit?;
-    describe::after(admission, exit, &filtered)?;
+    describe::after(admission, exit, prepared.task.timeout, &filtered)?;
     Ok(Governed { exit, signal: signals.heard(), notes: notes(&flows) })
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::editor::{self, EditorError};
 use crate::render::{Paint, Tone, count};
 use crate::workspace::{
-    FileReview, HandEdit, HunkReview, Named, No, Part, Pick, Renamed, Review, Risk, harmless,
+    FileReview, HandEdit, HunkReview, Look, Named, No, Part, Pick, Renamed, Review, Risk, harmless,
 };
 
 /// What the answers come to.
@@ -69,6 +69,7 @@ struct Walk<'a> {
     output: &'a mut dyn Write,
     edit: Edit<'a>,
     paint: Paint,
+    columns: Option<usize>,
     said: Said,
 }
 
@@ -79,9 +80,10 @@ struct Walk<'a> {
 pub fn through(
     review: &Review,
     (input, output, paint): (&mut dyn BufRead, &mut dyn Write, Paint),
+    columns: Option<usize>,
     edit: Edit<'_>,
 ) -> io::Result<Option<Said>> {
-    let mut walk = Walk { input, output, edit, paint, said: Said::default() };
+    let mut walk = Walk { input, output, edit, paint, columns, said: Said::default() };
     let parts = review.parts();
     for (at, part) in parts.iter().enumerate() {
         let place = format!("part {} of {}", at + 1, parts.len());
@@ -98,15 +100,19 @@ pub fn through(
 }
 
 impl Walk<'_> {
+    fn look(&self) -> Look {
+        Look { colour: self.paint.is_on(), columns: self.columns }
+    }
+
     /// Shows a file and asks for each part of it, if it can land.
     fn shown(&mut self, file: &FileReview) -> io::Result<bool> {
-        writeln!(self.output, "{}", file.head(self.paint.is_on()).trim_end())?;
+        writeln!(self.output, "{}", file.head(self.look()).trim_end())?;
         Ok(!file.lands || self.file(file)?)
     }
 
     /// Shows a rename and asks for all of it, or for its files one by one. False where the walk ends here.
     fn renamed(&mut self, renamed: &Renamed<'_>) -> io::Result<bool> {
-        write!(self.output, "{}", renamed.text(self.paint.is_on()))?;
+        write!(self.output, "{}", renamed.text(self.look()))?;
         match self.ask("this rename", &renamed.risks(), RENAME_KEYS)? {
             Answer::Accept => self.said.files.extend(renamed.files().map(|file| file.path.to_path())),
             Answer::Reject(why) => {
@@ -177,7 +183,7 @@ impl Walk<'_> {
 
     /// Shows a hunk and asks for it, and again for what the person made of it.
     fn hunk(&mut self, file: &FileReview, hunk: &HunkReview, what: &str) -> io::Result<Verdict> {
-        write!(self.output, "{}", file.hunk_text(hunk, self.paint.is_on()))?;
+        write!(self.output, "{}", file.hunk_text(hunk, self.look()))?;
         let (mut mine, keys): (Option<Vec<u8>>, _) =
             (None, "[y]es, [n]o, [e]dit, [s]kip, [w]hy risky, [q]uit");
         loop {
@@ -233,7 +239,7 @@ impl Walk<'_> {
             writeln!(self.output, "  that is what the agent wrote, unchanged")?;
             return Ok(None);
         }
-        write!(self.output, "{}", file.edited_text(hunk, &saved, self.paint.is_on()))?;
+        write!(self.output, "{}", file.edited_text(hunk, &saved, self.look()))?;
         Ok(Some(saved))
     }
 

@@ -59,7 +59,7 @@ pub(crate) use commits::{
 };
 pub use commits::{Branch, Commit, CommitError, CommitFile, Commits, RefLanding};
 pub use diff::{
-    FileReview, HunkReview, LineEnds, Part, RenameReview, Renamed, Review, SideReview, harmless, shown,
+    FileReview, HunkReview, LineEnds, Look, Part, RenameReview, Renamed, Review, SideReview, harmless, shown,
 };
 pub use discard::DiscardError;
 pub(crate) use discard::remove as remove_folder;
@@ -69,7 +69,9 @@ pub(crate) use hunk::line_before;
 pub use hunk::{Hunk, Line, Mark};
 pub(crate) use land::Landings;
 pub(crate) use land::hold;
-pub use land::{BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, Pick, Recovered, Told};
+pub use land::{
+    BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, Pick, Recovered, Told, WAITS,
+};
 use left::Left;
 pub use moved::Moves;
 pub use outside::{GitFolder, git_folder};

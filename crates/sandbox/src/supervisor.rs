@@ -63,6 +63,8 @@ pub(crate) struct Supervisor {
     judged: [HashMap<OsString, Option<Vec<Reason>>>; 2],
     /// What each process was told already: a loop is told once, another process again.
     told: HashSet<(i32, PathBuf, Access)>,
+    /// What a process was told last of a program that may not start. A shell tries one name in each folder of its PATH.
+    refused: Option<(i32, String)>,
     /// Which places of the view are the run's own, the deeper after the shallower.
     own: Vec<(PathBuf, bool)>,
     workspace: PathBuf,
@@ -125,6 +127,7 @@ impl Supervisor {
             answers: Bell::new()?,
             judged: Default::default(),
             told: HashSet::new(),
+            refused: None,
             own,
             workspace,
             pulse,
@@ -257,6 +260,17 @@ impl Supervisor {
 }
 
 impl Supervisor {
+    /// Tells a process why a program does not start, unless that was the last thing it was told.
+    fn say_refused(&mut self, call: &Notification, line: String) {
+        let last = Some((call.pid, line));
+        if self.refused != last
+            && let Some((_, line)) = &last
+        {
+            self.say(call, line);
+        }
+        self.refused = last;
+    }
+
     /// Whether this process was not told of this yet.
     pub(super) fn is_news(&mut self, pid: i32, target: &Path, access: Access) -> bool {
         if self.told.len() > 65_536 {

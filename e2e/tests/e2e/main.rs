@@ -22,6 +22,7 @@ mod real_patch;
 mod real_work;
 mod syncs;
 mod trees_agree;
+mod words;
 
 /// A file that no module names is never run.
 #[test]

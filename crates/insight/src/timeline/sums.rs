@@ -46,10 +46,19 @@ pub struct Reached {
     pub denied: u64,
     /// Requests and tunnels that ended.
     pub flows: u64,
+    /// Those of them for which there was nobody at the other end.
+    pub unreachable: u64,
     /// Bytes from the inside out.
     pub bytes_up: u64,
     /// Bytes from the outside in.
     pub bytes_down: u64,
+}
+
+impl Reached {
+    /// Whether it was let through and nobody was ever there.
+    pub fn was_never_there(&self) -> bool {
+        self.unreachable > 0 && self.unreachable == self.flows
+    }
 }
 
 /// What was changed outside while a run went on.
@@ -134,6 +143,8 @@ pub struct End {
     pub wall_ms: u64,
     /// Processor time of everything inside, in milliseconds.
     pub cpu_ms: u64,
+    /// The signal by which somebody told Provost to end it, if one did.
+    pub stopped: Option<u8>,
 }
 
 /// What was counted.

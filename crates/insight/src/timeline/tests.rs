@@ -287,7 +287,7 @@ fn the_end_is_kept_and_an_interruption_too() {
     let mut tape = Tape::new();
     let exit = Exit { code: Some(3), signal: None };
     tape.put(RunEnded { exit, wall_ms: 1500, cpu_ms: 20, ..RunEnded::default() });
-    assert_eq!(tape.story().ended, Some(End { exit, wall_ms: 1500, cpu_ms: 20 }));
+    assert_eq!(tape.story().ended, Some(End { exit, wall_ms: 1500, cpu_ms: 20, stopped: None }));
     let mut tape = Tape::new();
     tape.put(RunInterrupted { found_by: "status".into(), cut_bytes: 0, unsigned: 2 });
     assert_eq!(tape.story().interrupted.as_deref(), Some("status"));

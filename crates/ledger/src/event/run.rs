@@ -210,6 +210,9 @@ pub struct RunEnded {
     pub cpu_ms: u64,
     /// What was counted, by name.
     pub counts: BTreeMap<String, u64>,
+    /// The signal by which somebody told Provost to end the run, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<u8>,
 }
 
 /// How a process ended.

@@ -18,7 +18,7 @@ use crate::failure::{Failure, NO, PATTERNS};
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count};
 use crate::task;
-use crate::workspace::{Kept, Landing, Named, No, Pick, Voice};
+use crate::workspace::{Kept, Landing, Named, No, Pick, Voice, WAITS};
 
 /// What is said where something was rejected and nothing landed.
 pub(super) const REJECTED: &str =
@@ -37,17 +37,12 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let settled = settle_beside((&folders, &host), &run, "command", (pick, &nos), &beside)?;
     let nothing = match nos.is_empty() {
         true if order.all => format!("Nothing to land: run {run} has nothing that waits."),
-        true => format!(
-            "Nothing to land: no change of run {run} that waits is named. `provost review` shows which do."
-        ),
+        true => "Nothing landed.".to_owned(),
         false => REJECTED.to_owned(),
     };
-    tell(&settled, ("landed", &nothing), out);
+    tell(&run, &settled, ("landed", &nothing), out);
     if out.human() && beside.is_branch() {
         out.line(beside.waits(&run));
-    }
-    if out.human() && !settled.landing.refused.is_empty() {
-        out.line(format!("What is kept back stays staged: `provost review {run}` shows it, `provost apply --help` says what lands how."));
     }
     Ok(settled.status())
 }
@@ -59,12 +54,14 @@ pub(super) struct Settled {
     pub(super) landing: Landing,
     /// What was done beside.
     pub(super) beside: Done,
+    /// Patterns that name nothing that waits.
+    pub(super) unmatched: Vec<String>,
 }
 
 impl Settled {
     /// 0 where all that was asked for landed.
     pub(super) fn status(&self) -> u8 {
-        if self.landing.refused.is_empty() { DONE } else { NO }
+        if self.landing.refused.is_empty() && self.unmatched.is_empty() { DONE } else { NO }
     }
 }
 
@@ -106,8 +103,9 @@ fn settle_beside(
         let asked = demands.iter().filter(|(_, demand)| !demand.is_never());
         let pick = pick.with_asked(asked.map(|(path, demand)| (path.clone(), demand.to_string())).collect());
         let lands = !pick.is_empty();
+        let unmatched = pick.unmatched(&change);
         let pick = workspace.reject(admission, &change, (nos, &voice), pick)?;
-        let mut settled = Settled::default();
+        let mut settled = Settled { unmatched, ..Settled::default() };
         if lands {
             workspace.accept(admission, &change, &pick, &voice)?;
         }
@@ -131,9 +129,12 @@ fn settle_beside(
     })
 }
 
-/// Says what became of each file: what was done, in one word, or why not.
-pub(super) fn tell(settled: &Settled, (done, nothing): (&str, &str), out: Out) {
-    let Settled { landing, beside } = settled;
+/// How many files a line of advice names.
+const ADVISED: usize = 4;
+
+/// Says what became of each file of a run: what was done, in one word, or why not and what to do.
+pub(super) fn tell(run: &RunId, settled: &Settled, (done, nothing): (&str, &str), out: Out) {
+    let Settled { landing, beside, unmatched } = settled;
     let name = |path: &Path| clean(&path.to_string_lossy());
     if !out.human() {
         let kept = |kept: &Kept| {
@@ -142,23 +143,27 @@ pub(super) fn tell(settled: &Settled, (done, nothing): (&str, &str), out: Out) {
         };
         let refused: Vec<_> = landing.refused.iter().map(kept).collect();
         let landed: Vec<_> = landing.landed.iter().map(|path| name(path)).collect();
-        let mut told = serde_json::json!({ done: landed, "kept": refused });
+        let mut told = serde_json::json!({ "run": run.as_str(), done: landed, "kept": refused });
+        if let Some(told) = told.as_object_mut().filter(|_| !unmatched.is_empty()) {
+            told.insert("unmatched".to_owned(), unmatched.clone().into());
+        }
         beside.tell_in(&mut told);
         return out.json(&told);
     }
     let paint = out.paint();
+    out.line(paint.on(Tone::Faint, format!("run {run}")));
     for path in &landing.landed {
         out.line(format!("{}  {}", paint.on(Tone::Good, format!("{done:<6}")), name(path)));
     }
     beside.lines(done, paint).iter().for_each(|line| out.line(line));
     for kept in &landing.refused {
-        out.line(format!(
-            "{}  {}  {}",
-            paint.on(Tone::Notice, "kept  "),
-            name(&kept.path),
-            clean(&kept.because)
-        ));
+        let word = paint.on(Tone::Notice, "kept  ");
+        out.line(format!("{word}  {}  {}", name(&kept.path), clean(&kept.because)));
         both::lines(&kept.conflicts).into_iter().for_each(|line| out.line(line));
+    }
+    for pattern in unmatched {
+        let word = paint.on(Tone::Notice, "nothing");
+        out.line(format!("{word} `{}` matches no change of run {run} that waits", clean(pattern)));
     }
     match (landing.landed.len(), landing.refused.len()) {
         (0, 0) if beside.is_empty() => out.line(nothing),
@@ -167,4 +172,29 @@ pub(super) fn tell(settled: &Settled, (done, nothing): (&str, &str), out: Out) {
             out.line(format!("{} {done}, {} kept back.", count(landed as u64, "file"), kept));
         }
     }
+    advice(run, settled).iter().for_each(|line| out.line(line));
+}
+
+/// What to do about what was kept back: the very command, where a name is all that it waits for.
+fn advice(run: &RunId, settled: &Settled) -> Vec<String> {
+    let mut lines = Vec::new();
+    let waits = |kept: &&Kept| kept.because.starts_with(WAITS);
+    let named: Vec<String> =
+        settled.landing.refused.iter().filter(waits).filter_map(|kept| only(&kept.path)).collect();
+    if !named.is_empty() {
+        let more = if named.len() > ADVISED { " .." } else { "" };
+        let named = named.get(..ADVISED.min(named.len())).unwrap_or_default().join(" ");
+        lines
+            .push(format!("What waits for its own yes lands by its name: provost apply {run} {named}{more}"));
+    } else if !settled.landing.refused.is_empty() || !settled.unmatched.is_empty() {
+        lines.push(format!("What is kept back stays staged: `provost review {run}` shows it."));
+    }
+    lines
+}
+
+/// The words that name a file and nothing else, if they can be typed.
+pub(super) fn only(path: &Path) -> Option<String> {
+    let path =
+        path.to_str().filter(|path| !path.contains(['*', '?', '[', ']', '!', '\\', '\n', '\r', '\u{1b}']))?;
+    Some(format!("--only {}", shlex::try_quote(path).ok()?))
 }

@@ -1,5 +1,7 @@
 //! `provost discard`: throw away what a run has staged.
 
+use insight::Fate;
+
 use super::{DONE, find, open_whole, story};
 use crate::cli::OneRun;
 use crate::epilogue;
@@ -15,6 +17,9 @@ pub(super) fn discard(order: &OneRun, out: Out) -> Result<u8, Failure> {
     let files = epilogue::take_up((&folders, &host), &run, &story, "discard", |epilogue| {
         Ok(epilogue.workspace.discard(epilogue.admission)?)
     })?;
+    if out.human() && story.changes().any(|changed| matches!(changed.fate, Fate::Landed | Fate::Part)) {
+        out.line("What had landed stays, and can no longer be undone.");
+    }
     if out.human() && files == 0 {
         out.line(format!("Nothing to discard: run {run} has nothing that waits; its ledger stays."));
     } else if out.human() {

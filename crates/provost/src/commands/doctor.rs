@@ -15,7 +15,7 @@ use crate::doctor::{Layer, State, can_run, examine};
 use crate::failure::{Failure, OURS};
 use crate::folders::Folders;
 use crate::layers;
-use crate::render::{Out, Paint, Tone, clean, table};
+use crate::render::{Out, Paint, Tone, clean, folded, table};
 use crate::run::{self, Order};
 use crate::secrets::Credentials;
 use crate::task::Task;
@@ -166,7 +166,7 @@ fn workspace(folders: &Folders) -> (Workspace, bool) {
     let trusted = if layers::is_trusted(folders, &path) { "trusted" } else { "not trusted" };
     let here = Workspace { path: Some(path.display().to_string()), policy: own.then_some(trusted), ..none };
     let flags = RunFlags::default();
-    let order = Order { flags: &flags, task: None, argv: &["sh".into()] };
+    let order = Order { flags: &flags, task: None, argv: &["sh".into()], say: |_| {} };
     match run::understand(&order, folders).and_then(|task| run::prepare(&order, task, folders)) {
         Ok(prepared) => {
             let name = |layer: &policy::Layer| match layers::kind(layer) {
@@ -208,10 +208,22 @@ fn told(report: &Report, out: Out) {
     out.line(paint.on(tone, verdict));
 }
 
+/// Where what a layer carries begins.
+const COLUMN: usize = 28;
+
 fn told_layer(layer: &Layer, out: Out) {
     let paint = out.paint();
-    out.line(format!("  {}  {:<20}  {}", mark(layer, paint), layer.layer, layer.carries));
-    let beneath = |text: &str, tone| out.line(format!("{:<28}{}", "", paint.on(tone, clean(text))));
+    let columns = out.columns();
+    let rest = columns.map(|columns| columns.saturating_sub(COLUMN));
+    let mut carries = folded(layer.carries, 0, rest).into_iter();
+    let first = carries.next().unwrap_or_default();
+    out.line(format!("  {}  {:<20}  {first}", mark(layer, paint), layer.layer));
+    carries.for_each(|line| out.line(format!("{:COLUMN$}{line}", "")));
+    let beneath = |text: &str, tone| {
+        for line in folded(&clean(text), 0, rest) {
+            out.line(format!("{:COLUMN$}{}", "", paint.on(tone, line)));
+        }
+    };
     layer.found.iter().for_each(|found| beneath(found, Tone::Faint));
     layer.because.iter().for_each(|because| beneath(because, Tone::Notice));
     for fix in &layer.fixes {

@@ -31,7 +31,7 @@ pub(super) fn policy(order: &Policy, out: Out) -> Result<u8, Failure> {
 /// What a run here would be prepared with; without a named agent, one that nothing is known of.
 fn prepared(flags: &RunFlags, agent: Option<&OsString>, folders: &Folders) -> Result<Prepared, Failure> {
     let argv = [agent.cloned().unwrap_or_else(|| "sh".into())];
-    let order = Order { flags, task: None, argv: &argv };
+    let order = Order { flags, task: None, argv: &argv, say: |_| {} };
     run::prepare(&order, run::understand(&order, folders)?, folders)
 }
 
@@ -104,7 +104,12 @@ fn check(order: &PolicyFile, out: Out) -> Result<u8, Failure> {
     rules.retain(|rule| *rule != "default");
     rules.dedup();
     if out.human() {
-        out.line(format!("ok  {}: {}", clean(&name), count(rules.len() as u64, "rule")));
+        let word = match kind {
+            LayerKind::Floor => "read as a floor, which nothing lifts",
+            LayerKind::Repo => "read as a repository's own, which only narrows until it is trusted",
+            _ => "read as one of yours; it holds where you name it with --policy, or as policy.toml",
+        };
+        out.line(format!("ok  {}: {}, {word}", clean(&name), count(rules.len() as u64, "rule")));
     } else {
         out.json(&json!({ "verdict": "ok", "file": name, "rules": rules.len() }));
     }

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::Out;
 use crate::walk;
-use crate::workspace::{Commits, Review};
+use crate::workspace::{Commits, Look, Review};
 
 pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
@@ -42,9 +42,14 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
         if !commits.is_empty() {
             out.line(commits.text());
         }
-        out.line(review.text(out.paint().is_on()).trim_end());
+        out.line(review.text(Look { colour: out.paint().is_on(), columns: out.columns() }).trim_end());
         out.line("");
         out.line(format!("provost apply {run} --all   or   --only 'src/**'   or   provost discard {run}"));
+        let waits = review.files.iter().filter(|file| file.lands && file.why.is_some());
+        let named: Vec<String> = waits.filter_map(|file| apply::only(&file.path.to_path())).take(4).collect();
+        if !named.is_empty() {
+            out.line(format!("what waits for its own yes:  provost apply {run} {}", named.join(" ")));
+        }
     }
     Ok(DONE)
 }
@@ -71,9 +76,9 @@ fn walked(
     };
     let terminal: (&mut dyn io::BufRead, &mut dyn io::Write, _) =
         (&mut io::stdin().lock(), &mut io::stdout(), out.paint());
-    let said = walk::through(review, terminal, &edit).map_err(lost)?;
+    let said = walk::through(review, terminal, out.columns(), &edit).map_err(lost)?;
     let Some(said) = said else { return Ok(DONE) };
     let settled = apply::settle(places, run, "terminal", said.pick(), &said.nos)?;
-    apply::tell(&settled, ("landed", apply::REJECTED), out);
+    apply::tell(run, &settled, ("landed", apply::REJECTED), out);
     Ok(settled.status())
 }

@@ -7,23 +7,26 @@ use std::ffi::OsString;
 use sandbox::Cell;
 
 use super::{open, open_whole, story};
-use crate::cli::{Run, RunFlags};
+use crate::cli::{Format, Run, RunFlags};
 use crate::failure::Failure;
 use crate::folders::{Folders, write_passing};
 use crate::mend;
-use crate::render::{Out, summary};
+use crate::render::{Out, clean, summary};
 use crate::run::{self, Ended, Order};
 
 /// Runs an agent; the status is its own.
 pub(super) fn run(order: &Run, out: Out) -> Result<u8, Failure> {
-    govern(&Order { flags: &order.flags, task: order.task.as_deref(), argv: &order.command }, out)
+    govern(
+        &Order { flags: &order.flags, task: order.task.as_deref(), argv: &order.command, say: speaker(out) },
+        out,
+    )
 }
 
 /// Opens a shell where the agent would be.
 pub(super) fn shell(flags: RunFlags, out: Out) -> Result<u8, Failure> {
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
     let argv: [OsString; 1] = [shell.unwrap_or_else(|| "/bin/sh".into())];
-    govern(&Order { flags: &flags, task: Some("a shell"), argv: &argv }, out)
+    govern(&Order { flags: &flags, task: Some("a shell"), argv: &argv, say: speaker(out) }, out)
 }
 
 fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
@@ -39,6 +42,15 @@ fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
         routine::ask_once(&summary, &folders, out);
     }
     Ok(ended.status)
+}
+
+/// Says a note before the agent starts. For programs it is in the summary alone.
+fn speaker(out: Out) -> fn(&str) {
+    if out.human() {
+        |note| Out::new(Format::Human).aside(format_args!("provost: {}", clean(note)))
+    } else {
+        |_| {}
+    }
 }
 
 /// The summary, on standard error: the agent's output is the run's own.

@@ -1,5 +1,8 @@
 //! `provost undo`: put back what the last landing of a run changed.
 
+use insight::What;
+use ledger::RunId;
+
 use super::{apply, find, open_whole, story};
 use crate::cli::OneRun;
 use crate::epilogue;
@@ -12,9 +15,20 @@ pub(super) fn undo(order: &OneRun, out: Out) -> Result<u8, Failure> {
     let (host, _) = open_whole(&folders, "undo", out)?;
     let run = find(&host, order.run.as_deref())?.run;
     let story = story(&host, &run)?;
-    let (landing, beside) =
-        epilogue::take_up((&folders, &host), &run, &story, "undo", |epilogue| apply::undo(&epilogue))?;
-    let settled = apply::Settled { landing, beside };
-    apply::tell(&settled, ("undone", "Everything is as it was before already."), out);
+    let discarded = story.moments.iter().any(|moment| matches!(moment.what, What::Discarded { .. }));
+    let undone =
+        epilogue::take_up((&folders, &host), &run, &story, "undo", |epilogue| apply::undo(&epilogue));
+    let (landing, beside) = undone.map_err(|failure| if discarded { gone(&run) } else { failure })?;
+    let settled = apply::Settled { landing, beside, unmatched: Vec::new() };
+    apply::tell(&run, &settled, ("undone", "Everything is as it was before already."), out);
     Ok(settled.status())
+}
+
+/// What undo needs went with what was staged.
+fn gone(run: &RunId) -> Failure {
+    let mut failure = Failure::new(format!("a landing of run {run} cannot be taken back"));
+    failure.because.push("the run was discarded, and with it what stood before".to_owned());
+    failure.hint(format!(
+        "`provost show {run}` says what landed; your version control has what stood there before"
+    ))
 }

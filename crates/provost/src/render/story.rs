@@ -11,10 +11,40 @@ use super::{Paint, Tone, clean, short, time};
 
 /// A line a moment: when, who vouches, what.
 pub fn text(story: &Story, paint: Paint) -> Vec<String> {
-    story.moments.iter().map(|moment| line(moment, paint)).collect()
+    let mut around = 0;
+    let shown = story.moments.iter().filter(|moment| {
+        let looking = is_looking_around(moment);
+        around += usize::from(looking);
+        !looking || around == 1
+    });
+    let shown: Vec<&Moment> = shown.collect();
+    let moments = shown.into_iter().map(|moment| match &moment.what {
+        What::Denied(denial) if around > 1 && is_looking_around(moment) => {
+            let text = format!(
+                "denied read of {around} places that are not shown, {} first (--events has each)",
+                short(&clean(&denial.target), 60)
+            );
+            stamped(moment, paint, &paint.on(Tone::Faint, text))
+        }
+        What::Reached { endpoint } if was_never_there(story, endpoint) => {
+            let text = format!("allowed {}, but it could not be reached", clean(endpoint));
+            stamped(moment, paint, &paint.on(Tone::Notice, text))
+        }
+        told => stamped(moment, paint, &what(told, paint)),
+    });
+    moments.collect()
 }
 
-fn line(moment: &Moment, paint: Paint) -> String {
+/// Whether it is a read of what is only not shown: runtimes look around like that by the dozen.
+fn is_looking_around(moment: &Moment) -> bool {
+    matches!(&moment.what, What::Denied(denial) if denial.kind == "read" && denial.rule == "default")
+}
+
+fn was_never_there(story: &Story, endpoint: &str) -> bool {
+    story.reached().any(|reached| reached.endpoint == endpoint && reached.was_never_there())
+}
+
+fn stamped(moment: &Moment, paint: Paint, told: &str) -> String {
     let at = paint.on(Tone::Faint, format!("{:>10}", time(moment.at / 1_000_000)));
     let voice = match moment.trust {
         ledger::Trust::Observed => " ",
@@ -22,7 +52,7 @@ fn line(moment: &Moment, paint: Paint) -> String {
         ledger::Trust::Reported => "“",
     };
     let indent = "  ".repeat(moment.depth.min(8));
-    format!("{at} {voice} {indent}{}", what(&moment.what, paint))
+    format!("{at} {voice} {indent}{told}")
 }
 
 fn what(what: &What, paint: Paint) -> String {

@@ -31,6 +31,9 @@ pub struct Summary {
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub exit_signal: Option<i32>,
+    /// The signal by which somebody told Provost to end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<u8>,
     /// Milliseconds from the first event to the last.
     pub wall_ms: u64,
     /// Processor milliseconds of everything inside.
@@ -136,6 +139,9 @@ pub struct ReachedLine {
     pub endpoint: String,
     /// Connections.
     pub connections: u64,
+    /// Whether nobody was ever at the other end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unreachable: bool,
     /// Bytes out.
     pub bytes_up: u64,
     /// Bytes in.
@@ -186,6 +192,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
         workspace: opened.workspace.to_string(),
         state,
         exit_code: story.ended.and_then(|end| end.exit.code),
+        stopped: story.ended.and_then(|end| end.stopped),
         exit_signal: story.ended.and_then(|end| end.exit.signal),
         wall_ms: story
             .ended
@@ -291,7 +298,8 @@ fn denial(denial: &insight::Denial) -> DenialLine {
 fn reached(reached: &insight::Reached) -> ReachedLine {
     ReachedLine {
         endpoint: reached.endpoint.clone(),
-        connections: reached.connections - reached.denied,
+        connections: reached.connections.saturating_sub(reached.denied),
+        unreachable: reached.was_never_there(),
         bytes_up: reached.bytes_up,
         bytes_down: reached.bytes_down,
     }
@@ -354,6 +362,14 @@ fn headline(summary: &Summary, paint: Paint) -> String {
     let end = match (summary.state, summary.exit_code, summary.exit_signal) {
         ("running", ..) => paint.on(Tone::Notice, "is at work"),
         ("interrupted", ..) => paint.on(Tone::Bad, "was interrupted"),
+        _ if summary.stopped.is_some() => {
+            paint.on(Tone::Bad, format!("was stopped {}", stopper(summary.stopped)))
+        }
+        (_, None, Some(_)) if time_is_up(summary).is_some() => {
+            let head = paint.on(Tone::Strong, format!("provost: run {}", summary.run));
+            let up = format!("was ended: its time was up{}", time_is_up(summary).unwrap_or_default());
+            return format!("{head} ({}) {}", clean(&summary.agent), paint.on(Tone::Bad, up));
+        }
         (_, Some(0), _) => paint.on(Tone::Good, "ended well"),
         (_, Some(code), _) => paint.on(Tone::Notice, format!("ended with status {code}")),
         (_, _, Some(signal)) => paint.on(Tone::Bad, format!("was ended by signal {signal}")),
@@ -361,6 +377,19 @@ fn headline(summary: &Summary, paint: Paint) -> String {
     };
     let head = paint.on(Tone::Strong, format!("provost: run {}", summary.run));
     format!("{head} ({}) {end} after {}", clean(&summary.agent), time(summary.wall_ms))
+}
+
+/// Who ended a run by a signal.
+fn stopper(signal: Option<u8>) -> &'static str {
+    match signal {
+        Some(1) => "because its terminal went away",
+        _ => "by you",
+    }
+}
+
+/// That the time of a run was up, and after how long.
+fn time_is_up(summary: &Summary) -> Option<&str> {
+    summary.limits.iter().find_map(|limit| limit.strip_prefix("wall time: the run was ended"))
 }
 
 fn section(lines: &mut Vec<String>, paint: Paint, name: &str, rows: &[String]) {
@@ -476,6 +505,9 @@ fn denied(denial: &DenialLine, paint: Paint) -> String {
 
 fn reaches(summary: &Summary) -> Vec<String> {
     let row = |reached: &ReachedLine| {
+        if reached.unreachable {
+            return format!("{}  allowed, but it could not be reached", clean(&reached.endpoint));
+        }
         // What is still at work tells its bytes when it ends.
         if summary.state != "running" && reached.bytes_up + reached.bytes_down == 0 {
             let tries = count(reached.connections, "connection");

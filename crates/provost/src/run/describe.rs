@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use admission::{Admission, LedgerClosed};
 use ledger::event::{
@@ -130,20 +130,26 @@ pub(super) fn command(order: &Order) -> Result<Command, Failure> {
 }
 
 /// What is known when the agent has ended.
-pub(super) fn after(admission: &Admission, exit: Exit, filtered: &Filtered) -> Result<(), LedgerClosed> {
+pub(super) fn after(
+    admission: &Admission,
+    exit: Exit,
+    limit: Option<Duration>,
+    filtered: &Filtered,
+) -> Result<(), LedgerClosed> {
     for (kind, count) in filtered.iter() {
         let kind = kind.name().to_owned();
         admission.note(TerminalFiltered { kind, count }.into(), SEEN, None)?;
     }
     if exit == Exit::TimedOut {
-        let what = "wall time: the run was ended".to_owned();
+        let after = limit.map(|limit| format!(" after {}", humantime::format_duration(limit)));
+        let what = format!("wall time: the run was ended{}", after.unwrap_or_default());
         admission.note(LimitReached { what }.into(), SEEN, None)?;
     }
     Ok(())
 }
 
 /// How it ended; `None` if the agent never started.
-pub(super) fn ended(exit: Option<Exit>, began: Instant) -> RunEnded {
+pub(super) fn ended(exit: Option<Exit>, stopped: Option<u8>, began: Instant) -> RunEnded {
     let exit = match exit {
         Some(Exit::Code(code)) => ledger::event::Exit { code: Some(code), signal: None },
         Some(Exit::Signal(signal)) => ledger::event::Exit { code: None, signal: Some(signal) },
@@ -151,7 +157,7 @@ pub(super) fn ended(exit: Option<Exit>, began: Instant) -> RunEnded {
         None => ledger::event::Exit::default(),
     };
     let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    RunEnded { exit, wall_ms, cpu_ms: cpu_ms(), counts: BTreeMap::new() }
+    RunEnded { exit, wall_ms, cpu_ms: cpu_ms(), counts: BTreeMap::new(), stopped }
 }
 
 /// Processor time of everything inside, in milliseconds: that of our children that ended (proc(5), stat, 16 and 17).

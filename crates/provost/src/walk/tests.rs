@@ -42,7 +42,7 @@ fn walked(files: Vec<FileReview>, keys: &str) -> (Option<Said>, String) {
 fn edited(files: Vec<FileReview>, keys: &str, edit: Edit<'_>) -> (Option<Said>, String) {
     let review = Review { files, renames: Vec::new(), ignored: Vec::new(), git: 0 };
     let (mut input, mut output) = (keys.as_bytes(), Vec::new());
-    let said = through(&review, (&mut input, &mut output, Paint::PLAIN), edit).unwrap();
+    let said = through(&review, (&mut input, &mut output, Paint::PLAIN), None, edit).unwrap();
     (said, String::from_utf8(output).unwrap())
 }
 
@@ -162,7 +162,7 @@ fn a_rename_is_asked_for_once_or_file_by_file() {
     let walked = |keys: &str| {
         let (mut input, mut output) = (keys.as_bytes(), Vec::new());
         let terminal: (&mut dyn BufRead, &mut dyn Write, _) = (&mut input, &mut output, Paint::PLAIN);
-        let said = through(&renamed(), terminal, &|_, _| Err(EditorError::None)).unwrap();
+        let said = through(&renamed(), terminal, None, &|_, _| Err(EditorError::None)).unwrap();
         (said, String::from_utf8(output).unwrap())
     };
     let (said, text) = walked("y\ns\ny\n");

@@ -4,7 +4,6 @@
 //! is shown on. Does not own printing it.
 
 use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use ledger::event::{Change as Became, OsText};
@@ -20,9 +19,12 @@ use super::sides::Sides;
 use super::{Handoff, StageError, Workspace};
 
 mod line_ends;
+mod page;
 mod renamed;
 
 pub use line_ends::LineEnds;
+pub use page::{Look, harmless, shown};
+use page::{Page, Tone};
 pub use renamed::{Part, RenameReview, Renamed};
 
 /// Bytes of a line that are shown as text.
@@ -245,40 +247,6 @@ fn sign(mark: Mark) -> u8 {
     }
 }
 
-/// How a line is shown where there are colours.
-#[derive(Debug, Clone, Copy)]
-enum Tone {
-    Head,
-    Hunk,
-    Added,
-    Removed,
-    Warning,
-    Plain,
-}
-
-/// Text in the making.
-struct Page {
-    text: String,
-    colour: bool,
-}
-
-impl Page {
-    fn line(&mut self, tone: Tone, line: &str) {
-        let code = match tone {
-            Tone::Head => "1",
-            Tone::Hunk => "36",
-            Tone::Added => "32",
-            Tone::Removed => "31",
-            Tone::Warning => "33",
-            Tone::Plain => "",
-        };
-        let _ = match self.colour && !code.is_empty() {
-            true => writeln!(self.text, "\x1b[{code}m{line}\x1b[0m"),
-            false => writeln!(self.text, "{line}"),
-        };
-    }
-}
-
 impl Review {
     /// Says with each file what policy demands of it.
     #[must_use]
@@ -292,8 +260,8 @@ impl Review {
 
     /// The whole as text. Colours only if asked for; whatever the agent wrote is shown, not obeyed.
     #[must_use]
-    pub fn text(&self, colour: bool) -> String {
-        let mut page = Page { text: String::new(), colour };
+    pub fn text(&self, look: impl Into<Look>) -> String {
+        let mut page = Page::new(look);
         let (mut added, mut removed) = (0, 0);
         for part in self.parts() {
             part.write(&mut page);
@@ -317,7 +285,7 @@ impl Review {
     /// What changed and never lands as files, as text.
     #[must_use]
     pub fn aside(&self) -> String {
-        let mut page = Page { text: String::new(), colour: false };
+        let mut page = Page::new(false);
         self.write_aside(&mut page);
         page.text
     }
@@ -341,24 +309,24 @@ impl Review {
 impl FileReview {
     /// All that is said of it before its hunks, as text.
     #[must_use]
-    pub fn head(&self, colour: bool) -> String {
-        let mut page = Page { text: String::new(), colour };
+    pub fn head(&self, look: impl Into<Look>) -> String {
+        let mut page = Page::new(look);
         self.write_head(&mut page);
         page.text
     }
 
     /// One of its hunks as text.
     #[must_use]
-    pub fn hunk_text(&self, hunk: &HunkReview, colour: bool) -> String {
-        let mut page = Page { text: String::new(), colour };
+    pub fn hunk_text(&self, hunk: &HunkReview, look: impl Into<Look>) -> String {
+        let mut page = Page::new(look);
         self.write_hunk(&mut page, hunk);
         page.text
     }
 
     /// What a person made of one of its hunks, as text.
     #[must_use]
-    pub fn edited_text(&self, hunk: &HunkReview, saved: &[u8], colour: bool) -> String {
-        let mut page = Page { text: String::new(), colour };
+    pub fn edited_text(&self, hunk: &HunkReview, saved: &[u8], look: impl Into<Look>) -> String {
+        let mut page = Page::new(look);
         for part in hunk::hunks(&self.path.to_path(), &hunk.before(), saved) {
             let at = |(first, many): (usize, usize), from: usize| (first + from.saturating_sub(1), many);
             let shown = HunkReview {
@@ -421,18 +389,18 @@ impl FileReview {
         };
         page.line(Tone::Head, &format!("{word} {}{counts}", harmless(self.path.as_bytes())));
         if let Some(why) = self.why {
-            page.line(Tone::Warning, &format!("  kept back: {why}"));
+            page.note(Tone::Warning, &format!("  kept back: {why}"));
         }
         if let Some(demand) = &self.demand {
-            page.line(Tone::Warning, &format!("  kept back: {}", harmless(demand.to_string().as_bytes())));
+            page.note(Tone::Warning, &format!("  kept back: {}", harmless(demand.to_string().as_bytes())));
         }
         if self.moved {
-            page.line(Tone::Warning, "  your own copy has changed since the run began");
+            page.note(Tone::Warning, "  your own copy has changed since the run began");
         }
         if let Some(grade) = self.risk.grade {
             let reasons: Vec<&str> =
                 self.risk.reasons.iter().map(String::as_str).filter(|why| Some(*why) != self.why).collect();
-            page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
+            page.note(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
         }
         write_rejected(page, self.rejected.as_deref());
         let renamed = [("was", &self.renamed_from), ("is now", &self.renamed_to)];
@@ -441,10 +409,10 @@ impl FileReview {
             page.line(Tone::Plain, &format!("  {what} content {word} `{}`", harmless(name.as_bytes())));
         }
         if let Some(ends) = self.line_ends {
-            page.line(Tone::Plain, &format!("  {ends}"));
+            page.note(Tone::Plain, &format!("  {ends}"));
         }
         if let Some(told) = self.told() {
-            page.line(Tone::Plain, &format!("  {told}"));
+            page.note(Tone::Plain, &format!("  {told}"));
         }
     }
 
@@ -453,7 +421,7 @@ impl FileReview {
         page.line(Tone::Hunk, &format!("@@ -{old},{removed} +{new},{added} @@ {}", hunk.id));
         if let Some(grade) = hunk.risk.grade {
             let reasons: Vec<&str> = hunk.risk.reasons.iter().map(String::as_str).collect();
-            page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
+            page.note(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
         }
         write_rejected(page, hunk.rejected.as_deref());
         // All of it is shown under the other name, or said in words.
@@ -495,7 +463,7 @@ impl FileReview {
 
 fn write_rejected(page: &mut Page, why: Option<&str>) {
     if let Some(why) = why {
-        page.line(Tone::Warning, &format!("  rejected before: {}", harmless(why.as_bytes())));
+        page.note(Tone::Warning, &format!("  rejected before: {}", harmless(why.as_bytes())));
     }
 }
 
@@ -527,57 +495,5 @@ fn write_line(page: &mut Page, line: &[u8], is_whole: bool) {
     page.line(tone, &format!("{}{more}", harmless(cut.unwrap_or(text))));
     if !ended {
         page.line(Tone::Plain, "\\ no line end at the end of the file");
-    }
-}
-
-/// Text of the agent that a terminal only shows: control characters, what is not seen, what turns the direction of
-/// writing, and bytes that are no text are spelt out.
-#[must_use]
-pub fn harmless(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for one in chunk.valid().chars() {
-            match one {
-                '\t' => text.push(one),
-                _ if is_harmful(one) => text.extend(one.escape_unicode()),
-                _ => text.push(one),
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
-}
-
-fn is_harmful(one: char) -> bool {
-    one.is_control()
-        || matches!(one, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(one, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// A path, harmless to show.
-#[must_use]
-pub fn shown(path: &Path) -> String {
-    harmless(path.as_os_str().as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_spelt_out() {
-        assert_eq!(harmless(b"a\x1b]52;c;eA==\x07b"), "a\\u{1b}]52;c;eA==\\u{7}b");
-        assert_eq!(harmless("x\u{202e}fdp\u{9b}2J\r".as_bytes()), "x\\u{202e}fdp\\u{9b}2J\\u{d}");
-        assert_eq!(harmless(b"caf\xc3\xa9 \xff\t"), "café \\xff\t");
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_of_it_is_a_control_character(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(harmless(&bytes).chars().all(|one| one == '\t' || !is_harmful(one)));
-        }
     }
 }

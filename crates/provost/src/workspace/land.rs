@@ -41,7 +41,7 @@ mod undo;
 
 pub use hold::Hold;
 use pick::Taken;
-pub use pick::{BadPattern, HandEdit, Pick};
+pub use pick::{BadPattern, HandEdit, Pick, WAITS};
 pub(crate) use pick::{names, patterns};
 pub use recover::{Recovered, Told};
 pub(crate) use told::{Landings, Standing, Stood};

@@ -113,7 +113,7 @@ impl Supervisor {
         match verdict {
             Verdict::Pass(permit) => self.start(call, seen, permit),
             Verdict::Refuse(denial) => {
-                self.say(call, &format!("provost: {denial}\n"));
+                self.say_refused(call, format!("provost: {denial}\n"));
                 self.fail(call, libc::EACCES);
             }
         }

@@ -14,18 +14,20 @@ use std::time::{Duration, Instant};
 
 /// Longest answer that is taken; further keys are not heard.
 const LONGEST: usize = 64;
+/// What asks for an explanation instead of answering.
+const HELP: &str = "?";
 /// How often to look whether the question has become idle.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a terminal may take to show a question.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Shows the lines of `question` and waits for a line of keys. `Some(true)` if it is exactly `word`, `Some(false)` for
+/// Shows the lines of `question`, those of `help` where `?` is typed, and waits for a line of keys. `Some(true)` if it is exactly `word`, `Some(false)` for
 /// any other line, ^C, ^D or a terminal that is gone; `None` when the time is up or the question is `idle`: somebody else
 /// answered it, or nobody needs the answer any more.
 pub fn ask_on_terminal(
     input: impl AsFd,
     output: impl AsFd,
-    question: &[String],
+    (question, help): (&[String], &[String]),
     word: &str,
     time: Duration,
     idle: &dyn Fn() -> bool,
@@ -39,13 +41,19 @@ pub fn ask_on_terminal(
     for line in question {
         show.write_all(format!("{}\r\n", printable(line)).as_bytes(), PATIENCE)?;
     }
-    show.write_all(
-        format!("type `{}` and press enter, anything else refuses: ", printable(word)).as_bytes(),
-        PATIENCE,
-    )?;
-    let answer = listen(&keys, &show, deadline, idle)?;
-    show.write_all(b"\r\n", PATIENCE)?;
-    Ok(answer.map(|said| said.is_some_and(|said| said == word)))
+    let prompt = format!("type `{}` and press enter, `?` explains, anything else refuses: ", printable(word));
+    loop {
+        show.write_all(prompt.as_bytes(), PATIENCE)?;
+        let answer = listen(&keys, &show, deadline, idle)?;
+        show.write_all(b"\r\n", PATIENCE)?;
+        if answer.as_ref().is_some_and(|said| said.as_ref().is_some_and(|said| said.trim() == HELP)) {
+            for line in help {
+                show.write_all(format!("{}\r\n", printable(line)).as_bytes(), PATIENCE)?;
+            }
+            continue;
+        }
+        return Ok(answer.map(|said| said.is_some_and(|said| said == word)));
+    }
 }
 
 /// A line of keys: `None` when the time is up or nobody waits, `Some(None)` if the person broke off.
@@ -163,9 +171,15 @@ mod tests {
             })
         };
         let question = ["land `a\u{1b}]52;c;x\u{7}b`?".to_owned(), "line\ntwo \u{202e}abc".to_owned()];
-        let answer =
-            ask_on_terminal(&slave, &slave, &question, "yes", Duration::from_millis(time), &|| false)
-                .unwrap();
+        let answer = ask_on_terminal(
+            &slave,
+            &slave,
+            (&question, &["it means this".to_owned()]),
+            "yes",
+            Duration::from_millis(time),
+            &|| false,
+        )
+        .unwrap();
         (answer, typist.join().unwrap())
     }
 
@@ -186,6 +200,26 @@ mod tests {
         ] {
             assert!(!ask(other, b"", 1000).0.unwrap_or(false), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_question_mark_explains_and_asks_again() {
+        let (master, slave) = pair();
+        let typist = thread::spawn(move || {
+            let mut seen = String::new();
+            for (prompts, keys) in [(1, &b"?\r"[..]), (2, b" ? \r"), (3, b"yes\r")] {
+                while seen.matches("refuses: ").count() < prompts {
+                    seen.push_str(&read_some(&master, Duration::from_secs(5)));
+                }
+                rustix::io::write(&master, keys).unwrap();
+            }
+            (seen, master)
+        });
+        let help = ["it means this".to_owned()];
+        let answer =
+            ask_on_terminal(&slave, &slave, (&[], &help), "yes", Duration::from_secs(5), &|| false).unwrap();
+        let (seen, _master) = typist.join().unwrap();
+        assert_eq!((answer, seen.matches("it means this").count()), (Some(true), 2), "{seen:?}");
     }
 
     #[test]
@@ -218,7 +252,8 @@ mod tests {
     fn a_question_that_nobody_needs_answered_is_over() {
         let (_master, slave) = pair();
         let began = Instant::now();
-        let answer = ask_on_terminal(&slave, &slave, &[], "yes", Duration::from_secs(60), &|| true).unwrap();
+        let answer =
+            ask_on_terminal(&slave, &slave, (&[], &[]), "yes", Duration::from_secs(60), &|| true).unwrap();
         assert!(answer.is_none() && began.elapsed() < Duration::from_secs(30));
     }
 

@@ -22,8 +22,10 @@ pub(super) fn explain(order: &PolicyExplain, out: Out) -> Result<u8, Failure> {
         RunFlags { profile: order.profile.clone(), policy: order.policy.clone(), ..RunFlags::default() };
     let prepared = super::prepared(&flags, order.agent.as_ref(), &folders)?;
     let action = action(&order.words, &prepared, &folders)?;
-    let why = prepared.policy.explain(&action);
-    let notes = notes(&action, &why, &prepared, &folders);
+    let mut why = prepared.policy.explain(&action);
+    let beside = beside(&action, &mut why, &prepared);
+    let mut notes = notes(&action, &why, &prepared, &folders);
+    notes.extend(beside);
     if out.human() {
         told(&why, &notes, &|layer| brief(layer, &prepared.task.workspace, &folders.home), out);
     } else {
@@ -99,9 +101,40 @@ fn notes(action: &Action, why: &Explanation, prepared: &Prepared, folders: &Fold
     match why.need {
         Need::None => {}
         Need::Never => notes.extend(remedies(action, why, prepared, folders)),
+        // The supervisor does not hold an open for a person: the program would hang in it.
+        _ if matches!(action, Action::Read(_) | Action::Write(_)) => {
+            let what = action.kind().word();
+            notes.push(format!("a {what} is not held for an answer: it is denied at once, attended or not"));
+        }
         _ => notes.push("where nobody can be asked (--unattended), it is denied".to_owned()),
     }
     notes
+}
+
+/// What rules say of the connection under a request: it is judged as well, and the stricter holds.
+fn beside(action: &Action, why: &mut Explanation, prepared: &Prepared) -> Option<String> {
+    let Action::Http(request) = action else { return None };
+    if why.judged_as.is_some() {
+        return None;
+    }
+    let under = prepared.policy.explain(&Action::Connect(request.endpoint.clone()));
+    if under.spoke.is_empty() {
+        return None;
+    }
+    let rules: Vec<String> = under.decided_by.iter().map(|reason| rule(&reason.rule)).collect();
+    let said = format!(
+        "the connection to {} is judged beside it: {}, by {}",
+        under.action.trim_start_matches("connect "),
+        under.verdict,
+        rules.join(", ")
+    );
+    if under.need <= why.need {
+        return Some(said);
+    }
+    let own = why.verdict;
+    (why.verdict, why.need, why.decided_by, why.ask, why.decision) =
+        (under.verdict, under.need, under.decided_by, under.ask, under.decision);
+    Some(format!("{said}; the request alone would be: {own}"))
 }
 
 /// How it could be allowed, or that it cannot.

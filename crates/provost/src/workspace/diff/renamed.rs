@@ -14,7 +14,7 @@ use super::super::hunk::{self, Hunk};
 use super::super::rename::{self, Pair};
 use super::super::risk;
 use super::super::sides::Sides;
-use super::{FileReview, HunkReview, Page, Review, Tone, graded, harmless, text_of};
+use super::{FileReview, HunkReview, Look, Page, Review, Tone, graded, harmless, text_of};
 use crate::render::count;
 use crate::workspace::Risk;
 
@@ -204,8 +204,8 @@ impl Renamed<'_> {
 
     /// As text.
     #[must_use]
-    pub fn text(&self, colour: bool) -> String {
-        let mut page = Page { text: String::new(), colour };
+    pub fn text(&self, look: impl Into<Look>) -> String {
+        let mut page = Page::new(look);
         self.write(&mut page);
         page.text
     }
@@ -242,7 +242,7 @@ fn write_both(page: &mut Page, was: &FileReview, is: &FileReview) {
     for file in [was, is] {
         if let Some(grade) = file.risk.grade {
             let reasons: Vec<&str> = file.risk.reasons.iter().map(String::as_str).collect();
-            page.line(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
+            page.note(Tone::Warning, &format!("  {}", graded(grade, &reasons)));
         }
     }
     if !is.same && is.edits.is_empty() && is.content != "none" {

@@ -12,7 +12,7 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::workspace::Handoff;
-use crate::workspace::change::FileChange;
+use crate::workspace::change::{Change, FileChange};
 use crate::workspace::diff;
 use crate::workspace::hunk::{Edits, Hunk};
 use crate::workspace::rejected::Rejected;
@@ -45,6 +45,9 @@ pub struct HandEdit {
     /// The lines that take the place of all that the hunk shows.
     pub text: Vec<u8>,
 }
+
+/// How a reason begins where a file waits for nothing but its name.
+pub const WAITS: &str = "it waits for its own yes";
 
 /// A pattern that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +190,16 @@ impl Pick {
         (only, self.hunks.iter().cloned().collect())
     }
 
+    /// Those of the patterns that name nothing of a change.
+    #[must_use]
+    pub fn unmatched(&self, change: &Change) -> Vec<String> {
+        let matches = |pattern: &&String| {
+            let compiled = patterns(&[pattern]);
+            compiled.is_ok_and(|compiled| change.files.iter().any(|file| names(&compiled, &file.path)))
+        };
+        self.only.iter().filter(|pattern| !matches(pattern)).cloned().collect()
+    }
+
     /// Whether all that may land is named.
     pub(crate) fn is_all(&self) -> bool {
         self.all
@@ -239,7 +252,7 @@ impl Pick {
         let waits = file.handoff.map(Handoff::why).or_else(asked);
         let waits = waits.filter(|_| !self.is_named(&file.path));
         if let Some(why) = waits.filter(|_| !any) {
-            return Taken::Kept(format!("it waits for its own yes: {why}"));
+            return Taken::Kept(format!("{WAITS}: {why}"));
         }
         if hunks.is_empty() {
             return self.whole(sides, file, rejected);

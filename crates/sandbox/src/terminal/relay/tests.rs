@@ -194,7 +194,7 @@ fn a_question_can_be_asked_in_the_middle_and_keys_reach_only_the_question() {
     let answer = crate::terminal::ask_on_terminal(
         &terminal,
         &terminal,
-        &question,
+        (&question, &[]),
         "yes",
         Duration::from_secs(10),
         &|| false,

@@ -1,0 +1,158 @@
+//! What a newcomer reads: mistakes are named with what to type instead, and what is said is what happened.
+
+use e2e::person::Person;
+use e2e::stage::Stage;
+
+fn stage() -> Stage {
+    Stage::new(Person::myself())
+}
+
+#[test]
+fn a_mistake_is_named_with_what_to_type() {
+    let stage = stage();
+    stage
+        .says(&["apply"])
+        .ended(125)
+        .complained("nothing says what is to land")
+        .complained("provost apply --all");
+    stage.says(&["run", "--timeout", "5", "--", "true"]).ended(125).complained("--timeout 90s");
+    stage
+        .says(&["aplly"])
+        .ended(125)
+        .complained("provost: the command is not understood")
+        .complained("apply");
+    let ran = stage.says(&["apply", "--format", "json"]).ended(125);
+    let told: serde_json::Value = serde_json::from_str(ran.stderr.trim()).unwrap();
+    assert_eq!(told["error"]["because"][0], "nothing says what is to land");
+}
+
+#[test]
+fn apply_says_which_run_it_lands_and_what_to_type_for_the_rest() {
+    let stage = stage();
+    stage.inside("echo x > new; printf 'all:\\n' > 'Make file.mk'; printf 'all:\\n' > Makefile").ended(0);
+    let run = stage.says(&["runs", "--format", "json"]).ended(0).json().remove(0)["run"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let ran = stage.says(&["apply", "--only", "nomatch"]).ended(1);
+    assert!(ran.stdout.contains("`nomatch` matches no change of run"), "{ran}");
+    let ran = stage.says(&["apply", "--only", "nomatch", "--only", "new"]).ended(1);
+    assert!(ran.stdout.contains("landed  new") && ran.stdout.contains("`nomatch`"), "{ran}");
+    let ran = stage.says(&["apply", "--all"]).ended(1);
+    assert!(ran.stdout.starts_with(&format!("run {run}\n")), "{ran}");
+    let command = format!("provost apply {run} --only ");
+    let line =
+        ran.stdout.lines().find_map(|line| line.split_once(&command)).unwrap_or_else(|| panic!("{ran}")).1;
+    assert!(stage.says(&["review"]).ended(0).stdout.contains(&command));
+    // What is printed can be typed.
+    let provost = stage.provost([""; 0]).get_program().to_owned();
+    stage.outside(&format!("{} apply --only {line}", provost.display())).ended(0);
+    assert!(stage.workspace.join("Makefile").exists() && stage.workspace.join("Make file.mk").exists());
+}
+
+#[test]
+fn what_was_discarded_is_named_where_it_cannot_be_undone() {
+    let stage = stage();
+    stage.inside("echo x > new; echo y > other").ended(0);
+    stage.says(&["apply", "--only", "new"]).ended(0);
+    let ran = stage.says(&["discard"]).ended(0);
+    assert!(ran.stdout.contains("What had landed stays"), "{ran}");
+    stage.says(&["undo"]).ended(125).complained("the run was discarded").complained("your version control");
+}
+
+#[test]
+fn how_a_run_was_ended_is_said_in_words() {
+    let stage = stage();
+    let ran = stage.inside_with(&["--timeout", "1s"], "sleep 60").ended(124);
+    assert!(ran.stderr.contains("was ended: its time was up after 1s"), "{ran}");
+    assert!(!ran.stderr.contains("signal 9"), "{ran}");
+    let ran = stage.outside(&format!(
+        "{} run --unattended -- sh -c 'echo up; sleep 60' & pid=$!; sleep 2; kill -INT $pid; wait $pid",
+        stage.provost([""; 0]).get_program().display()
+    ));
+    assert!(ran.stderr.contains("was stopped by you after"), "{ran}");
+    assert_eq!(stage.ledger().of("run.ended").next().unwrap()["stopped"], 2);
+}
+
+#[test]
+fn a_place_that_could_not_be_reached_is_not_said_to_be_reached() {
+    let stage = stage();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let policy = stage.policy(&format!(
+        "version = 1\n[[rule]]\nid = \"mine\"\nconnect = [\"127.0.0.1:{0}\"]\nneed = \"none\"\n",
+        closed.port()
+    ));
+    let line = format!("curl --silent --noproxy '' --proxy \"$http_proxy\" http://{closed}/ > /dev/null");
+    let ran = stage.inside_with(&["--policy", &policy], &line);
+    assert!(ran.stderr.contains("allowed, but it could not be reached"), "{ran}");
+    let shown = stage.says(&["show"]).ended(0).stdout;
+    assert!(shown.contains(&format!("allowed {closed}, but it could not be reached")), "{shown}");
+    assert!(!shown.contains(&format!("reached {closed}")), "{shown}");
+}
+
+#[test]
+fn a_denied_program_is_told_of_once_whatever_the_path() {
+    let stage = stage();
+    let policy = stage.policy(
+        "version = 1\n[[rule]]\nid = \"no-id\"\nexec = [\"id **\"]\nneed = \"never\"\nwhy = \"No.\"\n",
+    );
+    let ran = stage
+        .inside_with(&["--policy", &policy], "PATH=/usr/bin:/bin:/usr/bin:/bin; id -u; echo; id -u; true");
+    assert_eq!(ran.stderr.matches("rule no-id: No.)").count(), 2, "{ran}");
+}
+
+#[test]
+fn a_question_mark_at_a_question_explains_it_and_asks_again() {
+    let stage = stage();
+    let policy =
+        stage.policy("version = 1\n[[rule]]\nid = \"ask-id\"\nexec = [\"id **\"]\nneed = \"human\"\n");
+    let run = format!(
+        "{} run --attended --policy {policy} -- sh -c 'id -u > /dev/null && echo it ran'",
+        stage.provost([""; 0]).get_program().display()
+    );
+    // Keys that come before the question are thrown away, so each waits until it is there.
+    let keys = "wait_for() { for _ in $(seq 300); do [ \"$(grep -c 'anything else refuses' said)\" -ge $1 ] && return; sleep 0.1; done; }; \
+        wait_for 1; echo '?'; wait_for 2; echo allow; sleep 1";
+    let line = format!(
+        "cd .. && touch said && {{ {keys}; }} | script --quiet --flush --return --command \"cd project && {run}\" said > /dev/null; cat said"
+    );
+    let ran = stage.outside(&line).ended(0);
+    assert!(ran.stdout.contains("lets this one action happen") && ran.stdout.contains("it ran"), "{ran}");
+}
+
+#[test]
+fn explain_says_what_holds_beside_and_what_is_never_asked() {
+    let stage = stage();
+    let policy = stage.policy(
+        "version = 1\n[[rule]]\nid = \"api\"\nhttp = [\"http://api.example.com/**\"]\nneed = \"none\"\n\
+         [[rule]]\nid = \"closed\"\nconnect = [\"api.example.com:*\"]\nneed = \"never\"\n\
+         [[rule]]\nid = \"look\"\nread = [\"~/notes\"]\nneed = \"human\"\n",
+    );
+    let ask = |words: &[&str]| {
+        let words: Vec<&str> =
+            ["policy", "explain", "--policy", &policy].into_iter().chain(words.iter().copied()).collect();
+        stage.says(&words).ended(0).stdout
+    };
+    let text = ask(&["http", "GET", "http://api.example.com/a"]);
+    assert!(text.starts_with("deny") && text.contains("is judged beside it: deny, by rule closed"), "{text}");
+    let text = ask(&["read", "~/notes"]);
+    assert!(text.contains("not held for an answer: it is denied at once, attended or not"), "{text}");
+}
+
+#[test]
+fn what_a_person_should_know_is_said_before_the_agent_starts() {
+    let stage = stage();
+    stage.in_home("forged/.git", "gitdir: /nowhere\n");
+    let ran = stage.inside_with(&["--workspace", "../forged"], "echo agent >&2").ended(0);
+    let (note, agent) = (ran.stderr.find("finds no repository"), ran.stderr.find("agent\n"));
+    assert!(note.is_some() && note < agent, "{ran}");
+}
+
+#[test]
+fn programs_that_look_around_do_not_fill_the_story() {
+    let stage = stage();
+    stage.inside("for one in a b c d e f; do cat /srv/$one /root/$one ~/$one; done; true").ended(0);
+    let shown = stage.says(&["show"]).ended(0).stdout;
+    let lines = shown.lines().filter(|line| line.contains("denied read")).count();
+    assert!(lines <= 1, "{shown}");
+}
