@@ -16,6 +16,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use super::base::is_git;
 use super::beneath::{Kind, Root};
 use super::index;
+use super::outside::GitFolder;
 use super::sides::Sides;
 
 /// Bytes of a rule file that are read; a longer one says nothing.
@@ -55,7 +56,11 @@ impl<'a> Ignored<'a> {
             for folder in root.ancestors().skip(1).take_while(|folder| folder.starts_with(top)) {
                 around.extend(outer(folder, &folder.join(".gitignore")));
             }
-            around.extend(outer(top, &top.join(".git/info/exclude")));
+            let git = match super::outside::git_folder(top) {
+                Some(GitFolder::Outside(git)) => git,
+                Some(GitFolder::Refused(..)) | None => top.join(".git"),
+            };
+            around.extend(outer(top, &git.join("info/exclude")));
         }
         let (folders, judged) = (HashMap::new(), HashMap::new());
         Ignored { sides, root, folders, judged, around, top, tracked: OnceCell::new() }

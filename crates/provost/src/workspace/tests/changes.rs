@@ -112,6 +112,30 @@ fn what_git_ignores_is_listed_apart_unless_git_tracks_it() {
 }
 
 #[test]
+fn a_linked_worktree_ignores_what_its_repository_ignores() {
+    let desk = Desk::new();
+    let git = desk.path("home/main/.git");
+    for (name, text) in [
+        ("HEAD", "ref: refs/heads/main\n".to_owned()),
+        ("info/exclude", "*.tmp\n".to_owned()),
+        ("objects/x", String::new()),
+        ("refs/x", String::new()),
+        ("worktrees/app/commondir", "../..\n".to_owned()),
+        ("worktrees/app/gitdir", format!("{}\n", desk.root().join(".git").display())),
+    ] {
+        write(&git, name, text);
+    }
+    desk.write(".git", format!("gitdir: {}\n", git.join("worktrees/app").display()));
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| {
+        write(seen, "a.tmp", "x");
+        write(seen, "a", "x");
+    });
+    let change = workspace.change().unwrap();
+    assert_eq!((told(&change).len(), change.ignored), (1, vec![PathBuf::from("a.tmp")]));
+}
+
+#[test]
 fn without_a_repository_what_was_there_is_not_ignored() {
     let desk = Desk::new();
     desk.write(".gitignore", "*.log\n");

@@ -124,3 +124,23 @@ fn what_was_rejected_stays_rejected_where_an_edit_of_it_lands() {
     let gone = workspace.accept(&line.admission, &change, &edit("file", "0123", "x\n"), &voice());
     assert!(matches!(gone, Err(GateError::Unknown(_))));
 }
+
+#[test]
+fn an_edit_outlives_a_crash_right_after_it_landed() {
+    let (desk, line, workspace) = staged(&[(2, "two"), (38, "last")]);
+    let all = ids(&workspace, "file");
+    land(&workspace, &line, edit("file", &all[0], &around("mine")));
+    // As if the power had failed before what the run left was told of the edit: the journal was not closed.
+    let journal = desk.run_dir().join("landing");
+    let closed = fs::read_to_string(journal.join("done-1")).unwrap();
+    let open: Vec<&str> = closed.lines().filter(|line| !line.starts_with("{\"landed\"")).collect();
+    fs::write(journal.join("journal"), open.join("\n") + "\n").unwrap();
+    fs::remove_file(journal.join("done-1")).unwrap();
+    let Stage::Overlay { upper, .. } = workspace.staged() else { panic!() };
+    fs::write(upper.join("file"), text(&[(2, "two"), (38, "last")])).unwrap();
+    let workspace = Workspace::reopen(&desk.run_dir()).unwrap();
+    workspace.recover(&line.admission).unwrap();
+    assert_eq!(ids(&workspace, "file"), [all[1].clone()]);
+    land(&workspace, &line, Pick::all());
+    assert_eq!(read(&desk, "file"), text(&[(2, "mine"), (38, "last")]));
+}
