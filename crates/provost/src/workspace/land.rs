@@ -304,6 +304,16 @@ impl Workspace {
         admission.admit(Land(plain)).wait().permit()
     }
 
+    /// Where a person edited what landed, what the run left holds that edit too.
+    //
+    // ORDER: it does before the journal is closed. Until then a crash does it again, whatever the ledger tells already, and
+    // nothing that waits would take the edit back.
+    fn keep_hand(&self, sides: &Sides, step: &Step) -> Result<(), LandError> {
+        let Some(hand) = &step.hand else { return Ok(()) };
+        let left = hand.leave(sides, &step.path(), &self.run_dir.join("base/kept"));
+        Ok(left.map_err(io_error("write to what the run left of", &self.root))?)
+    }
+
     /// Records what became of one step.
     fn record(
         &self,
@@ -315,12 +325,7 @@ impl Workspace {
     ) -> Result<(), LandError> {
         match done {
             Ok(cause) => {
-                // ORDER: what the run left holds the person's edit before the journal is closed: until then a crash does it
-                // again, and nothing that waits would take the edit back.
-                if let Some(hand) = &step.hand {
-                    hand.leave(sides, &step.path(), &self.run_dir.join("base/kept"))
-                        .map_err(io_error("write to what the run left of", &self.root))?;
-                }
+                self.keep_hand(sides, step)?;
                 let (path, pre, post) = (step.path.clone(), step.pre.digest(), step.post.digest());
                 let told: Body = match journal.undoes() {
                     Some(_) => Undone { path, pre, post }.into(),

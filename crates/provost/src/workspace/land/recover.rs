@@ -108,6 +108,7 @@ impl Workspace {
             _ if failed => Err("it could not land before the crash; nothing was replaced".to_owned()),
             swap::Reached::Done => match step.cause.filter(|cause| told.done.contains(cause)) {
                 Some(_) => {
+                    self.keep_hand(sides, step)?;
                     landing.landed.push(step.path());
                     return Ok(());
                 }

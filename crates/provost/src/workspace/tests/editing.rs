@@ -139,7 +139,7 @@ fn an_edit_outlives_a_crash_right_after_it_landed() {
     let Stage::Overlay { upper, .. } = workspace.staged() else { panic!() };
     fs::write(upper.join("file"), text(&[(2, "two"), (38, "last")])).unwrap();
     let workspace = Workspace::reopen(&desk.run_dir()).unwrap();
-    workspace.recover(&line.admission).unwrap();
+    line.recover(&workspace).unwrap();
     assert_eq!(ids(&workspace, "file"), [all[1].clone()]);
     land(&workspace, &line, Pick::all());
     assert_eq!(read(&desk, "file"), text(&[(2, "mine"), (38, "last")]));
