@@ -34,7 +34,8 @@ pub(super) fn ask_once(summary: &summary::Summary, folders: &Folders, out: Out) 
         return;
     }
     let Ok(terminal) = File::options().read(true).write(true).open("/dev/tty") else { return };
-    let said = ask_on_terminal(&terminal, &terminal, &question(&summary.workspace), YES, PATIENCE, &|| false);
+    let text = question(&summary.workspace);
+    let said = ask_on_terminal(&terminal, &terminal, (&text, &help()), YES, PATIENCE, &|| false);
     let Ok(Some(lands)) = said else { return };
     match layers::answer(folders, workspace, lands) {
         Ok(place) => {
@@ -53,5 +54,16 @@ fn question(workspace: &str) -> Vec<String> {
         "  what     new and changed text in which no sign of a risk is, and that you did not change too".to_owned(),
         "  never    what other programs obey (hooks, builds, settings), links, modes, deletions, the rest".to_owned(),
         "  undo     provost undo".to_owned(),
+    ]
+}
+
+/// What a person is told who does not know what to say.
+fn help() -> Vec<String> {
+    vec![
+        format!(
+            "  `{YES}` lets such files land by themselves in later runs here; what landed is named after each run."
+        ),
+        "  Anything else keeps it as it is: nothing lands but by `provost apply` or a review.".to_owned(),
+        "  No answer in time decides nothing: you are asked again after another run.".to_owned(),
     ]
 }
