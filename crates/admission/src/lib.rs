@@ -35,5 +35,5 @@ pub use denial::{Denial, LedgerClosed};
 pub use pending::{Pending, Verdict};
 pub use permit::{
     Connect, Dial, Effect, Exec, Http, Land, Launch, Open, Outcome, Permit, Reach, Receipt, Reference,
-    Release,
+    Release, WriteThrough,
 };

@@ -149,6 +149,10 @@ pub struct Land(pub AbsPath);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference(pub AbsPath);
 
+/// A part of the workspace into which writes go at once, with nothing staged in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteThrough(pub AbsPath);
+
 impl sealed::Sealed for Exec {
     fn event(&self, action: &Action, judged: &Judged) -> Body {
         let record = ActionRecord::from(action);
@@ -201,6 +205,7 @@ effect!(Http, Crossing, |this| Action::Http(this.0.clone()));
 effect!(Release, Crossing, |this| Action::Credential { name: this.name.clone(), to: this.to.clone() });
 effect!(Land, Crossing, |this| Action::Land(this.0.clone()));
 effect!(Reference, Crossing, |this| Action::Land(this.0.clone()));
+effect!(WriteThrough, Crossing, |this| Action::Write(this.0.clone()));
 
 impl Exec {
     /// A program that process `pid`, a child of `parent` (both as the host counts), starts in `cwd`.

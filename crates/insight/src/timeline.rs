@@ -117,6 +117,18 @@ pub enum What {
         /// How many files.
         files: usize,
     },
+    /// Writes go to the workspace itself: what was there is kept.
+    PreimagesKept {
+        /// How many files.
+        files: u64,
+        /// How many bytes they hold.
+        bytes: u64,
+    },
+    /// Changes are in the workspace itself.
+    Direct {
+        /// How many files.
+        files: usize,
+    },
     /// A person accepted changes.
     Accepted {
         /// Who.
@@ -286,6 +298,8 @@ impl Story {
             Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) => self.see_network(event),
             Body::WorkspaceMoved(moved) => self.see_moved(event, moved),
             Body::ChangeStaged(_)
+            | Body::PreimagesKept(_)
+            | Body::ChangeDirect(_)
             | Body::Landed(_)
             | Body::LandRefused(_)
             | Body::LandRecovered(_)
@@ -488,6 +502,16 @@ impl Story {
                     self.changes.insert(file.path.clone(), Changed::staged(file));
                 }
                 self.tell(event, 0, What::Staged { files: staged.files.len() });
+            }
+            Body::PreimagesKept(kept) => {
+                let (files, bytes) = (kept.files, kept.bytes);
+                self.tell(event, 0, What::PreimagesKept { files, bytes });
+            }
+            Body::ChangeDirect(direct) => {
+                for file in &direct.files {
+                    self.changes.insert(file.path.clone(), Changed::direct(file));
+                }
+                self.tell(event, 0, What::Direct { files: direct.files.len() });
             }
             Body::Landed(landed) => {
                 let changed = self.changes.entry(landed.path.clone());

@@ -134,6 +134,12 @@ pub enum Body {
     /// What the run changed and has not landed.
     #[serde(rename = "change.staged")]
     ChangeStaged(ChangeStaged),
+    /// Writes go to the folder itself: what was there is kept. `cause` is the decision that lets them.
+    #[serde(rename = "preimages.kept")]
+    PreimagesKept(PreimagesKept),
+    /// What the run changed in the folder itself. `cause` is the decision that let it.
+    #[serde(rename = "change.direct")]
+    ChangeDirect(ChangeDirect),
     /// A person accepted changes. What of them may land is judged then.
     #[serde(rename = "change.accepted")]
     ChangeAccepted(ChangeAccepted),
@@ -187,6 +193,7 @@ macro_rules! bodies {
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
     Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
+    PreimagesKept, ChangeDirect,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,
     LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
     RunOpened, Decision, Exec, Flow

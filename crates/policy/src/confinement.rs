@@ -1,14 +1,16 @@
 //! What the kernel is asked to hold (Confinement), what it gave (Enforcement), and the difference.
 //!
-//! Owns the words and the comparison. `trees` owns how rules become what is asked. Does not own how the kernel is told.
+//! Owns the words and the comparison. `trees` owns how rules become what is asked, `direct` what a run without staging cannot hold. Does not own how the kernel is told.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod direct;
 mod trees;
 
+pub(crate) use direct::holds as holds_direct;
 pub(crate) use trees::of;
 
 /// What of a policy is asked of the kernel. Paths of the host.

@@ -136,6 +136,15 @@ impl Policy {
         confinement::of(self)
     }
 
+    /// Whether a run whose writes reach the workspace at once can hold it. `held` says of a path beneath the workspace that
+    /// no write reaches it, nor what is beneath it.
+    ///
+    /// # Errors
+    /// The rules that ask before something lands, of files that can be written.
+    pub fn holds_direct(&self, asked: &Confinement, held: &dyn Fn(&Path) -> bool) -> Result<(), Shortfall> {
+        confinement::holds_direct(self, asked, held)
+    }
+
     /// Ports of this host's loopback that a rule names literally, in order.
     pub fn loopback_ports(&self) -> Vec<u16> {
         let open = self.rules.iter().filter(|counted| counted.need != Need::Never && !counted.narrows);

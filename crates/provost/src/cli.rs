@@ -36,6 +36,16 @@ pub enum Format {
     Json,
 }
 
+/// Where the writes of a run go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Beside the folder, until they land.
+    #[default]
+    Staged,
+    /// Into the folder.
+    Direct,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -73,13 +83,16 @@ pub enum Verb {
         after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is\nnamed itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git\never lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked\nlanded, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\"\n  provost apply --all --commit\n  provost apply --only 'src/**' --branch fix-parser --message \"Fix the parser\""
     )]
     Apply(Apply),
-    /// Put back what the last landing of a run changed.
+    /// Put back what the last landing of a run changed, or all that a run in direct mode wrote.
     #[command(
         after_help = "What it landed waits again, and can be applied again. A file that changed since stays as it is and is named.\nExit status: 0 when all was put back, 1 when some was not."
     )]
     Undo(OneRun),
     /// Throw away what a run has staged.
-    Discard(OneRun),
+    #[command(
+        after_help = "What a run in direct mode changed is in your folder, and stays there: `provost undo` takes it back. With --keep-changes\nwhat was there before is thrown away, and no undo is possible any more."
+    )]
+    Discard(Discard),
     /// From inside a run: ask for a capability, or put a question to a person.
     Request(Request),
     /// From a commit, a line or an event back to run, action, decision and person.
@@ -129,6 +142,10 @@ pub struct RunFlags {
     /// Nobody can be asked: what would ask is denied.
     #[arg(long)]
     pub unattended: bool,
+    /// Where writes go: staged (beside your folder, until `provost apply`), or direct (into it at once; `provost undo` puts
+    /// back what was there).
+    #[arg(long, value_enum, default_value_t = Mode::Staged, value_name = "MODE", hide_possible_values = true)]
+    pub mode: Mode,
     /// Ends the run after this time, e.g. 90s, 20m, 2h; its status is then 124.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
@@ -192,6 +209,17 @@ pub struct OneRun {
     /// The run, or the beginning of its id; the last one if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
+}
+
+/// `discard`.
+#[derive(Debug, Args)]
+pub struct Discard {
+    /// The run, or the beginning of its id; the last one if left out.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Of a run in direct mode: throws away what was there before; what it changed stays in the folder for good.
+    #[arg(long)]
+    pub keep_changes: bool,
 }
 
 /// `review`.

@@ -18,6 +18,7 @@ use crate::folders::Folders;
 use crate::layers::{self, Wanted};
 use crate::task;
 use crate::toolchains::Toolchains;
+use crate::workspace::direct::{Claim, Purpose};
 use crate::workspace::{StageError, Workspace};
 
 /// How long an ask that this command cannot answer alone stands before it is denied.
@@ -46,6 +47,8 @@ pub fn take_up<T>(
     act: impl FnOnce(Epilogue<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let workspace = staged(host, run)?;
+    // A run in direct mode has its folder for itself.
+    let _claim = Claim::on(workspace.root(), &folders.state, Purpose::Beside)?;
     let (policy, profile) = policy(folders, story, &workspace)?;
     let loaded = layers::record(&policy, &profile);
     let writer = host.reopen(run, verb)?;

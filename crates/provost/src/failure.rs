@@ -119,6 +119,12 @@ impl From<crate::workspace::StageError> for Failure {
     }
 }
 
+impl From<crate::workspace::direct::InUse> for Failure {
+    fn from(error: crate::workspace::direct::InUse) -> Failure {
+        Failure::hinted(&error, Some(error.hint()))
+    }
+}
+
 impl From<crate::workspace::SettleError> for Failure {
     fn from(error: crate::workspace::SettleError) -> Failure {
         match error {
@@ -133,6 +139,7 @@ impl From<crate::workspace::LandError> for Failure {
         match error {
             crate::workspace::LandError::Stage(error) => error.into(),
             crate::workspace::LandError::Ledger(error) => error.into(),
+            crate::workspace::LandError::Settle(error) => error.into(),
             error @ crate::workspace::LandError::NothingLanded => {
                 Failure::of(&error).hint("`provost show` says what landed, and what was put back since")
             }

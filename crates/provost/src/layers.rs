@@ -53,6 +53,14 @@ pub struct Wanted<'a> {
 /// # Errors
 /// A file cannot be read, or is refused.
 pub fn load(folders: &Folders, wanted: &Wanted<'_>) -> Result<Policy, Failure> {
+    load_with(folders, wanted, None)
+}
+
+/// The same with one more layer, made by the program for this run.
+///
+/// # Errors
+/// A file cannot be read, or is refused.
+pub fn load_with(folders: &Folders, wanted: &Wanted<'_>, own: Option<Layer>) -> Result<Policy, Failure> {
     let mut layers = vec![Layer::parse("system", LayerKind::System, policy::system_layer())?];
     layers.push(profile(wanted.profile)?);
     layers.push(Layer::from_rules("toolchains", LayerKind::Toolchains, vec![tools(wanted)])?);
@@ -71,6 +79,7 @@ pub fn load(folders: &Folders, wanted: &Wanted<'_>) -> Result<Policy, Failure> {
         layers.push(file(path, LayerKind::File)?.ok_or_else(missing)?);
     }
     layers.extend(floors(Path::new(FLOORS))?);
+    layers.extend(own);
     Ok(Policy::compile(layers, &anchors(folders, wanted.workspace), &wanted.context)?)
 }
 

@@ -7,6 +7,7 @@ mod beside;
 mod console;
 pub(crate) use console::terminals;
 mod describe;
+mod direct;
 mod signals;
 
 use std::sync::Arc;
@@ -94,10 +95,11 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let prepared = prepare(order, task, folders)?;
     let host = folders.open()?;
     let task = &prepared.task;
+    let _claim = direct::claim(task, folders)?;
     mend::whole(folders, &task.workspace)?;
     let run = host.new_run()?;
-    let workspace = Workspace::stage(&task.workspace, &host.run_dir(&run), &folders.around())?;
-    let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit);
+    let (workspace, kept) = direct::place(task, &host.run_dir(&run), folders)?;
+    let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit, task.mode);
     // The disk takes its time over the first words of a run: the view, in which nothing runs yet, is built meanwhile.
     let (writer, built) = thread::scope(|scope| {
         let opening = thread::Builder::new().name("opening".to_owned());
@@ -113,11 +115,13 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     notes.iter().for_each(|note| (order.say)(note));
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
     let lands = task.attended && layers::lands(folders, &task.workspace) == Some(true);
-    let governed = built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission));
+    let mut through = direct::Through::new(kept);
+    let whole = (&workspace, lands);
+    let governed = built.and_then(|built| govern(&prepared, built, whole, &admission, &mut through));
     let end = governed.as_ref().ok().map(|governed| (governed.exit, governed.signal));
     let stopped = end.and_then(|(exit, signal)| signal.filter(|_| exit == Exit::Stopped));
     let ended = describe::ended(end.map(|(exit, _)| exit), stopped, began);
-    let sealed = finish(&host, &run, &workspace, admission, ended);
+    let sealed = finish(&host, &run, (&workspace, through), admission, ended);
     let governed = governed?;
     let settled = sealed?;
     let status = governed.signal.map_or_else(|| status(governed.exit), |signal| 128 + signal);
@@ -152,7 +156,7 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     };
     let registries =
         if profile == registries::PROFILE { registries::find(&task.environment) } else { Vec::new() };
-    let policy = layers::load(
+    let policy = layers::load_with(
         folders,
         &Wanted {
             profile: &profile,
@@ -164,7 +168,9 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
             registries: &registries,
             agent: (agent.name(), &outfit.layer),
         },
+        direct::layer(&task)?,
     )?;
+    direct::check(&task, &policy)?;
     Ok(Prepared { task, agent, tools, credentials, outfit, profile, policy: Arc::new(policy) })
 }
 
@@ -215,6 +221,7 @@ fn govern(
     built: Built,
     (workspace, lands): (&Workspace, bool),
     admission: &Admission,
+    through: &mut direct::Through,
 ) -> Result<Governed, Failure> {
     let Built { asked, order, console, mut jail } = built;
     describe::before(admission, prepared.describe(&asked, &order))?;
@@ -222,6 +229,7 @@ fn govern(
     // kernel gave is compared with what was asked before anything may start.
     describe::enforcement(admission, jail.enforcement())?;
     shortfall(&asked, jail.enforcement())?;
+    through.permit(admission, &asked, &prepared.task)?;
     // It becomes durable while the gateway and the desk are opened.
     let launch = admission.admit(Launch(describe::command(&order)?));
     let mut signals = Signals::listen()?;
@@ -237,7 +245,9 @@ fn govern(
     let launch = launch.wait().permit()?;
     let overlay = jail.take_overlay();
     let exit = thread::scope(|scope| {
-        let beside = Beside::start(scope, (workspace, lands), overlay, admission);
+        // Where nothing is staged, whoever edits is before the other at once, and everything has landed.
+        let staged = !workspace.is_direct();
+        let beside = staged.then(|| Beside::start(scope, (workspace, lands), overlay, admission)).transpose();
         let beside = beside.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
         let agent = jail.go(launch, admission, watch);
         let exit = agent.and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
@@ -287,11 +297,11 @@ fn notes(flows: &Flows) -> Vec<String> {
 fn finish(
     host: &Host,
     run: &RunId,
-    workspace: &Workspace,
+    (workspace, through): (&Workspace, direct::Through),
     admission: Admission,
     ended: RunEnded,
 ) -> Result<Option<String>, Failure> {
-    let settled = workspace.settle(&admission);
+    let settled = through.settle(workspace, &admission);
     let sealed = admission.close(event::Body::RunEnded(ended))?;
     host.seal(run, &sealed)?;
     let lost = settled?.files.iter().filter(|file| file.is_lost()).count() as u64;

@@ -32,6 +32,8 @@ pub struct Task {
     pub principal: ledger::Principal,
     /// Whether somebody can be asked.
     pub attended: bool,
+    /// Where its writes go.
+    pub mode: ledger::Mode,
     /// When it is ended.
     pub timeout: Option<Duration>,
     /// The variables, the home, the workspace.
@@ -65,6 +67,10 @@ impl Task {
             folder,
             principal: principal(),
             attended: !flags.unattended && (flags.attended || terminal),
+            mode: match flags.mode {
+                crate::cli::Mode::Staged => ledger::Mode::Staged,
+                crate::cli::Mode::Direct => ledger::Mode::Direct,
+            },
             timeout: flags.timeout,
             environment,
         })

@@ -83,7 +83,7 @@ pub fn order(
     }
     Order {
         workspace: task.workspace.clone(),
-        stage: workspace.staged().clone(),
+        stage: workspace.inside(),
         home,
         caches: tools.caches.iter().map(cache).collect(),
         files,

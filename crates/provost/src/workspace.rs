@@ -15,6 +15,7 @@ mod change;
 mod commits;
 mod copy;
 mod diff;
+pub mod direct;
 mod discard;
 mod git;
 mod handoff;
@@ -93,6 +94,10 @@ pub struct Workspace {
     /// Whether it is a copy of what a run that goes on left: two edits are not brought together in it, for the run would
     /// never see it.
     frozen: bool,
+    /// Whether the run wrote into the folder itself.
+    direct: bool,
+    /// The folder whose rules say what git ignores, where it is not `root`.
+    ground: Option<PathBuf>,
 }
 
 /// What was there, or who is still looking.
@@ -113,6 +118,9 @@ struct Record {
     /// Why it is a copy, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     copy: Option<String>,
+    /// Whether the run wrote into the folder itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    direct: bool,
 }
 
 /// A workspace could not be staged, or taken up again.
@@ -121,6 +129,9 @@ pub enum StageError {
     /// The folder may not be one.
     #[error(transparent)]
     Refused(#[from] NotAWorkspace),
+    /// The folder cannot be written into directly.
+    #[error(transparent)]
+    NotDirect(#[from] direct::Refusal),
     /// The disk refused.
     #[error("cannot {what} `{}`", .path.display())]
     Io {
@@ -143,6 +154,7 @@ impl StageError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refused) => Some(refused.hint()),
+            Self::NotDirect(refused) => Some(refused.hint()),
             Self::Io { because, .. } if because.kind() == io::ErrorKind::StorageFull => {
                 Some("make room on the disk that holds the state folder")
             }
@@ -221,13 +233,25 @@ impl Workspace {
         why_copy: Option<String>,
         base: Past,
     ) -> Result<Workspace, StageError> {
-        let record = Record { v: 1, root: root.as_path().into(), copy: why_copy.clone() };
+        let record = Record { v: 1, root: root.as_path().into(), copy: why_copy, direct: false };
+        Workspace::recorded(root, run_dir, staged, record, base)
+    }
+
+    fn recorded(
+        root: PathBuf,
+        run_dir: &Path,
+        staged: Stage,
+        record: Record,
+        base: Past,
+    ) -> Result<Workspace, StageError> {
         let place = run_dir.join("base/workspace.json");
         let text =
             serde_json::to_vec(&record).map_err(|because| io_error("write", &place)(because.into()))?;
         std::fs::write(&place, text).map_err(io_error("write", &place))?;
-        let (run_dir, base) = (run_dir.to_owned(), Mutex::new(base));
-        Ok(Workspace { root, run_dir, staged, why_copy, base, stays: None, frozen: false })
+        let (run_dir, base, Record { copy: why_copy, direct, .. }) =
+            (run_dir.to_owned(), Mutex::new(base), record);
+        let (stays, ground, frozen) = (None, None, false);
+        Ok(Workspace { root, run_dir, staged, why_copy, base, stays, direct, ground, frozen })
     }
 
     /// Takes up what a run staged, in a later process.
@@ -248,21 +272,16 @@ impl Workspace {
         }
         let root = record.root.to_path();
         let stage = match record.copy {
+            _ if record.direct => Stage::Copy { from: staged.join("copy") },
             Some(_) => Stage::Copy { from: staged.join("copy") },
             None => {
                 Stage::Overlay { lower: root.clone(), upper: staged.join("upper"), work: staged.join("work") }
             }
         };
         let (run_dir, base) = (run_dir.to_owned(), Mutex::new(Past::NotYet));
-        Ok(Workspace {
-            root,
-            run_dir,
-            staged: stage,
-            why_copy: record.copy,
-            base,
-            stays: None,
-            frozen: false,
-        })
+        let (why_copy, direct) = (record.copy, record.direct);
+        let (staged, stays, ground, frozen) = (stage, None, None, false);
+        Ok(Workspace { root, run_dir, staged, why_copy, base, stays, direct, ground, frozen })
     }
 
     /// The workspace's canonical path.
@@ -275,6 +294,15 @@ impl Workspace {
     #[must_use]
     pub fn staged(&self) -> &Stage {
         &self.staged
+    }
+
+    /// What is put inside in the workspace's place.
+    #[must_use]
+    pub fn inside(&self) -> Stage {
+        match self.direct {
+            true => Stage::Copy { from: self.root.clone() },
+            false => self.staged.clone(),
+        }
     }
 
     /// Whether layers over the host's folders can lie where this run's things are, even if the workspace is a copy.
@@ -327,6 +355,9 @@ impl Workspace {
     /// # Errors
     /// Either side cannot be read, or the ledger takes nothing more.
     pub fn settle(&self, admission: &Admission) -> Result<Change, SettleError> {
+        if self.direct {
+            return self.settle_direct(admission, None);
+        }
         let (mut sides, change) = self.told()?;
         let replaced = change.files.iter().filter(|file| file.never.is_none() && file.kind != Became::Mode);
         let kept = replaced.filter(|file| matches!(file.pre, Some(Side { what: What::File(_), .. })));
@@ -353,7 +384,12 @@ impl Workspace {
 
     fn compared(&self, sides: &Sides) -> Result<Change, StageError> {
         let comparing = io_error("compare what the run left of", &self.root);
-        let mut change = change::compare(sides, &self.root).map_err(comparing)?;
+        let mut change =
+            change::compare(sides, self.ground.as_deref().unwrap_or(&self.root)).map_err(comparing)?;
+        if self.ground.is_some() {
+            // Its top folder is out of reach, and not among what was kept.
+            change.files.retain(|file| !direct::is_out_of_reach(&file.path));
+        }
         let place = self.run_dir.join("base/ignored.json");
         match std::fs::read(&place) {
             Ok(text) => {

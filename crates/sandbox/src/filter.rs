@@ -84,6 +84,11 @@ const NAMES: &[Line] = &[
         Notify,
         "a file that must not be written must not be emptied or removed",
     ),
+    line(
+        calls![SYS_mkdir SYS_mkdirat SYS_symlink SYS_symlinkat SYS_mknod SYS_mknodat],
+        Notify,
+        "a name that must not be written must not come to be as a folder or a link either",
+    ),
 ];
 
 const NEW_NAMESPACE: u32 = (libc::CLONE_NEWNS
@@ -370,6 +375,7 @@ mod tests {
         seen    connect: every attempt to reach out is seen
         seen    rename, renameat, renameat2, link, linkat: a denied file must not get another name
         seen    unlink, unlinkat, rmdir, truncate: a file that must not be written must not be emptied or removed
+        seen    mkdir, mkdirat, symlink, symlinkat, mknod, mknodat: a name that must not be written must not come to be as a folder or a link either
         closed  unshare: new namespaces would bring capabilities back
         closed  clone: new namespaces would bring capabilities back
         unknown clone3: its flags lie behind a pointer; libraries fall back to clone

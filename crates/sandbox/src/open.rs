@@ -251,7 +251,7 @@ fn create(view: &View, target: &Path, wanted: &Wanted, thread: i32, judge: Judge
 }
 
 /// The caller's umask.
-fn mask_of(thread: i32) -> u32 {
+pub(crate) fn mask_of(thread: i32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{thread}/status")).unwrap_or_default();
     status
         .lines()
@@ -261,9 +261,9 @@ fn mask_of(thread: i32) -> u32 {
 }
 
 /// A name in a folder that is held.
-struct Place {
-    folder: Found,
-    name: OsString,
+pub(crate) struct Place {
+    pub(crate) folder: Found,
+    pub(crate) name: OsString,
 }
 
 impl Place {
@@ -275,7 +275,7 @@ impl Place {
     }
 
     /// The name that a call speaks of by a folder and an address.
-    fn named(
+    pub(crate) fn named(
         view: &View,
         call: &Notification,
         memory: &mut Memory,
@@ -291,7 +291,7 @@ impl Place {
         if is_of_the_kernel(&path) { Err(Errno::PERM.into()) } else { Self::find(view, &path) }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path.join(&self.name)
     }
 }

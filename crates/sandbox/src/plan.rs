@@ -161,9 +161,9 @@ pub enum Stage {
         /// The kernel's work folder, beside `upper`.
         work: PathBuf,
     },
-    /// A private copy of the folder.
+    /// A folder that takes the writes itself: a private copy, or the workspace where nothing is staged.
     Copy {
-        /// Where the copy is.
+        /// Where it is.
         from: PathBuf,
     },
 }

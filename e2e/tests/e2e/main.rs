@@ -10,6 +10,7 @@
 mod cli;
 mod commits;
 mod demo;
+mod direct;
 mod doubles;
 mod escapes;
 mod gate;

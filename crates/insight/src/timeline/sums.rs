@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ledger::OsText;
-use ledger::event::{Access, Change, Exit, Landed, OpenEntry, Reason, Risk, StagedFile};
+use ledger::event::{Access, Change, DirectFile, Exit, Landed, OpenEntry, Reason, Risk, StagedFile};
 
 /// Something that was not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub enum Fate {
     Part,
     /// It is in the workspace.
     Landed,
+    /// The run wrote it into the workspace itself.
+    Direct,
     /// It was thrown away.
     Discarded,
 }
@@ -121,7 +123,13 @@ impl Changed {
         Changed { path, change, added, removed, size, handoff, why, risk, fate: Fate::Waiting }
     }
 
-    /// A file that was never staged: written in place.
+    /// A file that the run wrote into the workspace itself.
+    pub(super) fn direct(file: &DirectFile) -> Changed {
+        let DirectFile { path, change, added, removed, size, handoff, why, risk, .. } = file.clone();
+        Changed { path, change, added, removed, size, handoff, why, risk, fate: Fate::Direct }
+    }
+
+    /// A file that was never told to be staged.
     pub(super) fn landed(landed: &Landed) -> Changed {
         let change = match (&landed.pre, &landed.post) {
             (None, _) => Change::Added,

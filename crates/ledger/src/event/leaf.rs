@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Body, ChangeStaged, EnvironmentRecorded, Event, LimitReached, Opened, PolicyLoaded};
+use super::{
+    Body, ChangeDirect, ChangeStaged, EnvironmentRecorded, Event, LimitReached, Opened, PolicyLoaded,
+};
 use crate::hex;
 
 /// Bytes of the largest leaf: what a C2SP entry bundle can hold.
@@ -48,6 +50,9 @@ impl Body {
             }
             Body::ChangeStaged(ChangeStaged { files }) => {
                 parts(files).map(|files| ChangeStaged { files }.into()).collect()
+            }
+            Body::ChangeDirect(ChangeDirect { files }) => {
+                parts(files).map(|files| ChangeDirect { files }.into()).collect()
             }
             Body::EnvironmentRecorded(all) => {
                 let same = EnvironmentRecorded { env: Vec::new(), ..all.clone() };

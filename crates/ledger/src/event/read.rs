@@ -71,6 +71,8 @@ impl Body {
             "terminal.filtered" => TerminalFiltered,
             "workspace.moved" => WorkspaceMoved,
             "change.staged" => ChangeStaged,
+            "preimages.kept" => PreimagesKept,
+            "change.direct" => ChangeDirect,
             "change.accepted" => ChangeAccepted,
             "change.rejected" => ChangeRejected,
             "landed" => Landed,

@@ -126,6 +126,55 @@ pub enum Manner {
     Edited,
 }
 
+/// Body of `preimages.kept`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreimagesKept {
+    /// Regular files that were kept.
+    pub files: u64,
+    /// Folders, links and pipes that were noted.
+    pub others: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// SHA-256 of the list of all that was kept, in hex.
+    pub digest: String,
+}
+
+/// Body of `change.direct`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeDirect {
+    /// The files, sorted by path. More than fit one event go on in the next.
+    pub files: Vec<DirectFile>,
+}
+
+/// One file that was changed in the folder itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectFile {
+    /// Its path beneath the workspace.
+    pub path: OsText,
+    /// What became of it.
+    pub change: Change,
+    /// Lines added; 0 for what is not text.
+    pub added: u64,
+    /// Lines removed; 0 for what is not text.
+    pub removed: u64,
+    /// Its new size in bytes.
+    pub size: u64,
+    /// Whether other programs later execute or obey it.
+    pub handoff: bool,
+    /// Who obeys it, where somebody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How much there is to lose by it; absent where nothing speaks of a risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// SHA-256 of what was there, in hex; absent where no file was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre: Option<String>,
+    /// SHA-256 of what is there now, in hex; absent where no file is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post: Option<String>,
+}
+
 /// Body of `change.accepted`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeAccepted {

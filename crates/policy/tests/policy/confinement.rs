@@ -1,6 +1,6 @@
 //! What is asked of the kernel is what is decided, and what it does not give stops the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use policy::{Confinement, Enforcement, LayerKind, shortfall};
 
@@ -155,4 +155,30 @@ fn each_thing_that_is_missing_stops_the_run_and_is_named() {
     assert_eq!(shortfall(&asked, &Enforcement::default()).unwrap_err().missing.len(), 11);
     let nested = Confinement { nested: true, ..Confinement::default() };
     assert_eq!(shortfall(&nested, &Enforcement { landlock_abi: 0, ..all() }), Ok(()));
+}
+
+#[test]
+fn without_staging_what_asks_before_it_lands_must_be_out_of_reach() {
+    let held = |path: &Path| path.starts_with(".github");
+    let judge = |rules: &str| {
+        let open = "default = { exec = \"none\", land = \"ask\" }\n[[rule]]\nid = \"open\"\nread = [\"./**\"]\nwrite = [\"./**\"]\nneed = \"none\"\n";
+        let policy = file(&format!("{open}{rules}"));
+        policy.holds_direct(&policy.confinement().unwrap(), &held).map_err(|short| short.to_string())
+    };
+    let land = |pattern: &str, need: &str| {
+        format!("\n[[rule]]\nid = \"look\"\nland = [\"{pattern}\"]\nneed = \"{need}\"\n")
+    };
+    assert_eq!(judge(""), Ok(()));
+    assert_eq!(judge(&land("./src/**", "none")), Ok(()));
+    assert_eq!(judge(&land("./.github/**", "humans(2)")), Ok(()), "no write reaches it");
+    assert_eq!(judge(&land("/elsewhere/**", "human")), Ok(()), "nothing is written there");
+    for (pattern, need) in
+        [("./src/**", "human"), ("./**", "never"), ("./**/*.sql", "human"), ("./{a,.github}/**", "model")]
+    {
+        let short = judge(&land(pattern, need)).unwrap_err();
+        assert!(short.contains("rule `look`") && short.contains(need), "{pattern}: {short}");
+    }
+    let frozen = "\n[[rule]]\nid = \"froze\"\nwrite = [\"./sql/**\"]\nneed = \"never\"\n";
+    assert_eq!(judge(&format!("{frozen}{}", land("./sql/**", "human"))), Ok(()));
+    assert!(judge(&format!("{frozen}{}", land("./sq/**", "human"))).is_err());
 }

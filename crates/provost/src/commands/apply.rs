@@ -36,6 +36,9 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let beside = Beside::of(order);
     let settled = settle_beside((&folders, &host), &run, "command", (pick, &nos), &beside)?;
     let nothing = match nos.is_empty() {
+        true if epilogue::staged(&host, &run)?.has_preimages() => format!(
+            "Nothing to land: run {run} wrote into the folder itself, and what it changed is there. `provost undo {run}` takes it back."
+        ),
         true if order.all => format!("Nothing to land: run {run} has nothing that waits."),
         true => "Nothing landed.".to_owned(),
         false => REJECTED.to_owned(),

@@ -3,16 +3,20 @@
 use insight::Fate;
 
 use super::{DONE, find, open_whole, story};
-use crate::cli::OneRun;
+use crate::cli::Discard;
 use crate::epilogue;
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::{Out, count};
 
-pub(super) fn discard(order: &OneRun, out: Out) -> Result<u8, Failure> {
+pub(super) fn discard(order: &Discard, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open_whole(&folders, "discard", out)?;
     let run = find(&host, order.run.as_deref())?.run;
+    if !order.keep_changes && epilogue::staged(&host, &run)?.has_preimages() {
+        return Err(Failure::new(format!("run {run} wrote into the folder itself: discarding takes nothing back"))
+            .hint("`provost undo` puts back what was there; `provost discard --keep-changes` throws that away for good"));
+    }
     let story = story(&host, &run)?;
     let files = epilogue::take_up((&folders, &host), &run, &story, "discard", |epilogue| {
         Ok(epilogue.workspace.discard(epilogue.admission)?)

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::Out;
 use crate::walk;
-use crate::workspace::{Commits, Look, Review};
+use crate::workspace::{Commits, Look, Review, Workspace};
 
 pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
@@ -25,12 +25,23 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let review = workspace.review(&workspace.change()?)?;
     let review = review.judged(|path| Demand::of(&policy, workspace.root(), path));
     let commits = workspace.commits()?;
+    let written = written(&workspace)?;
     let walks = !order.print && io::stdin().is_terminal() && io::stdout().is_terminal();
     if !out.human() {
-        let mut told = serde_json::to_value(&review).unwrap_or_default();
+        let mut told = whole(&review, written.as_ref());
         told["commits"] = serde_json::to_value(&commits).unwrap_or_default();
         out.json(&told);
-    } else if review.files.is_empty() && commits.is_empty() {
+        return Ok(DONE);
+    }
+    if let Some(written) = &written {
+        tell_written(written, &run, out);
+        if review.files.is_empty() && commits.is_empty() {
+            return Ok(DONE);
+        }
+        out.line("");
+        out.line("What waits:");
+    }
+    if review.files.is_empty() && commits.is_empty() {
         out.line(format!("Run {run} has staged nothing that waits."));
         let aside = review.aside();
         if !aside.is_empty() {
@@ -52,6 +63,34 @@ pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
         }
     }
     Ok(DONE)
+}
+
+/// What a run in direct mode changed in the folder, as long as it is known.
+fn written(workspace: &Workspace) -> Result<Option<Review>, Failure> {
+    if !workspace.has_preimages() {
+        return Ok(None);
+    }
+    let written = workspace.written()?;
+    Ok(Some(written.review(&written.change()?)?))
+}
+
+fn tell_written(written: &Review, run: &RunId, out: Out) {
+    out.line(format!(
+        "Run {run} wrote into the folder itself. What it changed there, beside what was there before:"
+    ));
+    out.line("");
+    out.line(written.text(Look { colour: out.paint().is_on(), columns: out.columns() }).trim_end());
+    out.line("");
+    out.line(format!("provost undo {run}   takes it back"));
+}
+
+/// What waits, and beside it what is in the folder already.
+fn whole(review: &Review, written: Option<&Review>) -> serde_json::Value {
+    let mut whole = serde_json::to_value(review).unwrap_or_default();
+    if let (Some(written), Some(whole)) = (written, whole.as_object_mut()) {
+        whole.insert("written".to_owned(), serde_json::to_value(written).unwrap_or_default());
+    }
+    whole
 }
 
 /// Walks the person through it, and does what they said.

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use sandbox::Cell;
 
 use super::{open, open_whole, story};
-use crate::cli::{Format, Run, RunFlags};
+use crate::cli::{Format, Mode, Run, RunFlags};
 use crate::failure::Failure;
 use crate::folders::{Folders, write_passing};
 use crate::mend;
@@ -36,6 +36,9 @@ fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
     if mend::is_wanted(&folders) {
         open_whole(&folders, "run", out)?;
     }
+    if order.flags.mode == Mode::Direct && out.human() {
+        DIRECT.iter().for_each(|line| out.aside(line));
+    }
     let ended = run::run(order, cell, &folders)?;
     let summary = tell(&ended, &folders, out)?;
     if ended.attended && out.human() {
@@ -52,6 +55,14 @@ fn speaker(out: Out) -> fn(&str) {
         |_| {}
     }
 }
+
+/// What direct mode holds, and what not: said before the run starts.
+const DIRECT: [&str; 4] = [
+    "provost: direct mode: what the agent writes is in your folder at once; what was there is kept, and `provost undo` puts it back.",
+    "  held: git's own files, hooks, build servers, settings of agents, editors and shells, .provost. Nothing writes them.",
+    "  not held: sources, tests, build scripts, lock files, mode bits. What you build or start from here on may be the agent's.",
+    "  What changes in the folder while the run goes on counts as the run's: let nothing else write there.",
+];
 
 /// The summary, on standard error: the agent's output is the run's own.
 fn tell(ended: &Ended, folders: &Folders, out: Out) -> Result<summary::Summary, Failure> {

@@ -39,11 +39,12 @@ fn row(summary: &summary::Summary) -> Vec<String> {
         (_, Some(signal)) => format!("signal {signal}"),
         _ => summary.state.to_owned(),
     };
+    let state = if summary.state == "ended" { state } else { summary.state.to_owned() };
     let waiting = summary.changes.iter().filter(|change| matches!(change.fate, "waiting" | "kept")).count();
     vec![
         summary.run.clone(),
         ago(summary.began),
-        if summary.state == "ended" { state } else { summary.state.to_owned() },
+        if summary.mode == "direct" { format!("{state}, direct") } else { state },
         clean(&summary.agent),
         time(summary.wall_ms),
         waiting.to_string(),

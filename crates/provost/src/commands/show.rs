@@ -32,9 +32,10 @@ pub(super) fn show(order: &Show, out: Out) -> Result<u8, Failure> {
     let paint = out.paint();
     out.line(paint.on(Tone::Strong, format!("run {}  {}", summary.run, clean(&summary.task))));
     out.line(format!(
-        "in {}, profile {}",
+        "in {}, profile {}{}",
         clean(&summary.workspace),
-        clean(summary.profile.as_deref().unwrap_or("-"))
+        clean(summary.profile.as_deref().unwrap_or("-")),
+        if summary.mode == "direct" { ", direct mode" } else { "" }
     ));
     lines::text(&story, paint).iter().for_each(|line| out.line(line));
     out.line("");

@@ -44,6 +44,7 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
         let waiting =
             summary.changes.iter().filter(|change| matches!(change.fate, "waiting" | "kept")).count();
         let state = match (summary.state, found_dead) {
+            ("running", _) if summary.mode == "direct" => paint.on(Tone::Notice, "at work in direct mode"),
             ("running", _) => paint.on(Tone::Notice, "at work"),
             (_, true) => paint.on(Tone::Bad, "interrupted: found dead just now"),
             ("interrupted", _) => paint.on(Tone::Bad, "interrupted"),
@@ -63,7 +64,10 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
         }
         summary.next.iter().for_each(|next| out.line(format!("    {}", paint.on(Tone::Faint, next))));
     }
-    if !dead.is_empty() {
+    let direct = |(found_dead, summary): &(bool, summary::Summary)| *found_dead && summary.mode == "direct";
+    if rows.iter().any(direct) {
+        out.line("What an interrupted run in direct mode wrote is in the folder: `provost undo RUN` puts back what was there.");
+    } else if !dead.is_empty() {
         out.line("What an interrupted run did until then is in its ledger; nothing of it is alive.");
     }
 }
@@ -73,6 +77,7 @@ pub(super) fn brief(summary: &summary::Summary) -> serde_json::Value {
     json!({
         "run": summary.run,
         "state": summary.state,
+        "mode": summary.mode,
         "agent": summary.agent,
         "task": summary.task,
         "workspace": summary.workspace,

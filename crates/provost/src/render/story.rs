@@ -95,6 +95,7 @@ fn what(what: &What, paint: Paint) -> String {
         What::Limit { what } => paint.on(Tone::Bad, format!("limit: {}", clean(what))),
         What::Moved { count, files, both, stale } => moved(*count, files, (*both, *stale), paint),
         What::Staged { files } => format!("staged {}", super::count(*files as u64, "file")),
+        What::PreimagesKept { .. } | What::Direct { .. } => gate(what, paint),
         What::Accepted { .. } | What::Rejected { .. } | What::Landed { .. } | What::Undone { .. } => {
             gate(what, paint)
         }
@@ -135,6 +136,13 @@ fn moved(count: u64, files: &[OsText], (both, stale): (usize, usize), paint: Pai
 /// What a person said at the gate, and what came of it.
 fn gate(what: &What, paint: Paint) -> String {
     match what {
+        What::PreimagesKept { files, bytes } => {
+            let (files, bytes) = (super::count(*files, "file"), super::size(*bytes));
+            paint.on(Tone::Notice, format!("writes go to the folder itself; {files} kept, {bytes}"))
+        }
+        What::Direct { files } => {
+            format!("changed {} in the folder itself", super::count(*files as u64, "file"))
+        }
         What::Accepted { by, named: None } => format!("all that may land accepted by {}", clean(by)),
         What::Accepted { by, named: Some(named) } => {
             format!("accepted by {}: {}", clean(by), short(&clean(&named.join(", ")), 100))
@@ -228,6 +236,10 @@ fn body(what: &What) -> Value {
             json!({ "what": "moved", "count": count, "files": files, "both": both, "stale": stale })
         }
         What::Staged { files } => json!({ "what": "staged", "files": files }),
+        What::PreimagesKept { files, bytes } => {
+            json!({ "what": "preimages.kept", "files": files, "bytes": bytes })
+        }
+        What::Direct { files } => json!({ "what": "direct", "files": files }),
         What::Accepted { by, named } => json!({ "what": "accepted", "by": by, "named": named }),
         What::Rejected { path, hunk, by, why } => {
             json!({ "what": "rejected", "path": path, "hunk": hunk, "by": by, "why": why })

@@ -4,6 +4,7 @@
 //! Owns that choice and its form for people and programs. Does not own the sums (`insight`).
 
 use insight::{Fate, Story};
+use ledger::Mode;
 use ledger::event::{Change, Risk};
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ pub struct Summary {
     pub agent: String,
     /// The workspace.
     pub workspace: String,
+    /// Where its writes went: `staged`, `direct`.
+    pub mode: &'static str,
     /// `running`, `ended`, `interrupted`.
     pub state: &'static str,
     /// The agent's exit status, if it ended by itself.
@@ -96,7 +99,8 @@ pub struct ChangeLine {
     pub handoff: bool,
     /// `low`, `medium`, `high`; nothing where nothing speaks of a risk.
     pub risk: Option<Risk>,
-    /// `waiting`, `kept`, `part` (some hunks landed, the rest waits), `landed`, `discarded`.
+    /// `waiting`, `kept`, `part` (some hunks landed, the rest waits), `landed`, `direct` (written into the folder itself),
+    /// `discarded`.
     pub fate: &'static str,
     /// Why it was kept back, or waits.
     pub why: Option<String>,
@@ -190,6 +194,10 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
         task: opened.task,
         agent: opened.agent.name,
         workspace: opened.workspace.to_string(),
+        mode: match opened.mode {
+            Mode::Staged => "staged",
+            Mode::Direct => "direct",
+        },
         state,
         exit_code: story.ended.and_then(|end| end.exit.code),
         stopped: story.ended.and_then(|end| end.stopped),
@@ -256,6 +264,7 @@ fn fate(fate: &Fate) -> (&'static str, Option<String>) {
         Fate::Kept(why) => ("kept", Some(why.clone())),
         Fate::Part => ("part", None),
         Fate::Landed => ("landed", None),
+        Fate::Direct => ("direct", None),
         Fate::Discarded => ("discarded", None),
     }
 }
@@ -328,6 +337,12 @@ fn next(summary: &Summary, waits: bool) -> Vec<String> {
     if summary.state == "running" {
         return vec![format!("provost stop {run}")];
     }
+    // Of a run in direct mode that was cut short nobody said yet what it wrote.
+    let cut = summary.mode == "direct" && summary.state == "interrupted" && summary.changes.is_empty();
+    let written = cut || summary.changes.iter().any(|change| change.fate == "direct");
+    if written {
+        return vec![format!("provost review {run}"), format!("provost undo {run}")];
+    }
     if !waits {
         return vec![format!("provost show {run}")];
     }
@@ -343,6 +358,9 @@ fn next(summary: &Summary, waits: bool) -> Vec<String> {
 /// The summary as a person reads it.
 pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     let mut lines = vec![headline(summary, paint)];
+    let direct = "direct: written into the folder itself; `provost undo` puts back what was there".to_owned();
+    let mode: Vec<String> = (summary.mode == "direct").then_some(direct).into_iter().collect();
+    section(&mut lines, paint, "mode", &mode);
     section(&mut lines, paint, "changed", &changes(summary, paint));
     section(&mut lines, paint, "outside", &outside(summary, paint));
     section(&mut lines, paint, "commits", &committed(summary, paint));
@@ -403,6 +421,12 @@ fn section(lines: &mut Vec<String>, paint: Paint, name: &str, rows: &[String]) {
 }
 
 fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
+    if summary.changes.is_empty() && summary.mode == "direct" {
+        return vec![match summary.state {
+            "ended" => "nothing: the folder is as it was".to_owned(),
+            _ => "not looked at yet: `provost review` does".to_owned(),
+        }];
+    }
     if summary.changes.is_empty() {
         return vec!["nothing: the folder and the staged copy are the same".to_owned()];
     }
@@ -419,11 +443,22 @@ fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
             String::new()
         };
         let note = match (change.fate, change.handoff) {
+            ("direct", true) => paint.on(
+                Tone::Bad,
+                format!(
+                    "  in the folder already, though {}",
+                    clean(change.why.as_deref().unwrap_or("others obey it"))
+                ),
+            ),
             ("landed", _) => paint.on(Tone::Good, "  landed"),
             ("discarded", _) => paint.on(Tone::Faint, "  discarded"),
             (_, true) => paint.on(
                 Tone::Notice,
-                format!("  handoff: {}", clean(change.why.as_deref().unwrap_or("other programs obey it"))),
+                format!(
+                    "  {}: {}",
+                    if summary.mode == "direct" { "taken back, and waits" } else { "handoff" },
+                    clean(change.why.as_deref().unwrap_or("other programs obey it"))
+                ),
             ),
             ("part", _) => paint.on(Tone::Notice, "  landed in part"),
             _ => String::new(),

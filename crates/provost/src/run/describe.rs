@@ -28,7 +28,7 @@ use crate::task::Task;
 use crate::toolchains::variables;
 
 /// How it begins.
-pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit) -> RunOpened {
+pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, mode: Mode) -> RunOpened {
     let system = rustix::system::uname();
     RunOpened {
         task: task.text.clone(),
@@ -39,7 +39,7 @@ pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit) -> RunOpened {
             argv: task.argv.iter().map(|word| OsText::from(word.as_os_str())).collect(),
         },
         workspace: OsText::from(task.workspace.as_path()),
-        mode: Mode::Staged,
+        mode,
         evidence: Evidence::Full,
         attended: task.attended,
         provost_version: env!("CARGO_PKG_VERSION").to_owned(),

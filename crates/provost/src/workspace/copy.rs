@@ -88,7 +88,7 @@ pub(crate) fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
 }
 
 /// Owner, mode and time of a copy.
-fn finish(to: &Root, entry: &Entry) -> io::Result<()> {
+pub(crate) fn finish(to: &Root, entry: &Entry) -> io::Result<()> {
     let (parent, name) = to.parent(&entry.path)?;
     let Found { uid, gid, mode, .. } = entry.found;
     if rustix::process::geteuid().is_root() {

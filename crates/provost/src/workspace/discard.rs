@@ -29,7 +29,8 @@ pub enum DiscardError {
 }
 
 impl Workspace {
-    /// Throws away what the run left and has not landed. The repository is not touched. Gives the number of files.
+    /// Throws away what the run left and has not landed, and what it kept of before it began. The repository is not touched.
+    /// Gives the number of files.
     ///
     /// # Errors
     /// Part of it is still there, or it could not be recorded.
@@ -43,6 +44,7 @@ impl Workspace {
         admission.note(Discarded { files }.into(), Trust::Observed, None)?;
         let commits = self.run_dir.join("commits");
         remove(&commits).map_err(io_error("remove", &commits))?;
+        self.forget_preimages()?;
         remove(&going).map_err(io_error("remove", &going))?;
         Ok(files)
     }

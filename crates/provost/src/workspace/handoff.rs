@@ -88,6 +88,33 @@ pub(crate) fn by_name(path: &Path) -> Option<Handoff> {
         .or_else(|| by_shape(name))
 }
 
+/// The names of folders, of files, and the beginnings and ends of others, that somebody obeys of whom `who` is true.
+pub(crate) fn known(who: impl Fn(Handoff) -> bool) -> (Vec<&'static str>, Vec<&'static str>, Vec<Shape>) {
+    let folders = FOLDERS.iter().filter(|(_, known)| who(*known)).map(|(name, _)| *name).collect();
+    let files = [
+        (GIT, Handoff::Git),
+        (HOOK, Handoff::Hook),
+        (CI, Handoff::Ci),
+        (AGENT, Handoff::Agent),
+        (EDITOR, Handoff::Editor),
+        (SHELL, Handoff::Shell),
+        (BUILD, Handoff::Build),
+        (SOURCE, Handoff::Source),
+    ];
+    let mut files: Vec<&str> =
+        files.iter().filter(|(_, known)| who(*known)).flat_map(|(names, _)| names.iter().copied()).collect();
+    let mut shapes: Vec<Shape> =
+        ENDINGS.iter().filter(|(_, known)| who(*known)).map(|(end, _)| ("", *end)).collect();
+    if who(Handoff::Shell) {
+        files.push(".env");
+        shapes.push((".env.", ""));
+    }
+    (folders, files, shapes)
+}
+
+/// How names of a family begin and end.
+pub(crate) type Shape = (&'static str, &'static str);
+
 /// Families of names.
 fn by_shape(name: &str) -> Option<Handoff> {
     let between = |start: &str, end: &str| name.starts_with(start) && name.ends_with(end);

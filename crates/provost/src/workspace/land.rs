@@ -94,6 +94,9 @@ pub enum LandError {
     /// The ledger takes nothing more.
     #[error(transparent)]
     Ledger(#[from] LedgerClosed),
+    /// What a run wrote could not be told.
+    #[error(transparent)]
+    Settle(#[from] super::SettleError),
     /// There is nothing to take back.
     #[error("nothing of this run has landed that could be put back")]
     NothingLanded,
@@ -382,7 +385,7 @@ impl Workspace {
     }
 }
 
-fn refuse(
+pub(crate) fn refuse(
     admission: &Admission,
     landing: &mut Landing,
     path: &Path,

@@ -18,11 +18,15 @@ use super::copy;
 
 /// Why no overlay can be laid over a workspace, before anything of it was looked at.
 pub(crate) fn unfit(root: &Path, staged: &Path) -> io::Result<Option<String>> {
-    let mounts = std::fs::read("/proc/self/mountinfo")?;
-    if let Some(inner) = mounted_beneath(&mounts, root) {
+    if let Some(inner) = mounted(root)? {
         return Ok(Some(format!("another file system is mounted at `{}`", inner.display())));
     }
     probe(staged)
+}
+
+/// The first mount point beneath a folder, if there is one now.
+pub(crate) fn mounted(root: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(mounted_beneath(&std::fs::read("/proc/self/mountinfo")?, root))
 }
 
 /// The first mount point beneath a folder: an overlay would show an empty folder there.

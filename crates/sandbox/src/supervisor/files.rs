@@ -5,6 +5,7 @@
 
 use super::{Refusal, Supervisor, built_in, judge, on_host};
 use crate::caller;
+use crate::make;
 use crate::open::{self, Goal, Opened, Waiting, Wanted, is_of_the_kernel};
 use crate::sys::notify::{self, Notification};
 use crate::view::{Found, Own, through_own};
@@ -123,6 +124,12 @@ impl Supervisor {
         let change = match call.number {
             libc::SYS_unlink | libc::SYS_unlinkat | libc::SYS_rmdir => open::remove,
             libc::SYS_truncate => open::truncate,
+            libc::SYS_mkdir
+            | libc::SYS_mkdirat
+            | libc::SYS_symlink
+            | libc::SYS_symlinkat
+            | libc::SYS_mknod
+            | libc::SYS_mknodat => make::make,
             _ => open::rename_or_link,
         };
         match change(&self.view, call, &mut |path, access| self.binding(call, path, access))? {
@@ -130,7 +137,11 @@ impl Supervisor {
                 let _ = notify::succeed(self.listener.as_fd(), call.id);
                 Ok(None)
             }
-            Some((path, reasons)) => Ok(Some(Refusal::of(path, Access::Write, reasons))),
+            Some((path, reasons)) => {
+                let quiet = self.watch.quiet.iter().any(|tree| path.starts_with(tree));
+                let tell = is_explicit(&reasons) || !quiet;
+                Ok(Some(Refusal { tell, ..Refusal::of(path, Access::Write, reasons) }))
+            }
         }
     }
 

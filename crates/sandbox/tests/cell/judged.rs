@@ -11,6 +11,7 @@ pub(crate) const CASES: &[Case] = &[
     ("what_is_hidden_may_be_a_link_or_not_be_there", hidden_names_that_are_links),
     ("a_frozen_tree_takes_no_writes", a_frozen_tree_takes_no_writes),
     ("a_shape_holds_however_it_is_reached", a_shape_holds_however_it_is_reached),
+    ("a_name_that_is_held_does_not_come_to_be", a_name_that_is_held_does_not_come_to_be),
     ("a_shape_holds_against_swapped_links", a_shape_holds_against_swapped_links),
     ("a_shape_holds_against_swapped_memory", a_shape_holds_against_swapped_memory),
     ("a_lease_holds_nobody_up_but_who_opens", a_lease_holds_nobody_up),
@@ -101,6 +102,21 @@ fn a_shape_holds_however_it_is_reached(root: &Path) {
     assert!(ran.err.contains("(rule env: Not yours.)"), "{}", ran.err);
     assert_eq!(fs::read_to_string(root.join("work/.env")).unwrap(), "SECRET");
     assert!(!root.join("upper/.env").exists() && !root.join("upper/a/.env").exists());
+}
+
+fn a_name_that_is_held_does_not_come_to_be(root: &Path) {
+    let mut scene = Scene::new(root);
+    scene.rules = never("held", &["write"], &["./**/.held/**"]);
+    let ran = scene.bash(
+        "mkdir .held; mkdir -p a/b/.held; mkdir evil; echo x > evil/file; ln -s evil .held; ln -s ../evil a/.held; ln evil/file a/.held
+         mkfifo .held; mknod a/.held p; mv evil .held; cp -r evil a/.held; (cd a && mkdir .held; mkdir ./.held/; ln -s x .held)
+         perl -e 'mkdir q(.held); symlink q(evil), q(.held); mkdir qq($ENV{PWD}/a/../.held)'
+         umask 027; mkdir fine; mkdir -p fine/er/yet fine/er; ln -s evil fine/link; mkfifo fine/pipe; mkdir fine && echo wrong
+         find . -name .held; stat -c '%a %F' fine fine/er fine/pipe; readlink fine/link; cat fine/link/file; cat fine/../evil/file",
+    );
+    let expected = "750 directory\n750 directory\n640 fifo\nevil\nx\n";
+    assert_eq!(ran.fine(), expected, "{}", ran.err);
+    assert!(ran.err.contains("(rule held: Not yours.)") && ran.err.contains("File exists"), "{}", ran.err);
 }
 
 fn a_shape_holds_against_swapped_links(root: &Path) {

@@ -188,7 +188,7 @@ pub(in crate::commands) fn undo(epilogue: &Epilogue<'_>) -> Result<(Landing, Don
     let mut landing = match &import {
         // They were a step of their own, the last one.
         Some((_, false)) => Landing::default(),
-        Some((_, true)) | None => workspace.undo(admission)?,
+        Some((_, true)) | None => workspace.undo_last(admission)?,
     };
     let import = import.map(|(import, _)| import).unwrap_or_default();
     landing.refused.extend(import.refused);

@@ -50,6 +50,8 @@ impl Workspace {
             why_copy: None,
             base: Mutex::new(Past::Taken(self.base()?)),
             stays: None,
+            direct: false,
+            ground: None,
             frozen: true,
         };
         let landing = frozen.land_frozen(admission, &calm);
