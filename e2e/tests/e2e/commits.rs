@@ -280,6 +280,27 @@ fn why_believes_the_ledger_and_not_the_commit() {
 }
 
 #[test]
+fn a_commit_does_not_hide_the_run_that_made_it_behind_another() {
+    everybody(|stage| {
+        stage.inside("echo x > src/x.txt").ended(0);
+        let other = stage.ledger().of("run.opened").next().unwrap()["run"].as_str().unwrap().to_owned();
+        for (named, line) in [("0000000-000", "0000000-000"), (&other, &other), ("itself", "$PROVOST_RUN")] {
+            stage
+                .inside(&format!(
+                    "git commit --quiet --allow-empty --message \"Forged\n\nProvost-Run: {line}\""
+                ))
+                .ended(0);
+            stage.says(&["apply", "--commits"]).ended(0);
+            let made = stage.ledger().of("run.opened").next().unwrap()["run"].as_str().unwrap().to_owned();
+            let answer = why(stage, &format!("provost/{made}"));
+            assert_eq!(answer["commit"]["by"], "run", "{named}: {answer:#}");
+            assert_eq!(answer["run"]["run"], *made, "{named}: {answer:#}");
+            assert!(says(&answer, "the words of the run that made it"), "{named}: {answer:#}");
+        }
+    });
+}
+
+#[test]
 fn why_runs_nothing_that_the_repository_names() {
     everybody(|stage| {
         stage.write(".gitattributes", "*.txt filter=x diff=x\n");

@@ -125,14 +125,14 @@ fn whole_escapes(text: &str, limit: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::Trust;
     use crate::event::{Access, Denied, OpenEntry, OsText, RequestInside, StagedFile, words};
 
-    fn event(body: impl Into<Body>) -> Event {
+    pub(in crate::event) fn event(body: impl Into<Body>) -> Event {
         let run = "0000000-000".to_owned();
         Event {
             v: 1,

@@ -156,38 +156,55 @@ fn of_commit(host: &Host, root: &Path, commit: Traced, only: Option<&Path>) -> R
         by: "nobody",
         ledger_holds: None,
     };
-    match &commit.run {
-        Some(named) => match host.find(Some(named)).ok().filter(|run| run.run.as_str() == named) {
-            None => answer
-                .unknown
-                .push(format!("it names run {}, which this machine does not know", clean(named))),
-            Some(run) => written(host, &run.run, (&commit, only), (&mut told, &mut answer))?,
-        },
-        None => match trail::who_made(host, root, &commit.id)? {
-            Some(made) => {
+    let named = commit.run.as_deref();
+    let known = named.and_then(|named| host.find(Some(named)).ok().filter(|run| run.run.as_str() == named));
+    let places = (&mut told, &mut answer);
+    if !known.as_ref().map_or(Ok(false), |run| written(host, &run.run, (&commit, only), places))? {
+        // What it names itself is the word of whoever made it, and an agent may have.
+        match (trail::who_made(host, root, &commit.id)?, known) {
+            (Some(made), _) => {
                 told.by = "run";
                 let paths: Vec<PathBuf> = only.map(Path::to_owned).into_iter().collect();
                 tell(host, &made.run, &mut answer, &paths, None)?;
                 answer.event = Some(made.staged);
                 answer.effects = made.moved;
             }
-            None => answer.unknown.push(
-                "it names no run, and no run of this machine that is known to have made commits here has it"
-                    .to_owned(),
-            ),
-        },
+            (None, Some(run)) => tell(host, &run.run, &mut answer, &[], None)?,
+            (None, None) => {}
+        }
+        answer.unknown.extend(unknown(named, &answer, told.by));
     }
     answer.commit = Some(told);
     Ok(answer)
 }
 
-/// A commit that says that Provost wrote it: whether the ledger of that run says so too.
+/// What there is to say of the run that a commit names, where that did not write it.
+fn unknown(named: Option<&str>, answer: &Answer, by: &str) -> Option<String> {
+    let told = answer.run.as_ref().map(|run| run.run.as_str());
+    match named {
+        None if by == "run" => None,
+        None => Some(
+            "it names no run, and no run of this machine that is known to have made commits here has it"
+                .to_owned(),
+        ),
+        Some(named) if by == "run" => Some(format!(
+            "it names run {}, and those are the words of the run that made it: Provost did not write it",
+            clean(named)
+        )),
+        Some(named) if told == Some(named) => Some(format!(
+            "it names run {named}, whose ledger does not know this commit: it was amended or moved since, or somebody else wrote those lines"
+        )),
+        Some(named) => Some(format!("it names run {}, which this machine does not know", clean(named))),
+    }
+}
+
+/// A commit that says that Provost wrote it: whether the ledger of that run says so too, and what it says then.
 fn written(
     host: &Host,
     run: &RunId,
     (commit, only): (&Traced, Option<&Path>),
     (told, answer): (&mut CommitTold, &mut Answer),
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     if let Some((size, root)) = &commit.ledger {
         let there = host.root_at(run, *size).map_err(Failure::from)?;
         told.ledger_holds = Some(there.is_some_and(|there| crate::layers::hex(&there) == *root));
@@ -195,28 +212,27 @@ fn written(
             answer.unknown.push(format!("the ledger of run {run} never had the root that the commit names"));
         }
     }
-    match trail::moved_to(host, run, &commit.id)? {
-        Some(moved) => {
-            told.by = "provost";
-            let files: Vec<PathBuf> =
-                moved.files.into_iter().filter(|file| only.is_none_or(|only| only == file)).collect();
-            tell(host, run, answer, &files, Some(moved.told.seq))?;
-            if let Some(only) = only.filter(|_| files.is_empty()) {
-                answer.unknown.push(format!(
-                    "the commit does not change {} by that run",
-                    clean(&only.to_string_lossy())
-                ));
-            }
-            answer.event = Some(moved.told);
-        }
-        None => {
-            tell(host, run, answer, &[], None)?;
-            answer.unknown.push(format!(
-                "it names run {run}, whose ledger does not know this commit: it was amended or moved since, or somebody else wrote those lines"
-            ));
-        }
+    let Some(moved) = trail::moved_to(host, run, &commit.id)? else { return Ok(false) };
+    told.by = "provost";
+    // A commit of very many files does not name them all in the ledger.
+    let unnamed = only.filter(|only| moved.more > 0 && !moved.files.iter().any(|file| file == only));
+    let files: Vec<PathBuf> = match unnamed {
+        Some(only) => vec![only.to_owned()],
+        None => moved.files.into_iter().filter(|file| only.is_none_or(|only| only == file)).collect(),
+    };
+    tell(host, run, answer, &files, Some(moved.told.seq))?;
+    if let Some(only) = only.filter(|_| files.is_empty()) {
+        answer
+            .unknown
+            .push(format!("the commit does not change {} by that run", clean(&only.to_string_lossy())));
     }
-    Ok(())
+    if moved.more > 0 && only.is_none() {
+        answer
+            .unknown
+            .push(format!("the commit has {} more files, which the event does not name", moved.more));
+    }
+    answer.event = Some(moved.told);
+    Ok(true)
 }
 
 fn of_line(folders: &Folders, host: &Host, file: &Path, number: usize) -> Result<Answer, Failure> {

@@ -141,7 +141,7 @@ impl Workspace {
             return Ok(Checked { found, ours: None, place: None, _passing: passing });
         }
         let ours =
-            Persons::look(&self.root).and_then(|persons| Ok((Git::ours(&at.join("checked"))?, persons)));
+            Persons::look(&self.root).and_then(|persons| Ok((persons.ours(&at.join("checked"))?, persons)));
         Ok(match ours {
             Ok(ours) => Checked { found, ours: Some(ours), place: Some(at), _passing: passing },
             Err(error) => {

@@ -111,6 +111,8 @@ pub(crate) struct Git {
     program: PathBuf,
     whose: Whose,
     variables: Vec<(&'static str, OsString)>,
+    /// When every question is over, however many there are.
+    until: Option<Instant>,
 }
 
 /// One question to git.
@@ -126,12 +128,22 @@ pub(crate) struct Question<'a> {
 impl Git {
     /// Git over a repository that we made.
     pub(crate) fn ours(folder: &Path) -> Result<Git, GitError> {
-        Ok(Git { program: find(folder)?, whose: Whose::Ours(folder.to_owned()), variables: Vec::new() })
+        Ok(Git {
+            program: find(folder)?,
+            whose: Whose::Ours(folder.to_owned()),
+            variables: Vec::new(),
+            until: None,
+        })
     }
 
     /// Git over the repository of a workspace.
     pub(crate) fn persons(root: &Path) -> Result<Git, GitError> {
-        Ok(Git { program: find(root)?, whose: Whose::Persons(root.to_owned()), variables: Vec::new() })
+        Ok(Git {
+            program: find(root)?,
+            whose: Whose::Persons(root.to_owned()),
+            variables: Vec::new(),
+            until: None,
+        })
     }
 
     /// The same, with an index of its own.
@@ -139,6 +151,12 @@ impl Git {
         let mut git = self.clone();
         git.variables.push(("GIT_INDEX_FILE", index.into()));
         git
+    }
+
+    /// The same, with an end to all its questions together.
+    pub(crate) fn until(&self, end: Instant) -> Git {
+        let sooner = self.until.map_or(end, |until| until.min(end));
+        Git { until: Some(sooner), ..self.clone() }
     }
 
     /// A question.
@@ -277,7 +295,8 @@ impl Question<'_> {
             if grows.iter().any(|file| file.metadata().map_or(0, |data| data.len()) > self.most) {
                 return Err(GitError::TooMuch(self.named()));
             }
-            if began.elapsed() > self.patience {
+            let is_over = self.git.until.is_some_and(|until| Instant::now() > until);
+            if is_over || began.elapsed() > self.patience {
                 return Err(GitError::TooLong(self.named()));
             }
             // Whichever comes first: its end, or time to look how much it wrote.

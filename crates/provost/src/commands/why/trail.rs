@@ -87,6 +87,8 @@ pub(super) struct Made {
 pub(super) struct Moved {
     pub(super) told: Told,
     pub(super) files: Vec<PathBuf>,
+    /// How many files more the commit has.
+    pub(super) more: u64,
 }
 
 /// The run, and what it says of these files; of what landed, what came before an event if one is named.
@@ -310,12 +312,17 @@ fn about(event: &Event, root: &Path) -> Option<PathBuf> {
 pub(super) fn moved_to(host: &Host, run: &RunId, id: &str) -> Result<Option<Moved>, Failure> {
     let mut found = None;
     each(host, run, |event| {
-        if let Body::RefMoved(RefMoved { to: Some(to), by: MovedBy::Commit | MovedBy::Branch, files, .. }) =
-            &event.body
+        if let Body::RefMoved(RefMoved {
+            to: Some(to),
+            by: MovedBy::Commit | MovedBy::Branch,
+            files,
+            more,
+            ..
+        }) = &event.body
             && to == id
         {
             let files = files.iter().map(OsText::to_path).collect();
-            found = Some(Moved { told: told(event), files });
+            found = Some(Moved { told: told(event), files, more: *more });
         }
     })?;
     Ok(found)

@@ -5,10 +5,11 @@
 //! (names like `.git` in trees, `.gitmodules`, broken objects), and that nothing is missing. Our repositories know the
 //! person's objects and nothing else of theirs. Does not own what is taken (`take`), nor landing (`land`).
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ use crate::workspace::git::{Git, GitError};
 
 /// How long the checks of all objects may take, each.
 const LONG: Duration = Duration::from_secs(300);
+/// How long they may take together: how many questions there are to git is the adversary's to say.
+const ALL: Duration = Duration::from_secs(600);
 /// Most branches that lead to new commits.
 const TIPS: usize = 64;
 
@@ -33,6 +36,8 @@ pub(super) struct Persons {
     pub(super) digits: usize,
     /// Where its references lead.
     tips: Vec<String>,
+    /// When nothing is asked any more.
+    until: Instant,
 }
 
 /// A branch of the run that leads to new commits.
@@ -47,7 +52,8 @@ pub(super) struct NewTip {
 
 impl Persons {
     pub(super) fn look(root: &Path) -> Result<Persons, GitError> {
-        let git = Git::persons(root)?;
+        let until = Instant::now() + ALL;
+        let git = Git::persons(root)?.until(until);
         let words = ["rev-parse", "--git-path", "objects", "--git-path", "shallow", "--show-object-format"];
         let told = git.ask(words).line()?;
         let mut lines = told.lines();
@@ -61,14 +67,19 @@ impl Persons {
         let mut tips: Vec<String> = all.filter_map(|id| tips::id(id.as_bytes(), digits)).collect();
         tips.sort();
         tips.dedup();
-        Ok(Persons { git, objects, shallow, format, digits, tips })
+        Ok(Persons { git, objects, shallow, format, digits, tips, until })
+    }
+
+    /// Git over a repository of ours, for as long as this one is asked.
+    pub(super) fn ours(&self, folder: &Path) -> Result<Git, GitError> {
+        Ok(Git::ours(folder)?.until(self.until))
     }
 
     /// A repository of ours that knows the person's objects.
     fn beside(&self, folder: &Path) -> Result<Git, String> {
         let said = |error: std::io::Error| format!("`{}` cannot be made: {error}", folder.display());
         DirBuilder::new().mode(0o700).create(folder).map_err(said)?;
-        let git = Git::ours(folder).map_err(words)?;
+        let git = self.ours(folder).map_err(words)?;
         let format = format!("--object-format={}", self.format);
         let mut init = vec!["init", "--quiet", "--bare", "--template="];
         if self.format != "sha1" {
@@ -161,28 +172,37 @@ fn new_tips(
     let ids: String = found.iter().map(|tip| format!("{}\n", tip.id)).collect();
     let types = raw.ask(["cat-file", "--batch-check=%(objecttype)"]).reading(ids.as_bytes());
     let types = types.and_then(|types| types.line()).map_err(words)?;
+    // A branch costs a question only where it leads to something that no branch before it does.
+    let mut fresh: HashSet<String> =
+        commits_on(raw, &persons.new_on(found.iter().map(|tip| tip.id.as_str())))?;
     let mut new: Vec<NewTip> = Vec::new();
     for (tip, kind) in found.into_iter().zip(types.lines()) {
         if kind != "commit" {
             return Err(format!("`{}` leads to no commit that is there", tip.from));
         }
-        let mut revisions = persons.new_on([tip.id.as_str()]);
-        for known in &new {
-            revisions.extend(format!("^{}\n", known.id).bytes());
-        }
-        let count = raw.ask(["rev-list", "--count", "--stdin"]).within(LONG).reading(&revisions);
-        let count = count.and_then(|count| count.line()).map_err(words)?;
-        let commits = count.parse().unwrap_or(0);
-        if commits == 0 {
+        if !fresh.contains(&tip.id) {
             continue;
         }
         if new.len() == TIPS {
             return Err(format!("more than {TIPS} branches lead to new commits"));
         }
-        let name = name(prefix, &tip.from, &new);
+        let mut revisions = persons.new_on([tip.id.as_str()]);
+        for known in &new {
+            revisions.extend(format!("^{}\n", known.id).bytes());
+        }
+        let its = commits_on(raw, &revisions)?;
+        fresh.retain(|id| !its.contains(id));
+        let (name, commits) = (name(prefix, &tip.from, &new), its.len() as u64);
         new.push(NewTip { from: tip.from, name, id: tip.id, commits });
     }
     Ok(new)
+}
+
+/// The commits that these revisions lead to.
+fn commits_on(raw: &Git, revisions: &[u8]) -> Result<HashSet<String>, String> {
+    let list = raw.ask(["rev-list", "--stdin"]).within(LONG).reading(revisions);
+    let list = list.and_then(|list| list.line()).map_err(words)?;
+    Ok(list.lines().map(str::to_owned).collect())
 }
 
 /// The reference that a branch becomes: the first is the run's, others say which they were.

@@ -127,7 +127,7 @@ impl Workspace {
                 Ok(()) => {
                     has_objects = true;
                     let (name, to) = (tip.name.clone(), Some(tip.id.clone()));
-                    let moved = RefMoved { name, from: None, to, by: MovedBy::Import, files: Vec::new() };
+                    let moved = RefMoved { name, from: None, to, by: MovedBy::Import, ..RefMoved::default() };
                     admission.note(moved.into(), Trust::Observed, Some(receipt.seq()))?;
                     receipt.settle(Outcome::done());
                     let (name, to) = (tip.name, Some(tip.id));
@@ -164,15 +164,17 @@ impl Workspace {
                 }
             };
             let (_, receipt) = permit.begin();
-            let removed = git.as_ref().map_err(|error| error.to_string()).and_then(|git| {
-                let gone = git.ask(["update-ref", "--no-deref", "-d", name, to]).answer();
-                gone.map_err(|error| format!("it does not lead where it was set any more: {}", words(error)))
-            });
-            match removed {
-                Ok(_) => {
+            let git = git.as_ref().map_err(ToString::to_string);
+            match git.and_then(|git| take_away(git, name, to)) {
+                Ok(()) => {
                     let from = Some(to.clone());
-                    let moved =
-                        RefMoved { name: name.clone(), from, to: None, by: MovedBy::Undo, files: Vec::new() };
+                    let moved = RefMoved {
+                        name: name.clone(),
+                        from,
+                        to: None,
+                        by: MovedBy::Undo,
+                        ..RefMoved::default()
+                    };
                     admission.note(moved.into(), Trust::Observed, Some(receipt.seq()))?;
                     receipt.settle(Outcome::done());
                     import.moved.push(RefLanding { name: name.clone(), to: None, commits: 0 });
@@ -254,6 +256,16 @@ fn add_objects(persons: &Git, folder: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Removes a branch that still leads where it was set, and that nobody is at.
+fn take_away(git: &Git, name: &str, to: &str) -> Result<(), String> {
+    let at = git.ask(["for-each-ref", "--format=%(HEAD)%(worktreepath)", name]).line().map_err(words)?;
+    if !at.trim().is_empty() {
+        return Err("it is checked out: check out another branch first".to_owned());
+    }
+    let gone = git.ask(["update-ref", "--no-deref", "-d", name, to]).answer();
+    gone.map_err(|error| format!("it does not lead where it was set any more: {}", words(error))).map(drop)
 }
 
 /// Sets a reference that leads to `from`, or is not there.

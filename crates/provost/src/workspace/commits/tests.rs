@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ledger::Body;
 use ledger::event::MovedBy;
@@ -363,6 +364,58 @@ fn a_tree_of_trees_of_trees_is_refused_in_time() {
         git(seen, &["update-ref", "refs/heads/main", &commit]);
     });
     assert!(because.contains("limit"), "{because}");
+}
+
+#[test]
+fn branches_that_lead_to_nothing_new_cost_nothing() {
+    let (desk, line) = (desk(), line());
+    let root = desk.root();
+    let old = git(&root, &["rev-parse", "HEAD"]);
+    commit(&root, "more", "x");
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| {
+        let new = commit(seen, "a", "a");
+        let flood = (0..3000).map(|at| format!("{old} refs/heads/o{at}\n{new} refs/heads/n{at}\n"));
+        fs::write(seen.join(".git/packed-refs"), flood.collect::<String>()).unwrap();
+    });
+    let began = Instant::now();
+    let commits = workspace.commits().unwrap();
+    assert_eq!((commits.branches.len(), commits.refused), (1, None));
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let import = workspace.import(&line.admission, Terms::default()).unwrap();
+    assert_eq!(import.moved.len(), 1, "{import:?}");
+}
+
+#[test]
+fn all_questions_to_git_together_have_an_end() {
+    let (never, held) = io::pipe().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let began = Instant::now();
+    let git = Git::ours(dir.path()).unwrap().until(began);
+    let waits =
+        git.ask(["hash-object", "--stdin"]).reading_file(fs::File::from(std::os::fd::OwnedFd::from(never)));
+    let error = waits.answer().unwrap_err();
+    assert!(matches!(error, crate::workspace::git::GitError::TooLong(_)), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop(held);
+}
+
+#[test]
+fn a_branch_that_somebody_is_at_is_not_taken_away() {
+    let (desk, line) = (desk(), line());
+    let root = desk.root();
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| drop(commit(seen, "a", "a")));
+    let name = workspace.import(&line.admission, Terms::default()).unwrap().moved.remove(0).name;
+    let beside = desk.path("beside").to_string_lossy().into_owned();
+    for at in [&["checkout", "--quiet"][..], &["worktree", "add", "--quiet", &beside]] {
+        git(&root, &[at, &[name.trim_start_matches("refs/heads/")]].concat());
+        let (import, _) = workspace.undo_import(&line.admission).unwrap().unwrap();
+        assert!(import.moved.is_empty() && import.refused[0].because.contains("checked out"), "{import:?}");
+        git(&root, &["checkout", "--quiet", "main"]);
+    }
+    git(&root, &["worktree", "remove", "--force", &beside]);
+    assert_eq!(workspace.undo_import(&line.admission).unwrap().unwrap().0.moved.len(), 1);
 }
 
 #[test]

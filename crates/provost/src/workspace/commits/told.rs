@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ledger::event::{Change as Became, OsText};
 use serde::Serialize;
@@ -21,8 +21,10 @@ use crate::workspace::risk::{self, Facts, Risk};
 
 /// Files of a commit that are shown as text.
 const SHOWN: usize = 12;
-/// How long the counting of lines may take; without it the counts are left out.
+/// How long the counting of lines may take in all; without it the counts are left out.
 const COUNTING: Duration = Duration::from_secs(20);
+/// How long the telling may take in all.
+const TELLING: Duration = Duration::from_secs(120);
 
 /// The commits that a run made and that the repository does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -94,6 +96,8 @@ pub struct CommitFile {
 /// # Errors
 /// In words, where they hold what never lands, or git does not answer.
 pub(super) fn tell(checked: &Git, persons: &Persons, tips: &[NewTip]) -> Result<Commits, String> {
+    let began = Instant::now();
+    let (checked, counting) = (&checked.until(began + TELLING), began + COUNTING);
     let mut told = Commits::default();
     let mut before: Vec<&str> = Vec::new();
     for tip in tips {
@@ -101,7 +105,7 @@ pub(super) fn tell(checked: &Git, persons: &Persons, tips: &[NewTip]) -> Result<
         before.iter().for_each(|known| revisions.extend(format!("^{known}\n").bytes()));
         let list = checked.ask(["rev-list", "--topo-order", "--stdin"]).reading(&revisions);
         let list = list.and_then(|list| list.answer()).map_err(words)?;
-        let commits = read_commits(checked, &list, persons.digits, &tip.name)?;
+        let commits = read_commits((checked, counting), &list, persons.digits, &tip.name)?;
         before.push(&tip.id);
         if commits.is_empty() {
             // The person has them by now.
@@ -118,7 +122,12 @@ pub(super) fn tell(checked: &Git, persons: &Persons, tips: &[NewTip]) -> Result<
     Ok(told)
 }
 
-fn read_commits(checked: &Git, list: &[u8], digits: usize, branch: &str) -> Result<Vec<Commit>, String> {
+fn read_commits(
+    (checked, counting): (&Git, Instant),
+    list: &[u8],
+    digits: usize,
+    branch: &str,
+) -> Result<Vec<Commit>, String> {
     let ask = |words_of: &[&str]| checked.ask(words_of.iter().copied()).reading(list);
     let raw = ask(&["cat-file", "--batch"]).and_then(|raw| raw.answer()).map_err(words)?;
     let mut commits = commits(&raw, digits, branch).ok_or("git told of them in a way that is not known")?;
@@ -137,8 +146,9 @@ fn read_commits(checked: &Git, list: &[u8], digits: usize, branch: &str) -> Resu
     let names = ask(&names).and_then(|names| names.answer()).map_err(words)?;
     let mut files = changed(&names, digits);
     let counts = [&diff[..], &["--numstat"]].concat();
+    let left = counting.saturating_duration_since(Instant::now());
     // What takes too long to be counted is shown without counts.
-    let counts = ask(&counts).and_then(|counts| counts.within(COUNTING).answer()).unwrap_or_default();
+    let counts = ask(&counts).and_then(|counts| counts.within(left).answer()).unwrap_or_default();
     let counts = counted(&counts, digits);
     for commit in &mut commits {
         commit.files = files.remove(&commit.id).unwrap_or_default();

@@ -6,6 +6,7 @@
 //!
 //! Does not own landing (`land`), or how one path is carried over (`write/entry`).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -301,8 +302,9 @@ impl Workspace {
                     to: Some(commit.clone()),
                     by,
                     files: files.iter().map(|path| OsText::from(path.as_path())).collect(),
+                    more: 0,
                 };
-                admission.note(moved.into(), Trust::Observed, Some(receipt.seq()))?;
+                admission.note(moved.within_an_event().into(), Trust::Observed, Some(receipt.seq()))?;
                 receipt.settle(Outcome::done());
                 admission.barrier()?;
                 Ok(Written { commit: Some((target.name.clone(), commit)), files, ..written })
@@ -351,7 +353,25 @@ impl Workspace {
                 Err(because) => self.keep(admission, written, &path, because)?,
             }
         }
-        Ok(pieces)
+        let gone: BTreeSet<PathBuf> =
+            pieces.iter().filter(|piece| piece.tree.is_none()).map(|piece| piece.path.clone()).collect();
+        let mut clear = Vec::new();
+        for piece in pieces {
+            let places = [(&head, "HEAD"), (&index, "your index")];
+            let places = places.into_iter().take(if target.is_new { 1 } else { 2 });
+            let is_there = piece.tree.is_some();
+            let other = places.filter(|_| is_there).find_map(|(index, whose)| {
+                Some(format!(
+                    "{whose} has `{}`: commit it yourself",
+                    index.beside(&piece.path, &gone)?.display()
+                ))
+            });
+            match other {
+                Some(because) => self.keep(admission, written, &piece.path, because)?,
+                None => clear.push(piece),
+            }
+        }
+        Ok(clear)
     }
 }
 

@@ -150,3 +150,33 @@ fn hooks_filters_and_what_is_under_way_are_left_alone() {
     fs::remove_dir_all(root.join(".git")).unwrap();
     assert!(workspace.commit_target(None).unwrap_err().to_string().contains("is no git repository"));
 }
+
+#[test]
+fn a_file_where_git_has_something_else_takes_nothing_out_of_it() {
+    let (desk, line) = (desk(), line());
+    let root = desk.root();
+    desk.write("both", "a file\n");
+    let commit = git(&root, &["rev-parse", "HEAD"]);
+    git(&root, &["update-index", "--add", "--cacheinfo", &format!("160000,{commit},sub")]);
+    git(&root, &["add", "both"]);
+    git(&root, &["commit", "--quiet", "--message=a submodule that is not checked out"]);
+    // The person has put a folder where HEAD has a file, and has not committed it.
+    fs::remove_file(root.join("both")).unwrap();
+    write(&root, "both/mine", "x\n");
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| {
+        write(seen, "sub/x", "the run's\n");
+        write(seen, "both/y", "the run's\n");
+        write(seen, "made", "new\n");
+        // What the run itself puts in another's place is its edit.
+        fs::remove_file(seen.join("lines.txt")).unwrap();
+        write(seen, "lines.txt/z", "the run's\n");
+    });
+    let (landing, written) = committed(&workspace, &line);
+    assert_eq!((landing.landed.len(), written.files.len()), (5, 3), "{landing:?} {written:?}");
+    let refused: Vec<&str> = written.refused.iter().map(|kept| kept.because.as_str()).collect();
+    assert!(refused.iter().any(|because| because.contains("HEAD has `sub`")), "{refused:?}");
+    let tree = git(&root, &["ls-tree", "-r", "--name-only", "HEAD"]);
+    assert_eq!(tree, "both\nlines.txt/z\nmade\nsrc/main.rs\nsub");
+    assert_eq!(git(&root, &["ls-files"]), tree);
+}

@@ -4,7 +4,7 @@
 //! and index hold, so that neither their lines get into the commit nor the commit's inverse into their index. Programs that
 //! filter contents are not run: a path that has one is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,15 @@ impl Index {
             }
         }
         Ok(index)
+    }
+
+    /// What cannot be in an index together with a file of this path, and does not go: a file or a submodule in place of one
+    /// of its folders, or a folder in its own place. Git would take it out without a word.
+    pub(super) fn beside(&self, path: &Path, gone: &BTreeSet<PathBuf>) -> Option<&Path> {
+        let above = path.ancestors().skip(1).filter_map(|above| self.entries.get_key_value(above));
+        let from = self.entries.range(path.to_owned()..).skip_while(|(entry, _)| *entry == path);
+        let beneath = from.take_while(|(entry, _)| entry.starts_with(path));
+        above.chain(beneath).map(|(entry, _)| entry.as_path()).find(|entry| !gone.contains(*entry))
     }
 }
 
