@@ -323,3 +323,19 @@ fn why_runs_nothing_that_the_repository_names() {
         assert!(!marker.exists());
     });
 }
+
+#[test]
+fn a_folder_that_git_takes_for_a_repository_lands_only_by_its_own_yes() {
+    everybody(|stage| {
+        stage
+            .inside("git init --quiet --bare src/fixture; echo '# runs programs' > src/fixture/config")
+            .ended(0);
+        let led_by = |stage: &Stage| stage.git(&["-C", "src/fixture", "rev-parse", "--absolute-git-dir"]);
+        stage.says(&["apply", "--all"]).ended(1).printed("src/fixture/HEAD");
+        assert!(stage.workspace.join("src/fixture/config").exists());
+        assert!(led_by(stage).trim().ends_with("/.git"), "{}", led_by(stage));
+        // What was kept back is what git would have been led by.
+        stage.says(&["apply", "--only", "src/fixture/HEAD"]).ended(0);
+        assert!(led_by(stage).trim().ends_with("/fixture"), "{}", led_by(stage));
+    });
+}

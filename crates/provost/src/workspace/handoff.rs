@@ -161,6 +161,7 @@ mod tests {
             ("git~1/config", Handoff::Git),
             (".git", Handoff::Git),
             (".gitattributes", Handoff::Git),
+            ("vendor/x/HEAD", Handoff::Git),
             (".husky/pre-push", Handoff::Hook),
             (".GitHub/workflows/ci.yml", Handoff::Ci),
             (".gitlab-ci.yml", Handoff::Ci),

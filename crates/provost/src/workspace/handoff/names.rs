@@ -64,7 +64,8 @@ pub(super) const FOLDERS: &[(&str, Handoff)] = &[
 ];
 
 /// Files at any depth.
-pub(super) const GIT: &[&str] = &[".gitattributes", ".gitmodules", ".gitconfig", ".lfsconfig"];
+/// `HEAD` is what makes any folder a repository to git, whatever it is called: its `config` names programs.
+pub(super) const GIT: &[&str] = &[".gitattributes", ".gitmodules", ".gitconfig", ".lfsconfig", "head"];
 pub(super) const HOOK: &[&str] = &[
     ".pre-commit-config.yaml",
     ".pre-commit-hooks.yaml",
