@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use crate::event::{Event, VERSION};
+use crate::event::{Event, VERSION, once};
 use crate::frame::Kind;
 use crate::scan::{self, Place, Walked};
 use crate::story::Gist;
@@ -50,11 +50,17 @@ impl Record {
 }
 
 fn read(payload: &[u8]) -> Result<Leaf, Wrong> {
-    let event = Event::read(payload).map_err(|error| Wrong::NoEvent(error.to_string()))?;
-    if event.v != VERSION {
-        return Err(Wrong::Stray(format!("schema version {}", event.v)));
+    if let Some(event) = once(payload) {
+        of_this_schema(event.v)?;
+        return Ok(Leaf { gist: Gist::of_sketch(&event), run: event.run.into(), seq: event.seq });
     }
+    let event = Event::read(payload).map_err(|error| Wrong::NoEvent(error.to_string()))?;
+    of_this_schema(event.v)?;
     Ok(Leaf { gist: Gist::of(&event), run: event.run, seq: event.seq })
+}
+
+fn of_this_schema(version: u8) -> Result<(), Wrong> {
+    if version == VERSION { Ok(()) } else { Err(Wrong::Stray(format!("schema version {version}"))) }
 }
 
 /// Records that go from hand to hand together.

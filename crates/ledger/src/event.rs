@@ -21,7 +21,9 @@ pub use inside::*;
 pub use leaf::LEAF_LIMIT;
 pub use line::*;
 pub use network::*;
+pub(crate) use read::{Bodies, Read, Text, once};
 pub use run::*;
+pub(crate) use text::Spelled;
 pub use text::{OsText, OsTextError, words};
 pub use workspace::*;
 

@@ -1,14 +1,23 @@
 //! Bytes as lower-case hexadecimal, and back. Owns nothing else.
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Lower-case hexadecimal.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         text.push(DIGITS[usize::from(byte >> 4)] as char);
         text.push(DIGITS[usize::from(byte & 15)] as char);
     }
     text
+}
+
+/// Whether `text` is these bytes.
+pub(crate) fn spells(text: &str, bytes: &[u8]) -> bool {
+    let is = |(pair, byte): (&[u8], &u8)| {
+        *pair == [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+    };
+    text.len() == bytes.len() * 2 && text.as_bytes().chunks_exact(2).zip(bytes).all(is)
 }
 
 /// Reads lower-case hexadecimal; `None` for anything else.

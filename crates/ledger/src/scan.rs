@@ -7,10 +7,13 @@
 //! Does not own what leaves and notes mean.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::frame::{self, Fault, HEADER, Kind};
+
+/// Bytes that are read at a time.
+const WINDOW: u64 = 512 * 1024;
 
 /// A place in a ledger's files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,11 +74,10 @@ pub(crate) fn walk(dir: &Path, mut see: impl FnMut(Place, Kind, &[u8])) -> io::R
             return Ok(walked);
         }
         walked.place = Place { segment: number, offset: 0 };
-        let mut bytes = Vec::new();
-        File::open(segment_path(dir, number))?.read_to_end(&mut bytes)?;
-        if let Err(fault) = walk_segment(&bytes, &mut walked, &mut see) {
+        let mut window = Window::open(&segment_path(dir, number))?;
+        if let Err(fault) = walk_segment(&mut window, &mut walked, &mut see)? {
             let last = index + 1 == numbers.len();
-            walked.end = judge(&bytes[walked.place.offset as usize..], fault, last);
+            walked.end = judge(&window.all_from(walked.place.offset)?, fault, last);
             return Ok(walked);
         }
     }
@@ -83,23 +85,72 @@ pub(crate) fn walk(dir: &Path, mut see: impl FnMut(Place, Kind, &[u8])) -> io::R
 }
 
 fn walk_segment(
-    bytes: &[u8],
+    window: &mut Window,
     walked: &mut Walked,
     see: &mut impl FnMut(Place, Kind, &[u8]),
-) -> Result<(), Fault> {
-    if bytes.get(..HEADER) != Some(&frame::header(walked.leaves)[..]) {
-        return Err(if bytes.len() < HEADER { Fault::Short } else { Fault::Header });
+) -> io::Result<Result<(), Fault>> {
+    window.more()?;
+    if window.rest().get(..HEADER) != Some(&frame::header(walked.leaves)[..]) {
+        return Ok(Err(if window.rest().len() < HEADER { Fault::Short } else { Fault::Header }));
     }
     walked.place.offset = HEADER as u64;
-    let mut rest = &bytes[HEADER..];
-    while !rest.is_empty() {
-        let (kind, payload, took) = frame::take(rest)?;
-        see(walked.place, kind, payload);
-        walked.leaves += u64::from(kind == Kind::Leaf);
-        walked.place.offset += took as u64;
-        rest = &rest[took..];
+    window.at = HEADER;
+    loop {
+        let fault = match frame::take(window.rest()) {
+            Ok((kind, payload, took)) => {
+                see(walked.place, kind, payload);
+                walked.leaves += u64::from(kind == Kind::Leaf);
+                walked.place.offset += took as u64;
+                window.at += took;
+                continue;
+            }
+            Err(fault) => fault,
+        };
+        // Short of the window is not yet short of the file.
+        if fault != Fault::Short || !window.more()? {
+            return Ok(if window.rest().is_empty() { Ok(()) } else { Err(fault) });
+        }
     }
-    Ok(())
+}
+
+/// A part of a segment in memory, which moves on over it: of a long ledger no more is held than that.
+struct Window {
+    file: File,
+    /// Bytes of the file as it was found. What a writer adds meanwhile is not looked at.
+    left: u64,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Window {
+    fn open(path: &Path) -> io::Result<Window> {
+        let file = File::open(path)?;
+        Ok(Window { left: file.metadata()?.len(), file, bytes: Vec::new(), at: 0 })
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// Reads on; whether there was more.
+    fn more(&mut self) -> io::Result<bool> {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        let want = self.left.min(WINDOW);
+        let read = (&mut self.file).take(want).read_to_end(&mut self.bytes)? as u64;
+        // A file that became shorter meanwhile ends where it ends.
+        self.left = if read < want { 0 } else { self.left - read };
+        Ok(read > 0)
+    }
+
+    /// Everything from a byte of the file on, as far as it was there when the file was found.
+    fn all_from(mut self, offset: u64) -> io::Result<Vec<u8>> {
+        let end = self.file.stream_position()? + self.left;
+        self.file.seek(SeekFrom::Start(offset))?;
+        self.bytes.clear();
+        self.file.take(end.saturating_sub(offset)).read_to_end(&mut self.bytes)?;
+        Ok(self.bytes)
+    }
 }
 
 /// Whether bad bytes are a torn end, or damage to what was once durable.

@@ -14,6 +14,7 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::Text;
 use crate::hex;
 
 /// Bytes of JSON that one text may take before it is cut.
@@ -228,6 +229,27 @@ impl Visitor<'_> for Spelling {
 
     fn visit_str<E: Error>(self, spelled: &str) -> Result<OsText, E> {
         OsText::read(spelled).map_err(E::custom)
+    }
+}
+
+/// The spelling of a text, checked and left where it stands.
+#[derive(Debug)]
+pub(crate) struct Spelled<'l>(Text<'l>);
+
+impl<'de: 'l, 'l> Deserialize<'de> for Spelled<'l> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Spelled<'l>, D::Error> {
+        let spelled = Text::deserialize(deserializer)?;
+        // Without an escape it is a text's spelling as it is.
+        if spelled.0.contains('\\') {
+            OsText::read(&spelled.0).map_err(D::Error::custom)?;
+        }
+        Ok(Spelled(spelled))
+    }
+}
+
+impl Serialize for Spelled<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.0)
     }
 }
 
