@@ -107,9 +107,12 @@ fn a_landing_that_is_killed_is_put_in_order_by_the_next_command() {
         let points = if std::env::var_os("PROVOST_LONG").is_some() { 32 } else { 6 };
         let mut put_in_order = 0;
         let mut landed = true;
-        for point in 1..=points {
+        let mut point = 0;
+        // On a machine that is busy a kill may come too late or too early more often than not: then there are more of them.
+        while point < points || (put_in_order < 2 && point < 10 * points) {
+            point += 1;
             let words: &[&str] = if landed { &["undo", run] } else { &["apply", run, "--all"] };
-            killed(&stage, words, lasts * (point - 1) / points);
+            killed(&stage, words, lasts * ((point - 1) % points) / points);
             // Whatever is started next puts it in order before it does anything else.
             let next: &[&str] = match point % 4 {
                 0 => &["status"],
@@ -122,7 +125,7 @@ fn a_landing_that_is_killed_is_put_in_order_by_the_next_command() {
             landed = staged.landed(&stage, &ran);
             stage.says(&["ledger", "verify", "--all"]).ended(0);
         }
-        assert!(put_in_order > 1, "only {put_in_order} of {points} kills hit a landing");
+        assert!(put_in_order > 1, "only {put_in_order} of {point} kills hit a landing");
         let recovered = stage.says(&["show", run]).ended(0).stdout;
         assert_eq!(recovered.matches("a landing that was cut short").count(), put_in_order, "{recovered}");
         if landed {
