@@ -242,6 +242,9 @@ fn of_line(folders: &Folders, host: &Host, file: &Path, number: usize) -> Result
     let folder = real.parent().unwrap_or(&real).to_owned();
     let (root, _) = task::place(None, &folder, &folders.home)?;
     let path = real.strip_prefix(&root).unwrap_or(&real).to_owned();
+    if !std::fs::metadata(&real).map_err(missing)?.is_file() {
+        return Err(Failure::new(format!("`{}` is no file with lines", file.display())));
+    }
     let content = std::fs::read(&real).map_err(missing)?;
     let text = content
         .split_inclusive(|byte| *byte == b'\n')

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use ledger::event::{self, ChangeStaged, StagedFile};
 
 use super::base::{Entry, is_git};
-use super::beneath::{Found, Kind, same};
+use super::beneath::{Found, Kind, Root, same};
 use super::handoff::{self, Handoff};
 use super::hunk::{self, Hunk, Mark};
 use super::ignored::Ignored;
@@ -254,6 +254,7 @@ impl Finding<'_> {
         };
         let never = never(path, was, left);
         let handoff = judge(path, was, left, self.sides.now.find(path).ok().flatten());
+        let handoff = handoff.or_else(|| is_in_bare(path, &self.sides.now).then_some(Handoff::Git));
         let pre = was.map(side_before);
         let path = path.to_owned();
         let mut file =
@@ -394,6 +395,14 @@ fn side_before(entry: &Entry) -> Side {
         Kind::Special { .. } => What::Special,
     };
     Side { what, mode: entry.found.mode }
+}
+
+/// Whether a folder above it is what git takes for a repository, whatever it is called: its configuration and hooks name
+/// programs.
+fn is_in_bare(path: &Path, now: &Root) -> bool {
+    path.ancestors()
+        .skip(1)
+        .any(|above| matches!(now.find(&above.join("HEAD")), Ok(Some(head)) if !head.is_folder()))
 }
 
 /// Who would obey what is there now. A link to elsewhere and a right that is given say so before a name does.

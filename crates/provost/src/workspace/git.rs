@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
-use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, Resource, Rlimit, pidfd_open, prlimit};
 
 use super::diff::harmless;
 
 /// Most memory that git takes at once.
 const MOST_MEMORY: &str = "134217728";
+/// Most memory of its own that one git has: it gathers a whole answer before it writes any of it.
+const MOST_IN_ALL: u64 = 1 << 30;
 /// Longest that a question may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked how much it wrote.
@@ -266,6 +268,11 @@ impl Question<'_> {
         command.stdin(self.input.take().map_or_else(Stdio::null, Stdio::from));
         command.stdout(file.try_clone().map_err(io)?).stderr(complaints.try_clone().map_err(io)?);
         let mut child = command.spawn().map_err(io)?;
+        if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
+            // What it maps of packs does not count. One that is over already needs no limit.
+            let most = Rlimit { current: Some(MOST_IN_ALL), maximum: Some(MOST_IN_ALL) };
+            let _ = prlimit(Some(pid), Resource::Data, most);
+        }
         let ended = self.wait(&mut child, [file, &complaints]);
         if ended.is_err() {
             end(&mut child);

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ledger::event::OsText;
+use rustix::io::Errno;
 use sandbox::plan::Stage;
 use sha2::{Digest as _, Sha256};
 
 use super::base::{Base, Entry};
-use super::beneath::{self, Digest, Kind, Root};
+use super::beneath::{self, Digest, Found, Kind, Root};
 use super::blob::Index;
 use super::copy;
 use super::left::Left;
@@ -187,10 +188,18 @@ impl Sides {
         false
     }
 
+    /// What the run left at a path. Behind a link that it made nothing of its is.
+    pub(crate) fn left_at(&self, path: &Path) -> io::Result<Option<Found>> {
+        match self.left.find(path) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => Ok(None),
+            found => found,
+        }
+    }
+
     /// Whether the agent saw a folder at a path when the run ended.
     pub(crate) fn shows_folder(&self, path: &Path) -> io::Result<bool> {
         if !self.is_overlay {
-            return Ok(self.left.find(path)?.is_some_and(|found| found.is_folder()));
+            return Ok(self.left_at(path)?.is_some_and(|found| found.is_folder()));
         }
         let mut hidden = false;
         let mut steps: Vec<&Path> = path.ancestors().filter(|step| !step.as_os_str().is_empty()).collect();

@@ -439,7 +439,7 @@ pub(super) fn folders(sides: &Sides, steps: &[Step]) -> io::Result<Vec<(PathBuf,
         }
         for above in step.path().ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
             let is_there = matches!(sides.now.find(above), Ok(Some(found)) if found.is_folder());
-            if !is_there && let Some(left) = sides.left.find(above)?.filter(Found::is_folder) {
+            if !is_there && let Some(left) = sides.left_at(above)?.filter(Found::is_folder) {
                 folders.insert((above.to_owned(), left.mode));
             }
         }
@@ -498,7 +498,7 @@ fn standing(sides: &Sides, path: &Path, waits: bool) -> io::Result<Option<Entry>
     let copied = match (sides.is_overlay, waits) {
         (true, _) => None,
         (false, true) => Some(found.stamp),
-        (false, false) => sides.left.find(path)?.map(|left| left.stamp),
+        (false, false) => sides.left_at(path)?.map(|left| left.stamp),
     };
     Ok(Some(Entry { path: path.to_owned(), found, target, copied, late: false }))
 }

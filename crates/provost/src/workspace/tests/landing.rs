@@ -183,11 +183,8 @@ fn a_folder_that_a_link_replaced_comes_back_with_all_that_was_in_it() {
     assert_eq!(listing(&desk.root()), was);
 }
 
-#[test]
-fn a_copy_lands_as_an_overlay_does() {
-    let (desk, line) = (Desk::new(), line());
-    desk.write("old/file", "1\n");
-    desk.write("edit", "1\n");
+/// The project staged as a copy.
+fn copied(desk: &Desk) -> Workspace {
     let held = Root::open(&desk.root()).unwrap();
     for folder in ["staged", "base"] {
         fs::create_dir(desk.run_dir().join(folder)).unwrap();
@@ -197,7 +194,32 @@ fn a_copy_lands_as_an_overlay_does() {
     base.save(&desk.run_dir().join("base")).unwrap();
     let past = Past::Taken(Arc::new(base));
     let why = Some("a test".to_owned());
-    let workspace = Workspace::staged_as(desk.root(), &desk.run_dir(), stage, why, past).unwrap();
+    Workspace::staged_as(desk.root(), &desk.run_dir(), stage, why, past).unwrap()
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_lands_from_a_copy_too() {
+    let (desk, line) = (Desk::new(), line());
+    desk.write("old/deep/file", "1\n");
+    let workspace = copied(&desk);
+    let Stage::Copy { from } = workspace.staged() else { panic!() };
+    fs::remove_dir_all(from.join("old")).unwrap();
+    symlink("elsewhere", from.join("old")).unwrap();
+    let (was, wanted) = (listing(&desk.root()), listing(from));
+    workspace.settle(&line.admission).unwrap();
+    assert_eq!(land(&workspace, &line, &Pick::all().with_handoffs()).refused, vec![]);
+    assert_eq!(listing(&desk.root()), wanted);
+    assert_eq!(workspace.change().unwrap(), Change::default());
+    assert_eq!(workspace.undo(&line.admission).unwrap().refused, vec![]);
+    assert_eq!(listing(&desk.root()), was);
+}
+
+#[test]
+fn a_copy_lands_as_an_overlay_does() {
+    let (desk, line) = (Desk::new(), line());
+    desk.write("old/file", "1\n");
+    desk.write("edit", "1\n");
+    let workspace = copied(&desk);
     let Stage::Copy { from } = workspace.staged() else { panic!() };
     assert_eq!(workspace.change().unwrap(), Change::default());
     fs::remove_dir_all(from.join("old")).unwrap();
@@ -263,6 +285,23 @@ fn what_must_not_land_unseen_is_kept_back_and_recorded() {
     land(&workspace, &line, &Pick::all().with_handoffs());
     assert_eq!(fs::read_to_string(desk.root().join(".git/config")).unwrap(), "[core]\n");
     assert!(!desk.root().join(".git/hooks").exists());
+}
+
+#[test]
+fn what_lies_in_a_repository_by_any_name_waits_for_its_own_yes() {
+    let (desk, line) = (Desk::new(), line());
+    desk.write("fixtures/bare/HEAD", "ref: refs/heads/main\n");
+    desk.write("fixtures/bare/config", "[core]\n");
+    let workspace = desk.stage();
+    desk.edited(&workspace, |seen| {
+        write(seen, "fixtures/bare/config", "[core]\n\tfsmonitor = x\n");
+        write(seen, "fixtures/bare/hooks/post-checkout", "#!/bin/sh\n");
+        write(seen, "fixtures/config", "plain\n");
+    });
+    let landing = land(&workspace, &line, &Pick::all());
+    assert_eq!(landing.landed, [PathBuf::from("fixtures/config")]);
+    assert!(landing.refused.iter().all(|kept| kept.because.contains("git obeys it")), "{landing:?}");
+    assert_eq!(landing.refused.len(), 2);
 }
 
 #[test]
