@@ -75,12 +75,12 @@ pub enum Verb {
     Show(Show),
     /// The staged changes of a run: on a terminal a walk through files and hunks, else a diff.
     #[command(
-        after_help = "On a terminal: y accepts, n rejects and asks why, e opens it in your editor, s skips, w says what is\nrisky about it, q ends the walk. Then what was accepted lands, as by `provost apply`. Handoff files that you accept here land."
+        after_help = "On a terminal: y accepts, n rejects and asks why, e opens it in your editor, s skips, w says what is risky about it, q ends the walk. Then what was accepted lands, as by `provost apply`. Handoff files that you accept here land."
     )]
     Review(Review),
     /// Land staged changes in your folder.
     #[command(
-        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is\nnamed itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git\never lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked\nlanded, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\"\n  provost apply --all --commit\n  provost apply --only 'src/**' --branch fix-parser --message \"Fix the parser\""
+        after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is named itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git ever lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked landed, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\"\n  provost apply --all --commit\n  provost apply --only 'src/**' --branch fix-parser --message \"Fix the parser\""
     )]
     Apply(Apply),
     /// Put back what the last landing of a run changed, or all that a run in direct mode wrote.
@@ -176,7 +176,7 @@ pub struct Demo {
 /// `stop`.
 #[derive(Debug, Args)]
 pub struct Stop {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Every run that is at work.
@@ -195,7 +195,7 @@ pub struct Runs {
 /// `show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Every event as it stands in the ledger.
@@ -206,7 +206,7 @@ pub struct Show {
 /// A run.
 #[derive(Debug, Args)]
 pub struct OneRun {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
 }
@@ -225,7 +225,7 @@ pub struct Discard {
 /// `review`.
 #[derive(Debug, Args)]
 pub struct Review {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Only print it, on a terminal too.
@@ -238,7 +238,7 @@ pub struct Review {
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["all", "only", "hunk", "reject", "commits"]))]
 #[command(group = clap::ArgGroup::new("writes").args(["commit", "branch"]))]
 pub struct Apply {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Everything that may land.
@@ -273,7 +273,7 @@ pub struct Apply {
 /// `why`.
 #[derive(Debug, Args)]
 pub struct Why {
-    /// A commit of this repository, a line of a file, or an event: of a run, or of the last one.
+    /// A commit of this repository, a line of a file, or an event: of a run, or of the last one in this folder.
     #[arg(value_name = "COMMIT|FILE:LINE|[RUN:]EVENT")]
     pub what: String,
 }
@@ -376,7 +376,7 @@ pub enum Ledger {
 /// `ledger verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The run, or the beginning of its id; the last one if left out. Or the file of a bundle: `./NAME` if it could be a run.
+    /// The run, or the beginning of its id; the last one in this folder if left out. Or the file of a bundle: `./NAME` if it could be a run.
     #[arg(value_name = "RUN|FILE")]
     pub what: Option<String>,
     /// Every run, and the register.
@@ -390,7 +390,7 @@ pub struct Verify {
 /// `ledger export`.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// The file to write; only you can read it.
@@ -405,7 +405,7 @@ pub struct Export {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("of").required(true).args(["event", "from"]))]
 pub struct Prove {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// That this event is in it.
@@ -419,7 +419,7 @@ pub struct Prove {
 /// `ledger tail`.
 #[derive(Debug, Args)]
 pub struct Tail {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// So many of the last events.

@@ -18,13 +18,16 @@ mod status;
 mod stop;
 mod trust;
 mod undo;
+mod which;
 mod why;
 
 use std::process::ExitCode;
 
-use ::ledger::{Host, Reader, Run, RunId};
+use ::ledger::{Host, Reader, RunId};
 use clap::Parser as _;
 use insight::Story;
+
+use which::{find, find_aloud};
 
 use crate::cli::{Cli, Format, Verb};
 use crate::failure::Failure;
@@ -88,6 +91,10 @@ fn mistyped(error: &clap::Error) -> Failure {
             "`provost review` shows what waits; then `provost apply --all`, `--only 'src/**'` or `--hunk ID`",
         );
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        failure.because.push("it lacks the command within".to_owned());
+        return failure.hint(format!("one of these comes next: {}", within(&text).join(", ")));
+    }
     failure.because.push(because);
     if error.kind() == ErrorKind::ValueValidation && about.contains("--timeout") {
         return failure
@@ -97,6 +104,14 @@ fn mistyped(error: &clap::Error) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
+}
+
+/// The commands that a help text lists.
+fn within(help: &str) -> Vec<&str> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    // What belongs to a command and did not fit beside it stands further in.
+    let names = list.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    names.filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_whitespace().next()).collect()
 }
 
 fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
@@ -147,11 +162,6 @@ fn open_whole(folders: &Folders, by: &'static str, out: Out) -> Result<(Host, Ve
         }
     }
     Ok((host, dead))
-}
-
-/// A run, by what was typed.
-fn find(host: &Host, named: Option<&str>) -> Result<Run, Failure> {
-    Ok(host.find(named)?)
 }
 
 /// Its story.

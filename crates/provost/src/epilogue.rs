@@ -115,7 +115,7 @@ pub fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result
 /// The command is a person's yes to the changes that it names, and to nothing else.
 fn answer_landings(admission: &Admission, verb: &'static str) -> Result<JoinHandle<()>, Failure> {
     let (asks, line) = (admission.asks(), admission.clone());
-    let by = task::principal().name;
+    let by = task::person(&task::principal());
     let answer = move || {
         for ask in asks {
             let allow = ask.kind == Kind::Land;

@@ -141,7 +141,9 @@ impl From<crate::workspace::LandError> for Failure {
             crate::workspace::LandError::Ledger(error) => error.into(),
             crate::workspace::LandError::Settle(error) => error.into(),
             error @ crate::workspace::LandError::NothingLanded => {
-                Failure::of(&error).hint("`provost show` says what landed, and what was put back since")
+                Failure::of(&error).hint(
+                    "`provost show` says what landed and was put back; another run is undone by its name: provost undo RUN",
+                )
             }
             error @ crate::workspace::LandError::HalfLanded(_) => Failure::of(&error).hint(HALF_LANDED),
             error @ crate::workspace::LandError::AtWork(_) => {

@@ -31,7 +31,7 @@ use crate::layers::{self, Wanted};
 use crate::mend;
 use crate::registries;
 use crate::secrets::Credentials;
-use crate::task::Task;
+use crate::task::{self, Task};
 use crate::toolchains::{self, Toolchains, git};
 use crate::vault::{self, RunVault};
 use crate::view;
@@ -236,7 +236,7 @@ fn govern(
     let gateway = serve(&mut jail, &order.ports, admission, prepared, &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
     let parties =
-        Parties { agent: prepared.agent.name().to_owned(), person: prepared.task.principal.name.clone() };
+        Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
     let desk = Desk::open(admission, terminal.control(), parties).map_err(|error| Failure::of(&error))?;
     let watch = Watch {
         quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),

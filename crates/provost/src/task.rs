@@ -160,9 +160,18 @@ pub fn principal() -> ledger::Principal {
     let uid = rustix::process::getuid().as_raw();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let is_mine = |line: &&str| line.split(':').nth(2) == Some(uid.to_string().as_str());
-    let name = users.lines().find(is_mine).and_then(|line| line.split(':').next()).unwrap_or_default();
+    let name = users.lines().find(is_mine).and_then(|line| line.split(':').next());
+    let name = name.unwrap_or_default().to_owned();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    ledger::Principal { uid, name: name.to_owned(), host }
+    ledger::Principal { uid, name, host }
+}
+
+/// The same in a word. A person of a directory service, or of a container that knows no names, is somebody too.
+pub fn person(principal: &ledger::Principal) -> String {
+    match principal.name.is_empty() {
+        true => format!("uid {}", principal.uid),
+        false => principal.name.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub use beneath::Moment;
 use beneath::Root;
 pub use change::{Change, Content, FileChange, Side, What};
 pub(crate) use commits::{
-    Blamed, Import, Message, Target, Terms, Traced, Written, blame, commit_named, short,
+    Blamed, Import, Leads, Message, Target, Terms, Traced, Written, blame, commit_named, leads_to, short,
 };
 pub use commits::{Branch, Commit, CommitError, CommitFile, Commits, RefLanding};
 pub use diff::{
@@ -158,6 +158,9 @@ impl StageError {
             Self::Io { because, .. } if because.kind() == io::ErrorKind::StorageFull => {
                 Some("make room on the disk that holds the state folder")
             }
+            Self::Io { what: "open", because, .. } if because.kind() == io::ErrorKind::NotFound => Some(
+                "where the folder of the run is gone: put it back, or throw away what is staged: provost discard",
+            ),
             Self::Io { .. } => None,
             Self::NothingStaged(_) => Some("it was discarded, or the run ended before anything was staged"),
         }

@@ -339,3 +339,46 @@ fn a_folder_that_git_takes_for_a_repository_lands_only_by_its_own_yes() {
         assert!(led_by(stage).trim().ends_with("/fixture"), "{}", led_by(stage));
     });
 }
+
+#[test]
+fn a_commit_of_what_is_put_back_stays_and_that_is_said() {
+    everybody(|stage| {
+        let at = |stage: &Stage| stage.git(&["rev-parse", "HEAD"]).trim().to_owned();
+        let before = at(stage);
+        stage.inside("echo x > new; echo more >> README.md").ended(0);
+        stage.says(&["apply", "--all", "--commit"]).ended(0);
+        let commit = at(stage);
+        let short = &commit[..12];
+        let ran = stage.says(&["undo"]).ended(0);
+        assert!(ran.stdout.contains(&format!("The commit stays: {short} on main")), "{ran}");
+        assert_eq!(at(stage), commit);
+        // What is printed can be typed: off the branch ..
+        let typed = |ran: &str, word: &str| {
+            let line = ran.lines().find(|line| line.trim_start().starts_with(word)).expect(word).trim();
+            line.split("    ").next().unwrap().to_owned()
+        };
+        stage.outside(&typed(&ran.stdout, "git reset")).ended(0);
+        assert_eq!((at(stage), stage.git(&["status", "--short"])), (before, String::new()));
+        // .. or by a commit on top, where others came after it.
+        stage.says(&["apply", "--all", "--commit"]).ended(0);
+        stage.git(&["commit", "--quiet", "--allow-empty", "--message", "later"]);
+        let ran = stage.says(&["undo"]).ended(0).stdout;
+        assert!(!ran.contains("git reset"), "{ran}");
+        stage.outside(&typed(&ran, "git commit")).ended(0);
+        assert_eq!(stage.git(&["status", "--short"]), "");
+        assert_eq!(stage.git(&["ls-tree", "--name-only", "HEAD", "new"]), "");
+        // One that is on no branch any more is not spoken of; a program is told which it is.
+        stage.says(&["apply", "--all", "--commit"]).ended(0);
+        let commit = at(stage);
+        let told = stage.says(&["undo", "--format", "json"]).ended(0).json().remove(0);
+        assert_eq!(
+            (told["stays"][0]["id"].as_str(), &told["stays"][0]["name"]),
+            (Some(&*commit), &"refs/heads/main".into())
+        );
+        stage.git(&["reset", "--quiet", "HEAD~1"]);
+        stage.says(&["apply", "--all", "--commit"]).ended(0);
+        stage.git(&["reset", "--quiet", "HEAD~1"]);
+        let ran = stage.says(&["undo"]).ended(0).stdout;
+        assert!(!ran.contains("stays"), "{ran}");
+    });
+}

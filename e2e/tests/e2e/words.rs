@@ -60,6 +60,88 @@ fn what_was_discarded_is_named_where_it_cannot_be_undone() {
     stage.says(&["undo"]).ended(125).complained("the run was discarded").complained("your version control");
 }
 
+/// A second project of the same person, with one file that is committed.
+fn second_project(stage: &Stage) {
+    let line = "git init --quiet ../second && cd ../second && echo 1 > there && git add there && git commit --quiet --message first";
+    stage.outside(line).ended(0);
+}
+
+#[test]
+fn a_command_without_a_run_means_the_last_one_of_the_folder_it_is_typed_in() {
+    let stage = stage();
+    let provost = stage.provost([""; 0]).get_program().display().to_string();
+    second_project(&stage);
+    let there = |line: &str| stage.outside(&format!("cd ../second && {provost} {line}"));
+    stage.inside("echo x > here").ended(0);
+    // Where no run was, the last one is meant, and that is said.
+    let ran = there("review").ended(0);
+    assert!(ran.stderr.contains("no run was in this folder"), "{ran}");
+    assert!(ran.stderr.contains(&stage.workspace.display().to_string()), "{ran}");
+    there("run --unattended -- sh -c 'echo 2 > there'").ended(0);
+    let ran = stage.says(&["apply", "--all"]).ended(0);
+    assert!(ran.stdout.contains("landed  here") && !ran.stderr.contains("no run was"), "{ran}");
+    assert_eq!(stage.outside("cat ../second/there").stdout, "1\n");
+    let ran = stage.outside(&format!("mkdir -p ../second/sub && cd ../second/sub && {provost} apply --all"));
+    assert!(ran.ended(0).stdout.contains("landed  there"));
+    stage.says(&["undo"]).ended(0).printed("undone  here");
+    assert_eq!(stage.outside("cat ../second/there").stdout, "2\n");
+    // From around it, as from within.
+    let ran = stage.outside(&format!("cd .. && {provost} show"));
+    assert!(ran.ended(0).stdout.contains("second"));
+}
+
+#[test]
+fn what_was_rejected_before_is_kept_back_with_the_words_that_land_it() {
+    let stage = stage();
+    stage.inside("echo x > new").ended(0);
+    stage.says(&["apply", "--reject", "new", "--why", "no"]).ended(0);
+    let ran = stage.says(&["apply", "--only", "new", "--branch", "side"]).ended(1);
+    assert!(ran.stdout.contains("no branch was made") && !ran.stdout.contains("still waits"), "{ran}");
+    let line =
+        ran.stdout.lines().find_map(|line| line.split_once("lands by its hunk: provost ")).expect("advice").1;
+    let words: Vec<&str> = line.split(' ').collect();
+    stage.says(&words).ended(0).printed("landed  new");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_written_as_everywhere_else() {
+    let stage = stage();
+    stage.inside(r"printf x > $(printf 'bad\377')").ended(0);
+    let landed = stage.says(&["apply", "--all", "--format", "json"]).ended(0).json().remove(0);
+    assert_eq!(landed["landed"][0], r"bad\xff");
+    stage.says(&["undo"]).ended(0).printed(r"undone  bad\xff");
+}
+
+#[test]
+fn who_accepted_has_a_name_even_where_the_machine_knows_none() {
+    for person in Person::everybody() {
+        let stage = Stage::new(person);
+        let name = stage.outside("id -un 2> /dev/null || echo uid $(id -u)").stdout;
+        // Of a person without a name, `id` prints the number and fails.
+        let name = name.lines().last().unwrap();
+        stage.inside("echo x > new").ended(0);
+        stage.says(&["apply", "--all"]).ended(0);
+        for kind in ["change.accepted", "ask.answered"] {
+            assert_eq!(stage.ledger().of(kind).next().unwrap()["by"], name, "{kind}");
+        }
+        stage.says(&["show"]).ended(0).printed(&format!("accepted by {name}"));
+    }
+}
+
+#[test]
+fn what_lacks_or_is_gone_is_named_with_what_to_do() {
+    let stage = stage();
+    let ran = stage.says(&["ledger"]).ended(125).complained("lacks the command within");
+    assert!(ran.stderr.contains("verify") && ran.stderr.contains("export"), "{ran}");
+    stage.inside("true").ended(0);
+    stage.says(&["why", "nofile:1"]).ended(125).complained("no file and no run `nofile`");
+    second_project(&stage);
+    let provost = stage.provost([""; 0]).get_program().display().to_string();
+    stage.outside(&format!("cd ../second && {provost} run --unattended -- sh -c 'echo 2 > there'")).ended(0);
+    let ran = stage.outside(&format!("rm -r ../second && cd .. && {provost} apply --all"));
+    assert!(ran.ended(125).stderr.contains("provost discard"));
+}
+
 #[test]
 fn how_a_run_was_ended_is_said_in_words() {
     let stage = stage();

@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
+use ledger::event::OsText;
 use ledger::{Host, RunId};
 
 mod beside;
 mod both;
+mod stays;
 
 use beside::Beside;
 pub(super) use beside::{Done, undo};
+pub(super) use stays::Committed;
 
-use super::{DONE, find, open_whole, story};
+use super::{DONE, find_aloud, open_whole, story};
 use crate::cli::Apply;
 use crate::demand::Demand;
 use crate::epilogue;
@@ -27,7 +30,7 @@ pub(super) const REJECTED: &str =
 pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open_whole(&folders, "apply", out)?;
-    let run = find(&host, order.run.as_deref())?.run;
+    let run = find_aloud(&host, order.run.as_deref(), out)?;
     let pick = if order.all { Pick::all() } else { pick(&order.only)? };
     let pick = pick.with_hunks(order.hunk.iter().cloned());
     let why = order.why.clone().unwrap_or_default();
@@ -44,8 +47,8 @@ pub(super) fn apply(order: &Apply, out: Out) -> Result<u8, Failure> {
         false => REJECTED.to_owned(),
     };
     tell(&run, &settled, ("landed", &nothing), out);
-    if out.human() && beside.is_branch() {
-        out.line(beside.waits(&run));
+    if out.human() {
+        settled.beside.last(&run, beside.is_branch()).iter().for_each(|line| out.line(line));
     }
     Ok(settled.status())
 }
@@ -95,7 +98,7 @@ fn settle_beside(
     beside: &Beside,
 ) -> Result<Settled, Failure> {
     let story = story(host, run)?;
-    let voice = Voice { by: task::principal().name, how };
+    let voice = Voice { by: task::person(&task::principal()), how };
     epilogue::take_up((folders, host), run, &story, "apply", |epilogue| {
         let (workspace, admission) = (&epilogue.workspace, epilogue.admission);
         // ORDER: whether there can be a commit is known before anything lands.
@@ -138,7 +141,7 @@ const ADVISED: usize = 4;
 /// Says what became of each file of a run: what was done, in one word, or why not and what to do.
 pub(super) fn tell(run: &RunId, settled: &Settled, (done, nothing): (&str, &str), out: Out) {
     let Settled { landing, beside, unmatched } = settled;
-    let name = |path: &Path| clean(&path.to_string_lossy());
+    let name = |path: &Path| clean(&OsText::from(path).to_string());
     if !out.human() {
         let kept = |kept: &Kept| {
             let conflicts: Vec<_> = kept.conflicts.iter().map(both::json).collect();
@@ -192,7 +195,19 @@ fn advice(run: &RunId, settled: &Settled) -> Vec<String> {
     } else if !settled.landing.refused.is_empty() || !settled.unmatched.is_empty() {
         lines.push(format!("What is kept back stays staged: `provost review {run}` shows it."));
     }
+    let rejected: Vec<String> = settled.landing.refused.iter().filter_map(rejected).collect();
+    if !rejected.is_empty() {
+        let more = if rejected.len() > ADVISED { " .." } else { "" };
+        let named = rejected.get(..ADVISED.min(rejected.len())).unwrap_or_default().join(" ");
+        lines.push(format!("What was rejected before lands by its hunk: provost apply {run} {named}{more}"));
+    }
     lines
+}
+
+/// The words that name the hunk for which a file was kept back, if it was rejected before.
+fn rejected(kept: &Kept) -> Option<String> {
+    let (id, _) = kept.because.strip_prefix("hunk ")?.split_once(" was rejected before")?;
+    id.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("--hunk {id}"))
 }
 
 /// The words that name a file and nothing else, if they can be typed.

@@ -2,7 +2,7 @@
 
 use insight::Fate;
 
-use super::{DONE, find, open_whole, story};
+use super::{DONE, find_aloud, open_whole, story};
 use crate::cli::Discard;
 use crate::epilogue;
 use crate::failure::Failure;
@@ -12,7 +12,7 @@ use crate::render::{Out, count};
 pub(super) fn discard(order: &Discard, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open_whole(&folders, "discard", out)?;
-    let run = find(&host, order.run.as_deref())?.run;
+    let run = find_aloud(&host, order.run.as_deref(), out)?;
     if !order.keep_changes && epilogue::staged(&host, &run)?.has_preimages() {
         return Err(Failure::new(format!("run {run} wrote into the folder itself: discarding takes nothing back"))
             .hint("`provost undo` puts back what was there; `provost discard --keep-changes` throws that away for good"));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ledger::{Host, RunId};
 
-use super::{DONE, apply, find, open_whole, story};
+use super::{DONE, apply, find_aloud, open_whole, story};
 use crate::cli;
 use crate::demand::Demand;
 use crate::editor::Editor;
@@ -19,7 +19,7 @@ use crate::workspace::{Commits, Look, Review, Workspace};
 pub(super) fn review(order: &cli::Review, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open_whole(&folders, "review", out)?;
-    let run = find(&host, order.run.as_deref())?.run;
+    let run = find_aloud(&host, order.run.as_deref(), out)?;
     let workspace = epilogue::staged(&host, &run)?;
     let (policy, _) = epilogue::policy(&folders, &story(&host, &run)?, &workspace)?;
     let review = workspace.review(&workspace.change()?)?;

@@ -3,7 +3,7 @@
 use insight::What;
 use ledger::RunId;
 
-use super::{apply, find, open_whole, story};
+use super::{apply, find_aloud, open_whole, story};
 use crate::cli::OneRun;
 use crate::epilogue;
 use crate::failure::Failure;
@@ -13,14 +13,19 @@ use crate::render::Out;
 pub(super) fn undo(order: &OneRun, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, _) = open_whole(&folders, "undo", out)?;
-    let run = find(&host, order.run.as_deref())?.run;
+    let run = find_aloud(&host, order.run.as_deref(), out)?;
     let story = story(&host, &run)?;
     let discarded = story.moments.iter().any(|moment| matches!(moment.what, What::Discarded { .. }));
-    let undone =
-        epilogue::take_up((&folders, &host), &run, &story, "undo", |epilogue| apply::undo(&epilogue));
+    let committed = apply::Committed::of(&host, &run)?;
+    let undone = epilogue::take_up((&folders, &host), &run, &story, "undo", |epilogue| {
+        apply::undo(&epilogue, &committed)
+    });
     let (landing, beside) = undone.map_err(|failure| if discarded { gone(&run) } else { failure })?;
     let settled = apply::Settled { landing, beside, unmatched: Vec::new() };
     apply::tell(&run, &settled, ("undone", "Everything is as it was before already."), out);
+    if out.human() {
+        settled.beside.last(&run, false).iter().for_each(|line| out.line(line));
+    }
     Ok(settled.status())
 }
 

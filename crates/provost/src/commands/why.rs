@@ -9,7 +9,7 @@ mod trail;
 
 use std::path::{Path, PathBuf};
 
-use ledger::{Host, RunId};
+use ledger::{Host, HostError, RunId};
 use serde::Serialize;
 
 use super::{DONE, find, open};
@@ -78,7 +78,11 @@ fn answer(folders: &Folders, host: &Host, what: &str) -> Result<Answer, Failure>
         if Path::new(file).exists() {
             return of_line(folders, host, Path::new(file), number);
         }
-        return of_event(host, Some(file), number as u64);
+        return of_event(host, Some(file), number as u64).map_err(|failure| match host.find(Some(file)) {
+            Err(HostError::NoSuchRun(_)) => Failure::new(format!("no file and no run `{}`", clean(file)))
+                .hint("a file is named from the folder that you are in; `provost runs` lists the runs"),
+            _ => failure,
+        });
     }
     // So short a number cannot be told from an event's; git wants longer names for commits too.
     if what.len() < 7

@@ -29,7 +29,7 @@ pub use land::RefLanding;
 pub(crate) use land::{Import, Terms};
 pub(crate) use told::short;
 pub use told::{Branch, Commit, CommitFile, Commits};
-pub(crate) use trace::{Blamed, Traced, blame, commit_named};
+pub(crate) use trace::{Blamed, Leads, Traced, blame, commit_named, leads_to};
 pub use write::CommitError;
 pub(crate) use write::{Message, Target, Written};
 

@@ -9,6 +9,7 @@ use insight::Story;
 use ledger::RunId;
 use serde_json::{Value, json};
 
+use super::stays::{Committed, Stay};
 use crate::cli::Apply;
 use crate::demand::Demand;
 use crate::epilogue::Epilogue;
@@ -43,6 +44,8 @@ pub(in crate::commands) struct Done {
     refs: Vec<RefLanding>,
     /// The commit that was written.
     written: Option<Written>,
+    /// Commits of what was put back.
+    stays: Vec<Stay>,
 }
 
 impl Beside {
@@ -61,13 +64,6 @@ impl Beside {
         self.branch.is_some()
     }
 
-    /// What is said of files that were committed elsewhere.
-    pub(super) fn waits(&self, run: &RunId) -> String {
-        format!(
-            "Your folder is as it was; what was committed still waits: `provost apply {run}` lands it there."
-        )
-    }
-
     /// Where the commit is to go, if there is to be one: known before anything lands.
     pub(super) fn target(&self, epilogue: &Epilogue<'_>) -> Result<Option<Target>, Failure> {
         let target = self.commit.then(|| epilogue.workspace.commit_target(self.branch.as_deref()));
@@ -84,7 +80,7 @@ impl Beside {
         let (workspace, message) = (&epilogue.workspace, self.message(run, story));
         let written = workspace.commit_staged(epilogue.admission, target, (change, pick, &message))?;
         let landing = Landing { refused: written.refused.clone(), ..Landing::default() };
-        Ok((landing, Done { refs: Vec::new(), written: Some(written) }))
+        Ok((landing, Done { written: Some(written), ..Done::default() }))
     }
 
     /// What comes after landing: the commit of it, and the run's own commits.
@@ -144,6 +140,20 @@ impl Beside {
 }
 
 impl Done {
+    /// What is said last: of files that were committed and not landed, and of commits of what was put back.
+    pub(in crate::commands) fn last(&self, run: &RunId, is_branch: bool) -> Vec<String> {
+        let mut lines: Vec<String> = self.stays.iter().flat_map(Stay::lines).collect();
+        let is_written = self.written.as_ref().is_some_and(|written| written.commit.is_some());
+        if is_branch && is_written {
+            lines.push(format!(
+                "Your folder is as it was; what was committed still waits: `provost apply {run} --all` lands it there."
+            ));
+        } else if is_branch {
+            lines.push("Nothing was committed, and no branch was made.".to_owned());
+        }
+        lines
+    }
+
     /// Whether nothing came of it.
     pub(super) fn is_empty(&self) -> bool {
         self.refs.is_empty() && self.written.is_none()
@@ -152,6 +162,9 @@ impl Done {
     /// Adds it to what is told a program.
     pub(super) fn tell_in(&self, told: &mut Value) {
         told["refs"] = json!(self.refs);
+        if !self.stays.is_empty() {
+            told["stays"] = json!(self.stays);
+        }
         if let Some(written) = &self.written {
             let files: Vec<_> = written.files.iter().map(|path| clean(&path.to_string_lossy())).collect();
             told["commit"] = match &written.commit {
@@ -182,7 +195,10 @@ impl Done {
 }
 
 /// Takes the last step back: files, commits, or both.
-pub(in crate::commands) fn undo(epilogue: &Epilogue<'_>) -> Result<(Landing, Done), Failure> {
+pub(in crate::commands) fn undo(
+    epilogue: &Epilogue<'_>,
+    committed: &Committed,
+) -> Result<(Landing, Done), Failure> {
     let (workspace, admission) = (&epilogue.workspace, epilogue.admission);
     let import = workspace.undo_import(admission)?;
     let mut landing = match &import {
@@ -192,5 +208,6 @@ pub(in crate::commands) fn undo(epilogue: &Epilogue<'_>) -> Result<(Landing, Don
     };
     let import = import.map(|(import, _)| import).unwrap_or_default();
     landing.refused.extend(import.refused);
-    Ok((landing, Done { refs: import.moved, written: None }))
+    let stays = committed.standing(workspace.root(), &landing.landed);
+    Ok((landing, Done { refs: import.moved, written: None, stays }))
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::commands::each;
 use crate::failure::Failure;
 use crate::render::{clean, short};
+use crate::task::person;
 
 /// Writers of a file that are told, the last ones.
 const WRITERS: usize = 5;
@@ -147,7 +148,7 @@ impl<'a> Seeing<'a> {
                     run: event.run.clone(),
                     task: opened.task.clone(),
                     agent: format!("{}{}", opened.agent.name, version.unwrap_or_default()),
-                    principal: opened.principal.name.clone(),
+                    principal: person(&opened.principal),
                     workspace: opened.workspace.to_string(),
                     profile: None,
                     began: event.ts,

@@ -43,6 +43,26 @@ pub(crate) fn commit_named(root: &Path, name: &str) -> Result<Option<Traced>, Gi
     Ok(Some(traced(id, &raw)))
 }
 
+/// How a branch leads to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leads {
+    /// It is the last commit of what is checked out, and there is one before it.
+    Last,
+    /// In another way.
+    Yes,
+}
+
+/// Whether a branch leads to a commit, and how. Nothing where it does not, or where git does not say.
+pub(crate) fn leads_to(root: &Path, name: &str, id: &str) -> Option<Leads> {
+    let git = Git::persons(root).ok()?;
+    git.ask(["merge-base", "--is-ancestor", id, name]).line().ok()?;
+    let says = |words: &[&str], what: &str| git.ask(words).line().is_ok_and(|line| line == what);
+    let is_last = says(&["rev-parse", "--quiet", "--verify", name], id)
+        && says(&["symbolic-ref", "--quiet", "HEAD"], name)
+        && git.ask(["rev-parse", "--quiet", "--verify", &format!("{id}~1")]).line().is_ok();
+    Some(if is_last { Leads::Last } else { Leads::Yes })
+}
+
 fn traced(id: String, raw: &[u8]) -> Traced {
     let mut traced = Traced { id, ..Traced::default() };
     let mut lines = raw.split(|byte| *byte == b'\n');
