@@ -113,6 +113,32 @@ fn a_name_that_is_no_text_is_written_as_everywhere_else() {
 }
 
 #[test]
+fn what_no_rule_allows_is_denied_with_the_command_that_says_what_would() {
+    let stage = stage();
+    stage.in_home("my notes/one", "1\n");
+    let provost = stage.provost([""; 0]).get_program().display().to_string();
+    let typed = |stderr: &str| {
+        let line = stderr.lines().find_map(|line| line.split_once("what would allow it: provost "));
+        stage.outside(&format!("{provost} {}", line.unwrap_or_else(|| panic!("{stderr}")).1)).ended(0).stdout
+    };
+    let ran = stage.inside("cat ~/'my notes/one'");
+    let text = typed(&ran.stderr);
+    assert!(
+        text.starts_with("deny  read") && text.contains(r#"can allow it: read = ["~/my notes/one"]"#),
+        "{text}"
+    );
+    let ran = stage.inside_with(&["--profile", "review"], "echo x > new");
+    let text = typed(&ran.stderr);
+    assert!(text.starts_with("deny  write") && text.contains("in review"), "{text}");
+    // A rule has words of its own.
+    let policy = stage.policy(
+        "version = 1\n[[rule]]\nid = \"no\"\nread = [\"./README.md\"]\nneed = \"never\"\nwhy = \"No.\"\n",
+    );
+    let ran = stage.inside_with(&["--policy", &policy], "cat README.md");
+    assert!(ran.stderr.contains("rule no of") && !ran.stderr.contains("what would allow it"), "{ran}");
+}
+
+#[test]
 fn who_accepted_has_a_name_even_where_the_machine_knows_none() {
     for person in Person::everybody() {
         let stage = Stage::new(person);

@@ -3,6 +3,8 @@
 //!
 //! Owns that choice and its form for people and programs. Does not own the sums (`insight`).
 
+mod explain;
+
 use insight::{Fate, Story};
 use ledger::Mode;
 use ledger::event::{Change, Risk};
@@ -527,6 +529,10 @@ fn denials(summary: &Summary, paint: Paint) -> Vec<String> {
             format!("read of {} places that are not shown, {target} among them", around.len()),
         ));
     }
+    let alone = around.first().filter(|_| around.len() == 1);
+    let explained =
+        spoken.iter().chain(alone).find_map(|line| explain::command(line, summary.profile.as_deref()));
+    rows.extend(explained.map(|words| paint.on(Tone::Faint, format!("what would allow it: {words}"))));
     rows
 }
 
