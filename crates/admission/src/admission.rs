@@ -16,10 +16,10 @@ use policy::{Action, Decision, Endpoint, Need, Policy, Reason};
 use crate::approval::Refused;
 use crate::asks::{Answer, AskView, Asks};
 use crate::judged::Judged;
-use crate::pending::{Pending, Settled, Verdict};
+use crate::pending::{On, Pending, Verdict};
 use crate::permit::{Effect, Permit, Reach};
 use crate::recorder::{Owner, Recorder};
-use crate::slot::{Slot, lock};
+use crate::slot::lock;
 use crate::{Denial, LedgerClosed, address};
 
 /// How long an ask stands before it is denied.
@@ -91,13 +91,8 @@ impl Admission {
                 Err(closed) => Verdict::Refuse(Denial::unrecorded(action.to_string(), &closed)),
             });
         }
-        let slot: Arc<Slot<Settled>> = Slot::new();
-        let (told, text) = (Arc::clone(&slot), action.to_string());
-        let then = Box::new(move |durable: Result<(), LedgerClosed>| {
-            told.fill(durable.map_err(|closed| Denial::unrecorded(text, &closed)));
-        });
-        match self.line.recorder.record(event, Trust::Observed, cause, Some(then)) {
-            Ok(seq) => Pending::waiting(effect, seq, slot, self.clone(), None),
+        match self.line.recorder.record_durably(event, cause) {
+            Ok((seq, durable)) => Pending::waiting(effect, seq, On::Durable(durable), self.clone(), None),
             Err(closed) => refuse(action, &closed),
         }
     }
@@ -118,7 +113,7 @@ impl Admission {
             Ok((seq, ask, slot))
         });
         match asked {
-            Ok((seq, ask, slot)) => Pending::waiting(effect, seq, slot, self.clone(), Some(ask)),
+            Ok((seq, ask, slot)) => Pending::waiting(effect, seq, On::Answer(slot), self.clone(), Some(ask)),
             Err(closed) => refuse(action, &closed),
         }
     }

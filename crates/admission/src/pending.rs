@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::admission::Admission;
 use crate::permit::{Effect, Permit};
+use crate::recorder::Durable;
 use crate::slot::Slot;
 use crate::{Denial, LedgerClosed};
 
@@ -48,6 +49,14 @@ impl<E: fmt::Debug> fmt::Debug for Verdict<E> {
 /// What a slot is filled with.
 pub(crate) type Settled = Result<(), Denial>;
 
+/// What is waited for.
+pub(crate) enum On {
+    /// That the event is durable, together with others.
+    Durable(Arc<Slot<Durable>>),
+    /// What somebody answers, durable as well.
+    Answer(Arc<Slot<Settled>>),
+}
+
 /// A verdict in the making. Dropped while somebody is asked, it withdraws the question.
 #[must_use = "without its verdict nothing may happen"]
 pub struct Pending<E: Effect> {
@@ -63,7 +72,7 @@ enum State<E> {
 struct Waiting<E> {
     effect: E,
     seq: u64,
-    slot: Arc<Slot<Settled>>,
+    on: On,
     line: Admission,
     ask: Option<String>,
 }
@@ -73,14 +82,8 @@ impl<E: Effect> Pending<E> {
         Pending { state: State::Decided(verdict) }
     }
 
-    pub(crate) fn waiting(
-        effect: E,
-        seq: u64,
-        slot: Arc<Slot<Settled>>,
-        line: Admission,
-        ask: Option<String>,
-    ) -> Pending<E> {
-        Pending { state: State::Waiting(Waiting { effect, seq, slot, line, ask }) }
+    pub(crate) fn waiting(effect: E, seq: u64, on: On, line: Admission, ask: Option<String>) -> Pending<E> {
+        Pending { state: State::Waiting(Waiting { effect, seq, on, line, ask }) }
     }
 
     /// Waits on this thread.
@@ -88,7 +91,10 @@ impl<E: Effect> Pending<E> {
         match self.take() {
             State::Decided(verdict) => verdict,
             State::Waiting(waiting) => {
-                let settled = waiting.slot.wait();
+                let settled = match &waiting.on {
+                    On::Durable(slot) => waiting.settled(slot.wait()),
+                    On::Answer(slot) => slot.wait(),
+                };
                 waiting.verdict(settled)
             }
             State::Given => already_given(),
@@ -99,13 +105,19 @@ impl<E: Effect> Pending<E> {
     pub fn or_wake(&mut self, waker: Waker) -> Poll<Verdict<E>> {
         match self.take() {
             State::Decided(verdict) => Poll::Ready(verdict),
-            State::Waiting(waiting) => match waiting.slot.poll(waker) {
-                Poll::Ready(settled) => Poll::Ready(waiting.verdict(settled)),
-                Poll::Pending => {
-                    self.state = State::Waiting(waiting);
-                    Poll::Pending
+            State::Waiting(waiting) => {
+                let settled = match &waiting.on {
+                    On::Durable(slot) => slot.poll(waker).map(|durable| waiting.settled(durable)),
+                    On::Answer(slot) => slot.poll(waker),
+                };
+                match settled {
+                    Poll::Ready(settled) => Poll::Ready(waiting.verdict(settled)),
+                    Poll::Pending => {
+                        self.state = State::Waiting(waiting);
+                        Poll::Pending
+                    }
                 }
-            },
+            }
             State::Given => Poll::Ready(already_given()),
         }
     }
@@ -116,6 +128,11 @@ impl<E: Effect> Pending<E> {
 }
 
 impl<E: Effect> Waiting<E> {
+    /// What is not durable may not happen.
+    fn settled(&self, durable: Durable) -> Settled {
+        durable.map_err(|closed| Denial::unrecorded(self.effect.action().to_string(), &closed))
+    }
+
     fn verdict(self, settled: Settled) -> Verdict<E> {
         match settled {
             Ok(()) => Verdict::Pass(Permit::new(self.effect, self.seq, self.line)),

@@ -24,7 +24,10 @@ const GATHER: Duration = Duration::from_micros(300);
 const CAPACITY: usize = 4096;
 
 /// What is done once an event is durable, or never will be.
-pub(crate) type Then = Box<dyn FnOnce(Result<(), LedgerClosed>) + Send>;
+pub(crate) type Then = Box<dyn FnOnce(Durable) + Send>;
+
+/// Whether what was waited for is durable.
+pub(crate) type Durable = Result<(), LedgerClosed>;
 
 /// A way to the recorder.
 #[derive(Debug, Clone)]
@@ -60,12 +63,14 @@ struct State {
     head: Head,
     /// Who waits for how many events to be durable, in order.
     waiting: Vec<(u64, Then)>,
-    /// Whether somebody waits for what is in the queue.
-    wanted: bool,
+    /// How many wait for what is in the queue.
+    wanted: usize,
     /// How many waited for the last batch.
     expected: usize,
-    /// Whether the thread sleeps until there is something in the queue.
-    idle: bool,
+    /// What those of them wait for together who are told nothing else: one call to the kernel wakes them all.
+    together: Option<Arc<Slot<Durable>>>,
+    /// Where the thread sleeps: how long it lets the first of the queue wait before it looks by itself.
+    asleep: Option<Duration>,
     stopping: bool,
     closed: Option<LedgerClosed>,
 }
@@ -88,7 +93,33 @@ impl State {
     /// Whether somebody waits, and nobody else is likely to come within a moment. An empty queue is not waited over: what
     /// somebody waits for is with the writer already.
     fn is_ready(&self) -> bool {
-        self.wanted && (self.queue.is_empty() || self.waiting.len() >= self.expected)
+        self.wanted > 0 && (self.queue.is_empty() || self.wanted >= self.expected)
+    }
+
+    /// How long the first of the queue may wait.
+    fn patience(&self) -> Duration {
+        if self.wanted > 0 { GATHER } else { LINGER }
+    }
+
+    /// Puts an event at the end of the queue.
+    fn accept(&mut self, body: Body, trust: Trust, cause: Option<u64>) -> u64 {
+        if self.queue.is_empty() {
+            self.since = Instant::now();
+        }
+        let seq = self.next;
+        self.next += 1;
+        self.queue.push(Entry { stamp: Stamp::now(), body, trust, cause });
+        seq
+    }
+
+    /// Takes what is in the queue, and how many events there are with it.
+    fn take(&mut self) -> (Vec<Entry>, u64) {
+        self.expected = std::mem::take(&mut self.wanted);
+        // ORDER: behind all who wait for less, and before all who will wait for more.
+        if let Some(together) = self.together.take() {
+            self.waiting.push((self.next, Box::new(move |durable| together.fill(durable))));
+        }
+        (std::mem::take(&mut self.queue), self.next)
     }
 }
 
@@ -102,9 +133,10 @@ impl Owner {
             durable: 0,
             head: writer.head(),
             waiting: Vec::new(),
-            wanted: false,
+            wanted: 0,
             expected: 0,
-            idle: false,
+            together: None,
+            asleep: None,
             stopping: false,
             closed: None,
         };
@@ -167,6 +199,20 @@ impl Recorder {
         self.accept(body, trust, cause, then, false)
     }
 
+    /// Has an event accepted that is to be durable at once; gives its number and where to wait for that.
+    pub(crate) fn record_durably(
+        &self,
+        body: Body,
+        cause: Option<u64>,
+    ) -> Result<(u64, Arc<Slot<Durable>>), LedgerClosed> {
+        let mut state = self.shared.room()?;
+        let seq = state.accept(body, Trust::Observed, cause);
+        state.wanted += 1;
+        let together = Arc::clone(state.together.get_or_insert_with(Slot::new));
+        self.shared.rouse(state);
+        Ok((seq, together))
+    }
+
     fn accept(
         &self,
         body: Body,
@@ -177,15 +223,10 @@ impl Recorder {
     ) -> Result<u64, LedgerClosed> {
         let mut state = self.shared.room()?;
         state.stopping = last;
-        if state.queue.is_empty() {
-            state.since = Instant::now();
-        }
-        let seq = state.next;
-        state.next += 1;
-        state.queue.push(Entry { stamp: Stamp::now(), body, trust, cause });
+        let seq = state.accept(body, trust, cause);
         if let Some(then) = then {
             state.waiting.push((seq + 1, then));
-            state.wanted = true;
+            state.wanted += 1;
         }
         self.shared.rouse(state);
         Ok(seq)
@@ -210,7 +251,7 @@ impl Recorder {
             return Ok(());
         }
         state.waiting.push((all, Box::new(move |durable| filled.fill(durable))));
-        state.wanted = true;
+        state.wanted += 1;
         self.shared.rouse(state);
         slot.wait()
     }
@@ -234,11 +275,14 @@ impl Shared {
         }
     }
 
-    /// Wakes the thread, unless it will look by itself soon enough.
-    fn rouse(&self, state: std::sync::MutexGuard<'_, State>) {
-        let now = state.idle || state.is_ready() || state.queue.len() >= CAPACITY / 2;
+    /// Wakes the thread, unless it is awake or will look by itself soon enough.
+    fn rouse(&self, mut state: std::sync::MutexGuard<'_, State>) {
+        let soon = state.patience();
+        let late = state.asleep.is_some_and(|asleep| asleep > soon);
+        let now = late || state.is_ready() || state.queue.len() >= CAPACITY / 2;
+        let wake = now && state.asleep.take().is_some();
         drop(state);
-        if now {
+        if wake {
             self.work.notify_one();
         }
     }
@@ -246,24 +290,31 @@ impl Shared {
     /// Waits for something to write. Gives the entries, how many events there are with them, and whether they are the last.
     fn next_batch(&self) -> (Vec<Entry>, u64, bool) {
         let mut state = lock(&self.state);
+        // Whoever waited for the last batch is likely to bring something soon, and need not wake a thread that looks by itself.
+        let mut rested = false;
         loop {
             let waited = state.since.elapsed();
-            let most = if state.wanted { GATHER } else { LINGER };
+            let most = state.patience();
             let due = !state.queue.is_empty() && waited >= most;
             if due || state.is_ready() || state.stopping || state.queue.len() >= CAPACITY / 2 {
                 break;
             }
-            state.idle = state.queue.is_empty();
-            state = if state.idle {
+            let left = match state.queue.is_empty() {
+                true if rested => Duration::MAX,
+                true => LINGER,
+                false => most.saturating_sub(waited),
+            };
+            rested = true;
+            state.asleep = Some(if left == Duration::MAX { left } else { most });
+            state = if left == Duration::MAX {
                 self.work.wait(state).unwrap_or_else(PoisonError::into_inner)
             } else {
-                let left = most.saturating_sub(waited);
                 self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-        state.idle = false;
-        state.wanted = false;
-        let batch = (std::mem::take(&mut state.queue), state.next, state.stopping);
+        state.asleep = None;
+        let (entries, count) = state.take();
+        let batch = (entries, count, state.stopping);
         drop(state);
         self.room.notify_all();
         batch
@@ -274,7 +325,6 @@ impl Shared {
         let mut state = lock(&self.state);
         (state.durable, state.head) = (count, head);
         let reached = state.waiting.iter().take_while(|(wanted, _)| *wanted <= count).count();
-        state.expected = reached;
         let told: Vec<_> = state.waiting.drain(..reached).collect();
         drop(state);
         told.into_iter().for_each(|(_, then)| then(Ok(())));
@@ -286,8 +336,12 @@ impl Shared {
         let closed = state.closed.get_or_insert(LedgerClosed { because }).clone();
         state.queue.clear();
         let told = std::mem::take(&mut state.waiting);
+        let together = state.together.take();
         drop(state);
         self.room.notify_all();
+        if let Some(together) = together {
+            together.fill(Err(closed.clone()));
+        }
         told.into_iter().for_each(|(_, then)| then(Err(closed.clone())));
     }
 

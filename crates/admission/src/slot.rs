@@ -14,24 +14,25 @@ pub(crate) struct Slot<T> {
 #[derive(Debug)]
 struct State<T> {
     answer: Option<T>,
-    waker: Option<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl<T: Clone> Slot<T> {
     pub(crate) fn new() -> Arc<Slot<T>> {
-        Arc::new(Slot { state: Mutex::new(State { answer: None, waker: None }), filled: Condvar::new() })
+        Arc::new(Slot {
+            state: Mutex::new(State { answer: None, wakers: Vec::new() }),
+            filled: Condvar::new(),
+        })
     }
 
     /// Puts the answer in, if there is none yet, and wakes who waits for it.
     pub(crate) fn fill(&self, answer: T) {
         let mut state = lock(&self.state);
         state.answer.get_or_insert(answer);
-        let waker = state.waker.take();
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.filled.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Waits for the answer.
@@ -51,7 +52,10 @@ impl<T: Clone> Slot<T> {
         match &state.answer {
             Some(answer) => Poll::Ready(answer.clone()),
             None => {
-                state.waker = Some(waker);
+                // Several may wait at one slot, and each may look more than once.
+                if !state.wakers.iter().any(|known| known.will_wake(&waker)) {
+                    state.wakers.push(waker);
+                }
                 Poll::Pending
             }
         }

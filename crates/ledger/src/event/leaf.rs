@@ -14,6 +14,8 @@ use crate::hex;
 
 /// Bytes of the largest leaf: what a C2SP entry bundle can hold.
 pub const LEAF_LIMIT: usize = 65_535;
+/// Bytes that a leaf seldom has more of.
+const USUAL: usize = 1024;
 /// Bytes that are kept of a text where an event does not fit.
 const KEPT: usize = 2048;
 /// Bytes of JSON that the list of one event takes before it goes on in the next.
@@ -87,7 +89,11 @@ fn parts<T: Serialize>(list: Vec<T>) -> impl Iterator<Item = Vec<T>> {
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
     // Only a map with keys that are no strings could fail, and the schema has none; an empty leaf is no event.
-    serde_json::to_vec(value).unwrap_or_default()
+    let mut json = Vec::with_capacity(USUAL);
+    match serde_json::to_writer(&mut json, value) {
+        Ok(()) => json,
+        Err(_) => Vec::new(),
+    }
 }
 
 fn shorten(value: &mut Value) {

@@ -5,6 +5,7 @@
 //! left out because they were too long to keep, by their digest. One text has one spelling.
 //! Does not own display: what is read from here may hold control characters.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -85,12 +86,12 @@ impl OsText {
     }
 
     /// The spelling.
-    fn spell(&self) -> String {
+    fn spell(&self) -> Cow<'_, str> {
         // Most texts are their own spelling.
         if let (Ok(plain), None) = (std::str::from_utf8(&self.bytes), &self.cut)
             && !plain.contains('\\')
         {
-            return plain.to_owned();
+            return Cow::Borrowed(plain);
         }
         let mut spelled = String::with_capacity(self.bytes.len() + 8);
         for piece in pieces(&self.bytes) {
@@ -106,7 +107,7 @@ impl OsText {
         if let Some(cut) = &self.cut {
             spelled.push_str(&format!("\\+{}:{}", cut.bytes, hex::encode(&cut.digest)));
         }
-        spelled
+        Cow::Owned(spelled)
     }
 
     /// Reads a spelling back; refuses every spelling but the one.
