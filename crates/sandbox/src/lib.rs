@@ -16,6 +16,7 @@ mod filter;
 mod image;
 mod jail;
 mod make;
+mod mounted;
 mod mounts;
 mod notary;
 mod open;

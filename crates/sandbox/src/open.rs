@@ -4,6 +4,7 @@
 //! Used for runs whose policy has a rule that no mount can hold (a Shape); other runs' opens are only seen.
 
 use crate::caller::{self, Memory};
+use crate::mounted;
 use crate::sys::notify::Notification;
 use crate::view::{Found, View, whereabouts};
 use ledger::Access;
@@ -312,6 +313,7 @@ pub(crate) fn remove(
     if let Some(reasons) = judge(&place.path(), Access::Write)? {
         return Ok(Some((place.path(), reasons)));
     }
+    mounted::stays(&place, call.pid)?;
     rustix::fs::unlinkat(&place.folder.object, &place.name, flags)?;
     Ok(None)
 }
@@ -373,6 +375,8 @@ pub(crate) fn rename_or_link(
     if is_link {
         rustix::fs::linkat(&from.folder.object, &from.name, &to.folder.object, &to.name, AtFlags::empty())?;
     } else {
+        mounted::stays(&from, call.pid)?;
+        mounted::stays(&to, call.pid)?;
         let flags = RenameFlags::from_bits_retain(flags);
         rustix::fs::renameat_with(&from.folder.object, &from.name, &to.folder.object, &to.name, flags)?;
     }

@@ -81,6 +81,27 @@ fn what_others_obey_is_out_of_reach_in_direct_mode() {
     }
 }
 
+/// Whoever gave the mounted workspace another name, or took the mount away, was out of reach of every rule about its paths.
+#[test]
+fn what_is_mounted_keeps_its_name_in_direct_mode() {
+    for person in Person::everybody() {
+        let stage = Stage::new(person);
+        stage.outside("git init -q nested");
+        let before = Tree::of(&stage.workspace);
+        let line = r#"
+            here=$PWD; above=$(dirname "$here")
+            mv "$here" "$above/moved" && echo renamed; mv "$above" "$above-2" && echo renamed
+            mkdir "$above/empty" && mv -T --exchange "$above/empty" "$here" && echo renamed
+            perl -e 'print "renamed\n" if rename($ARGV[0], $ARGV[1])' "$above/empty" "$here"
+            rmdir "$here" && echo removed; perl -e 'print "removed\n" if rmdir($ARGV[0])' "$here"
+            mv .git gone; echo x > nested/.git/hooks/pre-commit; mv nested/.git nested/gone; mkdir a; mv a .vscode; ls -d .git"#;
+        let ran = directly(&stage, line).ended(0).printed(".git");
+        assert!(!ran.stdout.contains("renamed") && !ran.stdout.contains("removed"), "{ran}");
+        stage.says(&["undo"]).ended(0);
+        Tree::of(&stage.workspace).same_as(&before);
+    }
+}
+
 #[test]
 fn a_link_that_leads_out_takes_nothing_and_is_taken_back() {
     for person in Person::everybody() {

@@ -291,6 +291,28 @@ fn a_name_that_slipped_past_the_rules_and_a_link_that_leads_out_are_taken_back()
     assert!(!root.join("within").exists() && !root.join("target").exists());
 }
 
+/// To bind a socket is no write: no rule sees it.
+#[test]
+fn a_socket_by_a_name_that_is_held_is_taken_back() {
+    let desk = Desk::in_memory();
+    desk.write("sub/code", "before\n");
+    let before = picture(&desk.root());
+    for ends in [true, false] {
+        let workspace = desk.direct();
+        for name in [".envrc", "sub/.git"] {
+            drop(std::os::unix::net::UnixListener::bind(desk.root().join(name)).unwrap());
+        }
+        if ends {
+            workspace.settle(&line().admission).unwrap();
+            assert!(!desk.root().join(".envrc").exists() && !desk.root().join("sub/.git").exists());
+        }
+        undo(&workspace);
+        assert_same(&picture(&desk.root()), &before);
+        fs::remove_dir_all(desk.run_dir()).unwrap();
+        fs::create_dir(desk.run_dir()).unwrap();
+    }
+}
+
 #[test]
 fn what_a_person_did_to_held_files_meanwhile_is_theirs() {
     let desk = Desk::in_memory();

@@ -146,7 +146,9 @@ impl Workspace {
             };
             let ignored = one.path.ancestors().any(|above| ignored.contains(above));
             one.now.is_some()
-                && (held::slipped_past(&one.path) || (is_link && !ignored && leads_out(&one.path)))
+                && (held::slipped_past(&one.path)
+                    || is_bound(one)
+                    || (is_link && !ignored && leads_out(&one.path)))
         };
         let taken: Vec<Difference> = found.all.iter().filter(slips).cloned().collect();
         if !taken.is_empty() {
@@ -219,7 +221,7 @@ fn around(path: &Path) -> impl Iterator<Item = PathBuf> {
 /// What no write of the run could reach, and changed all the same: a person did that. What came or went with a whole folder
 /// may have been carried there.
 fn is_persons(back: &Back, found: &Differences, one: &Difference) -> bool {
-    if one.is_dress || !held::is_ruled(&one.path) {
+    if one.is_dress || !held::is_ruled(&one.path) || is_bound(one) {
         return false;
     }
     let top = one.path.ancestors().filter(|above| held::is_ruled(above)).last().unwrap_or(&one.path);
@@ -228,6 +230,12 @@ fn is_persons(back: &Back, found: &Differences, one: &Difference) -> bool {
         holder.as_os_str().is_empty() || base.get(holder).is_some_and(|entry| entry.found.is_folder())
     };
     is_folder(&back.before.base) && is_folder(&found.now)
+}
+
+/// Whether it is a socket, or the like, by a name that is held: to bind one is no write, so a run may have done it.
+fn is_bound(one: &Difference) -> bool {
+    let is_special = one.now.is_some_and(|now| matches!(now.kind, Kind::Special { .. }));
+    is_special && !one.is_dress && held::is_ruled(&one.path)
 }
 
 /// Whether something stands otherwise than when the run ended.
