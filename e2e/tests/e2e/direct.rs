@@ -103,6 +103,31 @@ fn what_is_mounted_keeps_its_name_in_direct_mode() {
 }
 
 #[test]
+fn a_folder_that_keeps_its_owner_out_stops_neither_the_end_nor_the_undo() {
+    for person in Person::everybody() {
+        let stage = Stage::new(person);
+        let before = Tree::of(&stage.workspace);
+        directly(&stage, "mkdir -p new/in; echo x > new/in/file; chmod 000 new/in new src").ended(0);
+        stage.says(&["undo"]).ended(0).printed("0 kept back");
+        Tree::of(&stage.workspace).same_as(&before);
+    }
+}
+
+#[test]
+fn a_tree_that_is_deeper_than_any_path_stops_neither_the_end_nor_the_undo() {
+    const DEEP: &str =
+        "use strict; for (1..300) { mkdir 'abcdefghijklmnopqrstu'; chdir 'abcdefghijklmnopqrstu' or last }";
+    for person in Person::everybody() {
+        let stage = Stage::new(person);
+        let before = Tree::of(&stage.workspace);
+        directly(&stage, &format!("echo more >> src/main.rs; perl -e \"{}\"", DEEP.replace('$', "\\$")))
+            .ended(0);
+        stage.says(&["undo"]).ended(0).printed("0 kept back");
+        Tree::of(&stage.workspace).same_as(&before);
+    }
+}
+
+#[test]
 fn a_link_that_leads_out_takes_nothing_and_is_taken_back() {
     for person in Person::everybody() {
         let stage = Stage::new(person);

@@ -31,7 +31,9 @@ pub(super) fn visit(found: &mut Finding<'_>) -> io::Result<()> {
                 continue;
             }
         }
-        if !same {
+        // One that keeps its owner out is told of already, and nothing more can be said of it.
+        let is_told = was.is_none() && shut.contains(&entry.path);
+        if !same && !is_told {
             found.pair(&entry.path, was, Some(entry.found))?;
         }
     }
