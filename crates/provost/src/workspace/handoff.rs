@@ -62,6 +62,18 @@ impl Handoff {
     }
 }
 
+/// Files at any depth, by who obeys them.
+const FILES: [(&[&str], Handoff); 8] = [
+    (GIT, Handoff::Git),
+    (HOOK, Handoff::Hook),
+    (CI, Handoff::Ci),
+    (AGENT, Handoff::Agent),
+    (EDITOR, Handoff::Editor),
+    (SHELL, Handoff::Shell),
+    (BUILD, Handoff::Build),
+    (SOURCE, Handoff::Source),
+];
+
 /// Who would obey what is at a path, by its name.
 #[must_use]
 pub(crate) fn by_name(path: &Path) -> Option<Handoff> {
@@ -72,17 +84,7 @@ pub(crate) fn by_name(path: &Path) -> Option<Handoff> {
         return Some(handoff);
     }
     let name = names.last()?.as_ref();
-    let files = [
-        (GIT, Handoff::Git),
-        (HOOK, Handoff::Hook),
-        (CI, Handoff::Ci),
-        (AGENT, Handoff::Agent),
-        (EDITOR, Handoff::Editor),
-        (SHELL, Handoff::Shell),
-        (BUILD, Handoff::Build),
-        (SOURCE, Handoff::Source),
-    ];
-    let whole = files.iter().find_map(|(known, handoff)| known.contains(&name).then_some(*handoff));
+    let whole = FILES.iter().find_map(|(known, handoff)| known.contains(&name).then_some(*handoff));
     whole
         .or_else(|| ENDINGS.iter().find_map(|(end, handoff)| name.ends_with(end).then_some(*handoff)))
         .or_else(|| by_shape(name))
@@ -91,18 +93,8 @@ pub(crate) fn by_name(path: &Path) -> Option<Handoff> {
 /// The names of folders, of files, and the beginnings and ends of others, that somebody obeys of whom `who` is true.
 pub(crate) fn known(who: impl Fn(Handoff) -> bool) -> (Vec<&'static str>, Vec<&'static str>, Vec<Shape>) {
     let folders = FOLDERS.iter().filter(|(_, known)| who(*known)).map(|(name, _)| *name).collect();
-    let files = [
-        (GIT, Handoff::Git),
-        (HOOK, Handoff::Hook),
-        (CI, Handoff::Ci),
-        (AGENT, Handoff::Agent),
-        (EDITOR, Handoff::Editor),
-        (SHELL, Handoff::Shell),
-        (BUILD, Handoff::Build),
-        (SOURCE, Handoff::Source),
-    ];
     let mut files: Vec<&str> =
-        files.iter().filter(|(_, known)| who(*known)).flat_map(|(names, _)| names.iter().copied()).collect();
+        FILES.iter().filter(|(_, known)| who(*known)).flat_map(|(names, _)| names.iter().copied()).collect();
     let mut shapes: Vec<Shape> =
         ENDINGS.iter().filter(|(_, known)| who(*known)).map(|(end, _)| ("", *end)).collect();
     if who(Handoff::Shell) {
