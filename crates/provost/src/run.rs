@@ -35,7 +35,7 @@ use crate::task::{self, Task};
 use crate::toolchains::{self, Toolchains, git};
 use crate::vault::{self, RunVault};
 use crate::view;
-use crate::workspace::Workspace;
+use crate::workspace::{Change, Workspace};
 
 use beside::Beside;
 use console::Console;
@@ -116,17 +116,16 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
     let lands = task.attended && layers::lands(folders, &task.workspace) == Some(true);
     let mut through = direct::Through::new(kept);
-    let whole = (&workspace, lands);
-    let governed = built.and_then(|built| govern(&prepared, built, whole, &admission, &mut through));
+    let governed =
+        built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission, &mut through));
     let end = governed.as_ref().ok().map(|governed| (governed.exit, governed.signal));
-    let stopped = end.and_then(|(exit, signal)| signal.filter(|_| exit == Exit::Stopped));
-    let ended = describe::ended(end.map(|(exit, _)| exit), stopped, began);
+    let ended = describe::ended(end, began);
     let sealed = finish(&host, &run, (&workspace, through), admission, ended);
     let governed = governed?;
-    let settled = sealed?;
+    let change = sealed?;
     let status = governed.signal.map_or_else(|| status(governed.exit), |signal| 128 + signal);
     let attended = task.attended;
-    notes.extend(settled);
+    notes.extend(describe::lost(&change));
     notes.extend(governed.notes);
     Ok(Ended { run, exit: governed.exit, status, notes, attended })
 }
@@ -292,23 +291,18 @@ fn notes(flows: &Flows) -> Vec<String> {
     faults.into_iter().collect()
 }
 
-/// Settles what was changed, writes the last event and seals: in this order, whatever happened before. Gives what a person
-/// should know of it.
+/// Settles what was changed, writes the last event and seals: in this order, whatever happened before.
 fn finish(
     host: &Host,
     run: &RunId,
     (workspace, through): (&Workspace, direct::Through),
     admission: Admission,
     ended: RunEnded,
-) -> Result<Option<String>, Failure> {
+) -> Result<Change, Failure> {
     let settled = through.settle(workspace, &admission);
     let sealed = admission.close(event::Body::RunEnded(ended))?;
     host.seal(run, &sealed)?;
-    let lost = settled?.files.iter().filter(|file| file.is_lost()).count() as u64;
-    Ok((lost > 0).then(|| {
-        let files = crate::render::count(lost, "file");
-        format!("{files} were changed on both sides and too large, or too many, to be saved when the run began: yours stay")
-    }))
+    Ok(settled?)
 }
 
 /// The exit status of Provost that tells how the agent ended.

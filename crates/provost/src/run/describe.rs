@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::secrets::{Credentials, How};
 use crate::task::Task;
 use crate::toolchains::variables;
+use crate::workspace::Change;
 
 /// How it begins.
 pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, mode: Mode) -> RunOpened {
@@ -148,9 +149,21 @@ pub(super) fn after(
     Ok(())
 }
 
-/// How it ended; `None` if the agent never started.
-pub(super) fn ended(exit: Option<Exit>, stopped: Option<u8>, began: Instant) -> RunEnded {
-    let exit = match exit {
+/// What a person should know of what was changed on both sides, where what was there is not known any more.
+pub(super) fn lost(change: &Change) -> Option<String> {
+    let lost = change.files.iter().filter(|file| file.is_lost()).count() as u64;
+    let files = crate::render::count(lost, "file");
+    (lost > 0).then(|| {
+        format!(
+            "{files} changed on both sides, too large or too many to be saved when the run began: yours stay"
+        )
+    })
+}
+
+/// How it ended, and which signal told us to stop; `None` if the agent never started.
+pub(super) fn ended(end: Option<(Exit, Option<u8>)>, began: Instant) -> RunEnded {
+    let stopped = end.and_then(|(exit, signal)| signal.filter(|_| exit == Exit::Stopped));
+    let exit = match end.map(|(exit, _)| exit) {
         Some(Exit::Code(code)) => ledger::event::Exit { code: Some(code), signal: None },
         Some(Exit::Signal(signal)) => ledger::event::Exit { code: None, signal: Some(signal) },
         Some(Exit::Stopped | Exit::TimedOut) => ledger::event::Exit { code: None, signal: Some(9) },
