@@ -16,6 +16,8 @@ use super::{Paint, Tone, clean, count, short, size, time};
 const NAMED: usize = 5;
 /// Lines of one list before the rest is only counted.
 const MOST: usize = 12;
+/// Most letters of a path: an agent's names are as long as it likes, and `review` has the whole.
+const LONGEST: usize = 160;
 
 /// A run's summary; its keys are an interface.
 #[derive(Debug, Serialize)]
@@ -471,7 +473,7 @@ fn changes(summary: &Summary, paint: Paint) -> Vec<String> {
             Some(_) => paint.on(Tone::Notice, "  medium risk"),
             None => String::new(),
         };
-        format!("{sign} {}{lines}{risk}{note}", clean(&change.path))
+        format!("{sign} {}{lines}{risk}{note}", short(&clean(&change.path), LONGEST))
     };
     summary.changes.iter().map(row).collect()
 }
