@@ -90,7 +90,7 @@ pub enum Verb {
     Undo(OneRun),
     /// Throw away what a run has staged.
     #[command(
-        after_help = "What a run in direct mode changed is in your folder, and stays there: `provost undo` takes it back. With --keep-changes\nwhat was there before is thrown away, and no undo is possible any more."
+        after_help = "What a run in direct mode changed is in your folder, and stays there: `provost undo` takes it back.\nWith --keep-changes what was there before is thrown away, and no undo is possible any more."
     )]
     Discard(Discard),
     /// From inside a run: ask for a capability, or put a question to a person.
@@ -214,7 +214,7 @@ pub struct OneRun {
 /// `discard`.
 #[derive(Debug, Args)]
 pub struct Discard {
-    /// The run, or the beginning of its id; the last one if left out.
+    /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Of a run in direct mode: throws away what was there before; what it changed stays in the folder for good.
