@@ -71,7 +71,7 @@ pub use hunk::{Hunk, Line, Mark};
 pub(crate) use land::Landings;
 pub(crate) use land::hold;
 pub use land::{
-    BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, Pick, Recovered, Told, WAITS,
+    BadPattern, Conflict, HandEdit, Hold, Kept, LandError, Landing, LandsBy, Pick, Recovered, Told,
 };
 use left::Left;
 pub use moved::Moves;

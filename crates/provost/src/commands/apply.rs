@@ -21,7 +21,7 @@ use crate::failure::{Failure, NO, PATTERNS};
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count};
 use crate::task;
-use crate::workspace::{Kept, Landing, Named, No, Pick, Voice, WAITS};
+use crate::workspace::{Kept, Landing, LandsBy, Named, No, Pick, Voice};
 
 /// What is said where something was rejected and nothing landed.
 pub(super) const REJECTED: &str =
@@ -124,7 +124,7 @@ fn settle_beside(
             settled.landing = workspace.land(admission, &change, &pick)?;
             for kept in &mut settled.landing.refused {
                 if let Some(demand) = demands.get(&kept.path).filter(|demand| demand.is_more_than_one()) {
-                    kept.because = demand.to_string();
+                    (kept.because, kept.lands_by) = (demand.to_string(), None);
                 }
             }
         }
@@ -184,7 +184,7 @@ pub(super) fn tell(run: &RunId, settled: &Settled, (done, nothing): (&str, &str)
 /// What to do about what was kept back: the very command, where a name is all that it waits for.
 fn advice(run: &RunId, settled: &Settled) -> Vec<String> {
     let mut lines = Vec::new();
-    let waits = |kept: &&Kept| kept.because.starts_with(WAITS);
+    let waits = |kept: &&Kept| kept.lands_by == Some(LandsBy::Path);
     let named: Vec<String> =
         settled.landing.refused.iter().filter(waits).filter_map(|kept| only(&kept.path)).collect();
     if !named.is_empty() {
@@ -195,19 +195,17 @@ fn advice(run: &RunId, settled: &Settled) -> Vec<String> {
     } else if !settled.landing.refused.is_empty() || !settled.unmatched.is_empty() {
         lines.push(format!("What is kept back stays staged: `provost review {run}` shows it."));
     }
-    let rejected: Vec<String> = settled.landing.refused.iter().filter_map(rejected).collect();
+    let by_hunk = |kept: &Kept| match &kept.lands_by {
+        Some(LandsBy::Hunk(id)) => Some(format!("--hunk {id}")),
+        Some(LandsBy::Path) | None => None,
+    };
+    let rejected: Vec<String> = settled.landing.refused.iter().filter_map(by_hunk).collect();
     if !rejected.is_empty() {
         let more = if rejected.len() > ADVISED { " .." } else { "" };
         let named = rejected.get(..ADVISED.min(rejected.len())).unwrap_or_default().join(" ");
         lines.push(format!("What was rejected before lands by its hunk: provost apply {run} {named}{more}"));
     }
     lines
-}
-
-/// The words that name the hunk for which a file was kept back, if it was rejected before.
-fn rejected(kept: &Kept) -> Option<String> {
-    let (id, _) = kept.because.strip_prefix("hunk ")?.split_once(" was rejected before")?;
-    id.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("--hunk {id}"))
 }
 
 /// The words that name a file and nothing else, if they can be typed.

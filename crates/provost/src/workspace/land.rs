@@ -40,8 +40,8 @@ mod told;
 mod undo;
 
 pub use hold::Hold;
-use pick::Taken;
-pub use pick::{BadPattern, HandEdit, Pick, WAITS};
+pub use pick::{BadPattern, HandEdit, LandsBy, Pick};
+use pick::{Taken, Withheld};
 pub(crate) use pick::{names, patterns};
 pub use recover::{Recovered, Told};
 pub(crate) use told::{Landings, Standing, Stood};
@@ -64,6 +64,8 @@ pub struct Kept {
     pub because: String,
     /// What the person and the run made of the same lines, if that is why and they are text.
     pub conflicts: Vec<Conflict>,
+    /// By which name it lands, where that is all that it waits for.
+    pub lands_by: Option<LandsBy>,
 }
 
 /// A place of a file that both sides changed.
@@ -194,14 +196,14 @@ impl Workspace {
         for file in &change.files {
             let part = match pick.of(&sides, file, &rejected) {
                 Taken::Not => continue,
-                Taken::Kept(because) => {
-                    refuse(admission, landing, &file.path, because, None)?;
+                Taken::Kept(withheld) => {
+                    withhold(admission, landing, &file.path, withheld)?;
                     continue;
                 }
                 Taken::Whole => None,
                 Taken::Part(hunks, kept) => {
-                    if let Some(because) = kept {
-                        refuse(admission, landing, &file.path, because, None)?;
+                    if let Some(withheld) = kept {
+                        withhold(admission, landing, &file.path, withheld)?;
                     }
                     Some(hunks)
                 }
@@ -394,7 +396,21 @@ pub(crate) fn refuse(
 ) -> Result<(), LandError> {
     let refused = LandRefused { path: path.into(), because: because.clone() };
     admission.note(refused.into(), Trust::Observed, cause)?;
-    landing.refused.push(Kept { path: path.to_owned(), because, conflicts: Vec::new() });
+    landing.refused.push(Kept { path: path.to_owned(), because, conflicts: Vec::new(), lands_by: None });
+    Ok(())
+}
+
+/// The same for what was named, but not by the name that it waits for.
+fn withhold(
+    admission: &Admission,
+    landing: &mut Landing,
+    path: &Path,
+    (because, lands_by): Withheld,
+) -> Result<(), LandError> {
+    refuse(admission, landing, path, because, None)?;
+    if let Some(kept) = landing.refused.last_mut() {
+        kept.lands_by = lands_by;
+    }
     Ok(())
 }
 

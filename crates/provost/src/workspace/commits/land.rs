@@ -239,7 +239,7 @@ impl Workspace {
         let path = Path::new(".git").join(name);
         let refused = LandRefused { path: path.as_path().into(), because: because.clone() };
         admission.note(refused.into(), Trust::Observed, None)?;
-        import.refused.push(Kept { path, because, conflicts: Vec::new() });
+        import.refused.push(Kept { path, because, conflicts: Vec::new(), lands_by: None });
         Ok(())
     }
 }

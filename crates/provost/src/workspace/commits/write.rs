@@ -231,7 +231,7 @@ impl Workspace {
         let because = format!("it is not in the commit: {because}");
         let refused = LandRefused { path: path.into(), because: because.clone() };
         admission.note(refused.into(), Trust::Observed, None)?;
-        written.refused.push(Kept { path: path.to_owned(), because, conflicts: Vec::new() });
+        written.refused.push(Kept { path: path.to_owned(), because, conflicts: Vec::new(), lands_by: None });
         Ok(())
     }
 

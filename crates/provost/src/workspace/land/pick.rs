@@ -46,8 +46,17 @@ pub struct HandEdit {
     pub text: Vec<u8>,
 }
 
-/// How a reason begins where a file waits for nothing but its name.
-pub const WAITS: &str = "it waits for its own yes";
+/// By which name something lands that was kept back, where a name is all that it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LandsBy {
+    /// The file's own path.
+    Path,
+    /// A hunk's.
+    Hunk(String),
+}
+
+/// Why something that was named is not taken, and what it waits for.
+pub(super) type Withheld = (String, Option<LandsBy>);
 
 /// A pattern that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,11 +74,11 @@ pub(super) enum Taken {
     /// Nothing: nobody named it.
     Not,
     /// Nothing, though it was named.
-    Kept(String),
+    Kept(Withheld),
     /// All of it.
     Whole,
     /// These hunks; and why others that were named are not, if there are any.
-    Part(Vec<String>, Option<String>),
+    Part(Vec<String>, Option<Withheld>),
 }
 
 /// Patterns as in a `.gitignore` file, beneath the workspace.
@@ -246,13 +255,13 @@ impl Pick {
             return Taken::Not;
         }
         if let Some(never) = file.never {
-            return Taken::Kept(never.to_owned());
+            return Taken::Kept((never.to_owned(), None));
         }
         let asked = || self.asked.get(&file.path).map(String::as_str);
         let waits = file.handoff.map(Handoff::why).or_else(asked);
         let waits = waits.filter(|_| !self.is_named(&file.path));
         if let Some(why) = waits.filter(|_| !any) {
-            return Taken::Kept(format!("{WAITS}: {why}"));
+            return Taken::Kept((format!("it waits for its own yes: {why}"), Some(LandsBy::Path)));
         }
         if hunks.is_empty() {
             return self.whole(sides, file, rejected);
@@ -264,7 +273,7 @@ impl Pick {
     fn whole(&self, sides: &Sides, file: &FileChange, rejected: &Rejected) -> Taken {
         let before = rejected.why_file(sides, file).filter(|_| !self.exact.contains(&file.path));
         match before {
-            Some(why) => Taken::Kept(format!("rejected before: {why}")),
+            Some(why) => Taken::Kept((format!("rejected before: {why}"), Some(LandsBy::Path))),
             None => Taken::Whole,
         }
     }
@@ -276,7 +285,8 @@ impl Pick {
             if self.picks(&file.path, hunk) || (takes && before.is_none()) {
                 chosen.push(hunk.id.clone());
             } else if let Some(why) = before.filter(|_| takes) {
-                kept = kept.or(Some(format!("hunk {} was rejected before: {why}", hunk.id)));
+                let because = format!("hunk {} was rejected before: {why}", hunk.id);
+                kept = kept.or(Some((because, Some(LandsBy::Hunk(hunk.id.clone())))));
             }
         }
         let modes = file.pre.as_ref().zip(file.post.as_ref());
