@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 /// dependency, and tests in every file.
 const CRATE: &str = "heck";
 
-/// Where cargo keeps that source.
-fn source() -> PathBuf {
+/// Where cargo keeps the source of a crate that Provost is built from.
+pub(crate) fn source(name: &str) -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut metadata = std::process::Command::new(cargo);
@@ -25,14 +25,14 @@ fn source() -> PathBuf {
     metadata.arg(triple).arg("--manifest-path").arg(manifest);
     let said = run(&mut metadata).ended(0).json().remove(0);
     let packages = said["packages"].as_array().unwrap();
-    let found = packages.iter().find(|package| package["name"] == CRATE).unwrap();
+    let found = packages.iter().find(|package| package["name"] == name).unwrap();
     Path::new(found["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned()
 }
 
 /// Makes the stage's workspace a checkout of it.
 fn check_out(stage: &Stage) {
     stage.git(&["rm", "-r", "--quiet", "."]);
-    let source = source();
+    let source = source(CRATE);
     let mut open = vec![source.clone()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
