@@ -294,7 +294,12 @@ impl Story {
             Body::Decision(_) | Body::Denied(_) | Body::AskOpened(_) | Body::AskAnswered(_) => {
                 self.see_line(event);
             }
-            Body::Launch(_) | Body::Exec(_) | Body::Opened(_) | Body::Program(_) => self.see_process(event),
+            Body::Launch(_)
+            | Body::Exec(_)
+            | Body::Opened(_)
+            | Body::Program(_)
+            | Body::Exited(_)
+            | Body::Connected(_) => self.see_process(event),
             Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) => self.see_network(event),
             Body::WorkspaceMoved(moved) => self.see_moved(event, moved),
             Body::ChangeStaged(_)
@@ -422,6 +427,7 @@ impl Story {
             Body::Exec(exec) => self.see_exec(event, exec),
             Body::Opened(opened) => opened.entries.iter().for_each(|entry| self.opens.add(entry)),
             Body::Program(_) => self.counts.programs += 1,
+            Body::Exited(exited) => exited.entries.iter().for_each(|entry| self.opens.ended(entry.pid)),
             _ => {}
         }
     }

@@ -70,6 +70,7 @@ fn opened(number: u64) -> Body {
     let entry = |at: u64| OpenEntry {
         pid: 4000,
         access: Access::Read,
+        act: None,
         path: format!("/usr/lib/x86_64-linux-gnu/lib{}.so.6", number + at).into(),
         count: 1,
     };

@@ -109,9 +109,15 @@ pub enum Body {
     /// The content of a program used in this run, once per path and content.
     #[serde(rename = "program")]
     Program(Program),
-    /// Files opened, in batches.
+    /// Files opened and names changed, in batches.
     #[serde(rename = "opened")]
     Opened(Opened),
+    /// Processes ended, in batches.
+    #[serde(rename = "exited")]
+    Exited(Exited),
+    /// Processes tried to connect, in batches.
+    #[serde(rename = "connected")]
+    Connected(Connected),
     /// A call was refused at the place where it was made.
     #[serde(rename = "denied")]
     Denied(Denied),
@@ -194,7 +200,7 @@ macro_rules! bodies {
 }
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
-    Launch, Program, Opened, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
+    Launch, Program, Opened, Exited, Connected, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
     PreimagesKept, ChangeDirect,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,
     LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;

@@ -185,6 +185,15 @@ pub(crate) fn terminal(pid: i32) -> io::Result<PathBuf> {
     Ok(PathBuf::from(format!("/dev/pts/{}", rustix::fs::minor(number))))
 }
 
+/// Processor time that a process used so far, in microseconds: its own and the kernel's for it, of all its threads.
+pub(crate) fn time_used(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_ascii_whitespace().skip(11).map_while(|text| text.parse::<u64>().ok());
+    let ticks = times.next()? + times.next()?;
+    Some(ticks * (1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+}
+
 /// Who a thread belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {

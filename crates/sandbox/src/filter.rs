@@ -70,6 +70,11 @@ const SEEN: &[Line] = &[
     line(calls![SYS_execve SYS_execveat], Notify, "every exec is seen, on the words the kernel takes"),
     line(calls![SYS_open SYS_openat SYS_openat2 SYS_creat], Notify, "every open is seen"),
     line(calls![SYS_connect], Notify, "every attempt to reach out is seen"),
+    line(
+        calls![SYS_exit_group],
+        Notify,
+        "every process that ends itself is seen, with its status and its time",
+    ),
 ];
 
 /// Where every open is judged.
@@ -373,6 +378,7 @@ mod tests {
         seen    execve, execveat: every exec is seen, on the words the kernel takes
         seen    open, openat, openat2, creat: every open is seen
         seen    connect: every attempt to reach out is seen
+        seen    exit_group: every process that ends itself is seen, with its status and its time
         seen    rename, renameat, renameat2, link, linkat: a denied file must not get another name
         seen    unlink, unlinkat, rmdir, truncate: a file that must not be written must not be emptied or removed
         seen    mkdir, mkdirat, symlink, symlinkat, mknod, mknodat: a name that must not be written must not come to be as a folder or a link either

@@ -8,7 +8,10 @@ use crate::bell::Alarm;
 use crate::image::{CHAIN_MAX, LINE_MAX, interpreter};
 use crate::view::{Found, View, read_some};
 use admission::{Admission, LedgerClosed};
-use ledger::{Access, Denied, OpenEntry, Opened, OsText, Program, Trust};
+use ledger::{
+    Access, ConnectEntry, Connected, Denied, ExitEntry, Exited, NameAct, OpenEntry, Opened, OsText, Program,
+    Reach, Trust,
+};
 use policy::Reason;
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use sha2::{Digest as _, Sha256};
@@ -27,7 +30,14 @@ pub(crate) enum Seen {
     Opened {
         pid: i32,
         access: Access,
+        act: Option<NameAct>,
         path: PathBuf,
+    },
+    Exited(ExitEntry),
+    Connected {
+        pid: i32,
+        target: OsText,
+        how: Reach,
     },
     Denied(Denied),
     Program(Found),
@@ -61,6 +71,8 @@ impl Notary {
                 known: HashSet::new(),
                 system: HashMap::new(),
                 counts: HashMap::new(),
+                reached: HashMap::new(),
+                ends: Vec::new(),
             };
             for batch in batches {
                 // A ledger that is closed takes no more evidence, and what leaves no evidence must end.
@@ -78,8 +90,19 @@ impl Notary {
         })
     }
 
-    pub(crate) fn opened(&mut self, pid: i32, access: Access, path: PathBuf) {
-        self.push(Seen::Opened { pid, access, path });
+    /// A file was opened, or with `act`, its name changed.
+    pub(crate) fn opened(&mut self, pid: i32, access: Access, act: Option<NameAct>, path: PathBuf) {
+        self.push(Seen::Opened { pid, access, act, path });
+    }
+
+    /// A process ended.
+    pub(crate) fn exited(&mut self, end: ExitEntry) {
+        self.push(Seen::Exited(end));
+    }
+
+    /// A process tried to connect: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`.
+    pub(crate) fn connected(&mut self, pid: i32, target: impl Into<OsText>, how: Reach) {
+        self.push(Seen::Connected { pid, target: target.into(), how });
     }
 
     pub(crate) fn program(&mut self, found: Option<Found>) {
@@ -163,7 +186,11 @@ struct Book {
     /// Where paths of the system led: nobody inside can change that.
     system: HashMap<OsString, PathBuf>,
     /// What each process was seen to open, so that floods become counts.
-    counts: HashMap<(i32, Access, OsString), u64>,
+    counts: HashMap<(i32, Access, Option<NameAct>, OsString), u64>,
+    /// Where each process was seen to connect to.
+    reached: HashMap<(i32, OsText, Reach), u64>,
+    /// Processes that ended, not yet written.
+    ends: Vec<ExitEntry>,
 }
 
 impl Book {
@@ -171,7 +198,9 @@ impl Book {
         let mut fresh: Vec<OpenEntry> = Vec::new();
         for seen in batch {
             match seen {
-                Seen::Opened { pid, access, path } => self.count(&mut fresh, pid, access, path),
+                Seen::Opened { pid, access, act, path } => self.count(&mut fresh, (pid, access, act), path),
+                Seen::Exited(end) => self.ends.push(end),
+                Seen::Connected { pid, target, how } => self.connected(pid, target, how)?,
                 Seen::Denied(body) => {
                     self.flush(&mut fresh)?;
                     self.admission.note(body.into(), Trust::Observed, None)?;
@@ -187,11 +216,16 @@ impl Book {
         self.flush(&mut fresh)
     }
 
-    fn count(&mut self, fresh: &mut Vec<OpenEntry>, pid: i32, access: Access, path: PathBuf) {
+    fn count(
+        &mut self,
+        fresh: &mut Vec<OpenEntry>,
+        (pid, access, act): (i32, Access, Option<NameAct>),
+        path: PathBuf,
+    ) {
         if self.counts.len() > 100_000 {
             self.counts.clear();
         }
-        let count = self.counts.entry((pid, access, path.as_os_str().to_os_string())).or_insert(0);
+        let count = self.counts.entry((pid, access, act, path.as_os_str().to_os_string())).or_insert(0);
         *count += 1;
         // Powers of two: a flood costs its logarithm, and the last figure is never off by more than half. An attempt
         // that found nothing read nothing.
@@ -201,7 +235,7 @@ impl Book {
         let count = *count;
         if let Some(path) = self.resolve(&path, access) {
             let pid = u32::try_from(pid).unwrap_or(0);
-            fresh.push(OpenEntry { pid, access, path: OsText::from(path.as_path()), count });
+            fresh.push(OpenEntry { pid, access, act, path: OsText::from(path.as_path()), count });
         }
     }
 
@@ -228,10 +262,24 @@ impl Book {
         }
     }
 
-    fn flush(&self, fresh: &mut Vec<OpenEntry>) -> Result<(), LedgerClosed> {
+    fn connected(&mut self, pid: i32, target: OsText, how: Reach) -> Result<(), LedgerClosed> {
+        let count = self.reached.entry((pid, target.clone(), how)).or_insert(0);
+        *count += 1;
+        if !count.is_power_of_two() {
+            return Ok(());
+        }
+        let entry = ConnectEntry { pid: u32::try_from(pid).unwrap_or(0), target, count: *count, how };
+        self.admission.note(Connected { entries: vec![entry] }.into(), Trust::Observed, None).map(drop)
+    }
+
+    fn flush(&mut self, fresh: &mut Vec<OpenEntry>) -> Result<(), LedgerClosed> {
         if !fresh.is_empty() {
             let opened = Opened { entries: std::mem::take(fresh) };
             self.admission.note(opened.into(), Trust::Observed, None)?;
+        }
+        if !self.ends.is_empty() {
+            let exited = Exited { entries: std::mem::take(&mut self.ends) };
+            self.admission.note(exited.into(), Trust::Observed, None)?;
         }
         Ok(())
     }

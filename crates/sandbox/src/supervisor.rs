@@ -10,7 +10,7 @@ mod files;
 mod sockets;
 
 use crate::bell::{Alarm, Bell};
-use crate::caller::Identities;
+use crate::caller::{self, Identities};
 use crate::channel::{self, Speech};
 use crate::notary::Notary;
 use crate::overlay::Pulse;
@@ -20,7 +20,7 @@ use crate::sys::notify::{self, Notification};
 use crate::tracer::Tracer;
 use crate::view::View;
 use admission::Admission;
-use ledger::Access;
+use ledger::{Access, ExitEntry};
 use policy::{AbsPath, Action, Decision, Reason};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -215,6 +215,7 @@ impl Supervisor {
         let outcome = match call.number {
             libc::SYS_execve | libc::SYS_execveat => self.exec(call),
             libc::SYS_connect => self.connect(call),
+            libc::SYS_exit_group => self.end(call),
             libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat => self.open(call),
             _ => self.change_names(call),
         };
@@ -224,6 +225,17 @@ impl Supervisor {
             // What cannot be read cannot be judged: the call fails as it would with a bad argument.
             Err(error) => self.fail(call, error.raw_os_error().unwrap_or(libc::EACCES)),
         }
+    }
+
+    /// A process ends itself: its last word and what it used are there now and never again.
+    fn end(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
+        let who = self.identities.of(call.pid);
+        let cpu_us = caller::time_used(who.pid).unwrap_or(0);
+        let code = Some(call.args[0] as i32 & 0xff);
+        let [pid, ppid] = [who.pid, who.parent].map(|pid| u32::try_from(pid).unwrap_or(0));
+        self.notary.exited(ExitEntry { pid, ppid, code, signal: None, cpu_us });
+        self.let_go(call);
+        Ok(None)
     }
 
     fn let_go(&self, call: &Notification) {

@@ -68,7 +68,8 @@ fn looking_leaves_no_trace() {
 fn a_long_list_goes_on_in_the_next_event() {
     use ledger::event::{Access, OpenEntry, Opened};
     let line = Line::start(false);
-    let entry = |pid| OpenEntry { pid, access: Access::Read, path: "/usr/lib/libc.so.6".into(), count: 1 };
+    let entry =
+        |pid| OpenEntry { pid, access: Access::Read, act: None, path: "/usr/lib/libc.so.6".into(), count: 1 };
     let entries: Vec<_> = (0..5000).map(entry).collect();
     let last =
         line.admission.note(Opened { entries: entries.clone() }.into(), Trust::Observed, None).unwrap();

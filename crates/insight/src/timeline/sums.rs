@@ -3,6 +3,7 @@
 //! Owns these sums and their members. Does not own when something is added to them (`timeline`).
 
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
 
 use ledger::OsText;
 use ledger::event::{Access, Change, DirectFile, Exit, Landed, OpenEntry, Reason, Risk, StagedFile};
@@ -186,6 +187,8 @@ pub struct Opens {
     /// Opens to write.
     pub writes: u64,
     folders: BTreeMap<Vec<u8>, Folder>,
+    /// How often each living process did each thing as far as is known: a count goes on where the last one ended.
+    known: BTreeMap<(u32, u64), u64>,
 }
 
 /// What was opened beneath a folder.
@@ -209,13 +212,21 @@ impl Opens {
             name = b"/";
         }
         let folder = self.folders.entry(name.to_vec()).or_default();
+        let known = self.known.entry((entry.pid, key(entry))).or_default();
+        // A smaller one is another process's that was given the number again.
+        let more = entry.count.checked_sub(*known).unwrap_or(entry.count);
+        *known = entry.count;
         match entry.access {
-            Access::Read => {
-                (self.reads, folder.reads) = (self.reads + entry.count, folder.reads + entry.count)
-            }
-            Access::Write => {
-                (self.writes, folder.writes) = (self.writes + entry.count, folder.writes + entry.count);
-            }
+            Access::Read => (self.reads, folder.reads) = (self.reads + more, folder.reads + more),
+            Access::Write => (self.writes, folder.writes) = (self.writes + more, folder.writes + more),
+        }
+    }
+
+    /// A process is gone: whoever is given its number begins anew.
+    pub(super) fn ended(&mut self, pid: u32) {
+        let its: Vec<_> = self.known.range((pid, 0)..=(pid, u64::MAX)).map(|(key, _)| *key).collect();
+        for key in its {
+            self.known.remove(&key);
         }
     }
 
@@ -233,6 +244,13 @@ impl Opens {
         all.truncate(count);
         all
     }
+}
+
+/// What tells one file and what was done to it from others: nobody gains by a collision but a count.
+fn key(entry: &OpenEntry) -> u64 {
+    let mut hash = std::collections::hash_map::DefaultHasher::new();
+    (entry.access, entry.act, entry.path.as_bytes()).hash(&mut hash);
+    hash.finish()
 }
 
 /// The first components of an absolute path.

@@ -207,7 +207,7 @@ fn a_name_that_leads_to_no_address_that_may_be_dialled_was_denied() {
 #[test]
 fn opens_are_summed_by_folder() {
     let mut tape = Tape::new();
-    let entry = |path: &str, access, count| OpenEntry { pid: 1, access, path: path.into(), count };
+    let entry = |path: &str, access, count| OpenEntry { pid: 1, access, act: None, path: path.into(), count };
     tape.put(Opened {
         entries: vec![
             entry("/usr/lib/x86/libc.so", Access::Read, 5),
@@ -221,6 +221,22 @@ fn opens_are_summed_by_folder() {
     let top = story.opens.top(2, 2);
     assert_eq!(top[0], (OsText::from("/usr/lib"), Folder { reads: 7, writes: 0 }));
     assert_eq!(top.len(), 2);
+}
+
+#[test]
+fn a_count_goes_on_where_the_last_of_its_process_ended() {
+    let mut tape = Tape::new();
+    let entry = |count| OpenEntry { pid: 7, access: Access::Read, act: None, path: "/x".into(), count };
+    let exit = |pid| Exited { entries: vec![ExitEntry { pid, ..ExitEntry::default() }] };
+    tape.put(Opened { entries: vec![entry(1), entry(2)] });
+    tape.put(Opened { entries: vec![entry(4), entry(5)] });
+    assert_eq!(tape.story().opens.reads, 5);
+    // Another process by the same number.
+    tape.put(exit(7));
+    tape.put(Opened { entries: vec![entry(6)] });
+    assert_eq!(tape.story().opens.reads, 11);
+    tape.put(Opened { entries: vec![entry(2)] });
+    assert_eq!(tape.story().opens.reads, 13);
 }
 
 #[test]

@@ -72,21 +72,41 @@ pub struct Program {
 /// Body of `opened`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
-    /// What was opened since the last batch.
+    /// What was opened, and which names changed, since the last batch.
     pub entries: Vec<OpenEntry>,
 }
 
-/// Opens of one file by one process.
+/// What one process did with one file so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenEntry {
     /// The process, as the host counts.
     pub pid: u32,
     /// What it was opened for.
     pub access: Access,
+    /// What was done to its name, or to it by name; absent where it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<NameAct>,
     /// The file.
     pub path: OsText,
-    /// How often.
+    /// How often since the process began. Later entries of the same replace earlier ones; the last before the process ends, or
+    /// the run, is exact.
     pub count: u64,
+}
+
+/// What was done to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NameAct {
+    /// A folder, a symbolic link, a device or a pipe was made.
+    Made,
+    /// It was removed.
+    Removed,
+    /// It was renamed: one entry for what it was called and one for what it is called.
+    Renamed,
+    /// What it names was given another name as well: one entry for the new name.
+    Linked,
+    /// What it names was cut or stretched by its name.
+    Truncated,
 }
 
 /// What a file was opened for.
@@ -116,6 +136,62 @@ pub struct Denied {
     pub errno: Option<i32>,
     /// Whether the caller was told why, on its standard error.
     pub spoken: bool,
+}
+
+/// Body of `exited`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// Processes that ended since the last batch.
+    pub entries: Vec<ExitEntry>,
+}
+
+/// The end of one process, whether it ever called exec or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitEntry {
+    /// The process, as the host counts.
+    pub pid: u32,
+    /// Its parent.
+    pub ppid: u32,
+    /// Its status, where it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that killed it. Neither this nor `code` where it was killed and the kernel is too old to say how (before 6.15).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Processor time that it used, its own and the kernel's for it, in microseconds; 0 where it was killed.
+    pub cpu_us: u64,
+}
+
+/// Body of `connected`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connected {
+    /// Attempts since the last batch.
+    pub entries: Vec<ConnectEntry>,
+}
+
+/// Attempts of one process to connect to one place so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectEntry {
+    /// The process, as the host counts.
+    pub pid: u32,
+    /// Where to: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`.
+    pub target: OsText,
+    /// How often since the process began. Later entries of the same replace earlier ones.
+    pub count: u64,
+    /// What became of it.
+    pub how: Reach,
+}
+
+/// What became of an attempt to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// It led to something inside.
+    Inside,
+    /// It was carried to the gateway, which judged it.
+    Carried,
+    /// It was refused.
+    Refused,
 }
 
 /// Body of `request.inside`.

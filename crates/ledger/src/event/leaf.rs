@@ -8,7 +8,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Body, ChangeDirect, ChangeStaged, EnvironmentRecorded, Event, LimitReached, Opened, PolicyLoaded,
+    Body, ChangeDirect, ChangeStaged, Connected, EnvironmentRecorded, Event, Exited, LimitReached, Opened,
+    PolicyLoaded,
 };
 use crate::hex;
 
@@ -49,6 +50,12 @@ impl Body {
         match self {
             Body::Opened(Opened { entries }) => {
                 parts(entries).map(|entries| Opened { entries }.into()).collect()
+            }
+            Body::Exited(Exited { entries }) => {
+                parts(entries).map(|entries| Exited { entries }.into()).collect()
+            }
+            Body::Connected(Connected { entries }) => {
+                parts(entries).map(|entries| Connected { entries }.into()).collect()
             }
             Body::ChangeStaged(ChangeStaged { files }) => {
                 parts(files).map(|files| ChangeStaged { files }.into()).collect()
@@ -173,7 +180,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_does_not_fit_at_all_leaves_its_digest_in_its_place() {
-        let entries = vec![OpenEntry { pid: 1, access: Access::Read, path: "/x".into(), count: 1 }; 5000];
+        let entries =
+            vec![OpenEntry { pid: 1, access: Access::Read, act: None, path: "/x".into(), count: 1 }; 5000];
         let leaf = event(Opened { entries }).leaf();
         let back = Event::read(&leaf).unwrap();
         let Body::LimitReached(LimitReached { what }) = back.body else { panic!("another type") };

@@ -80,6 +80,8 @@ bodies! {
     "exec" => Exec,
     "program" => Program,
     "opened" => Opened,
+    "exited" => Exited,
+    "connected" => Connected,
     "denied" => Denied,
     "connection" => Connection,
     "resolved" => Resolved,

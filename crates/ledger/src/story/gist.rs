@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::action::ActionRecord;
 use crate::event::{
-    Access, Answered, Bodies, Body, Event, OsText, Read, Reason, Spelled, Text, Trust, Verdict,
+    Access, Answered, Bodies, Body, Event, NameAct, OsText, Read, Reason, Spelled, Text, Trust, Verdict,
 };
 use crate::hex;
 
@@ -212,6 +212,8 @@ struct OpenSketch<'l> {
     _pid: u32,
     #[serde(rename = "access")]
     _access: Access,
+    #[serde(default, rename = "act")]
+    _act: Option<NameAct>,
     #[serde(rename = "path", borrow)]
     _path: Spelled<'l>,
     #[serde(rename = "count")]
@@ -303,7 +305,8 @@ mod tests {
                 "{act:?}"
             );
         }
-        let entries = vec![OpenEntry { pid: 1, access: Access::Read, path: "/x".into(), count: 1 }];
+        let entries =
+            vec![OpenEntry { pid: 1, access: Access::Read, act: None, path: "/x".into(), count: 1 }];
         let opened = leaf(Opened { entries }, false);
         assert!(same(&opened) && sketched(&opened).is_some());
     }
@@ -316,9 +319,10 @@ mod tests {
             at in any::<prop::sample::Index>(),
             byte in any::<u8>(),
             opened in any::<bool>(),
+            made in any::<bool>(),
         ) {
             let paths = argv.iter().map(|path| OsText::new(path));
-            let entry = |path| OpenEntry { pid: 1, access: Access::Write, path, count: 1 };
+            let entry = |path| OpenEntry { pid: 1, access: Access::Write, act: made.then_some(NameAct::Made), path, count: 1 };
             let mut leaf = match opened {
                 true => leaf(Opened { entries: paths.map(entry).collect() }, false),
                 false => leaf(execs(&argv, why, Verdict::Ask), false),

@@ -42,7 +42,7 @@ impl Supervisor {
             return Ok(Some(refusal));
         }
         let who = self.identities.of(call.pid);
-        self.notary.opened(who.pid, access, path);
+        self.notary.opened(who.pid, access, None, path);
         self.let_go(call);
         Ok(None)
     }
@@ -67,12 +67,12 @@ impl Supervisor {
         let (pid, access) = (self.identities.of(call.pid).pid, wanted.access());
         match opened {
             Opened::Yes { file, path } => {
-                self.notary.opened(pid, access, path);
+                self.notary.opened(pid, access, None, path);
                 notify::inject(self.listener.as_fd(), call.id, file.as_fd(), wanted.close_on_exec())?;
                 Ok(None)
             }
             Opened::Blocks(waiting) => {
-                self.notary.opened(pid, access, waiting.path.clone());
+                self.notary.opened(pid, access, None, waiting.path.clone());
                 self.wait_for_other_end(call, waiting, wanted.close_on_exec())?;
                 Ok(None)
             }

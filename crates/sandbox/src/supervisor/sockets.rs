@@ -6,7 +6,7 @@
 use super::{Refusal, Supervisor, built_in, on_host, spoken};
 use crate::caller::Memory;
 use crate::sys::notify::Notification;
-use ledger::Access;
+use ledger::{Access, Reach};
 use policy::{Action, Decision, Endpoint, Host, Reason};
 use std::ffi::OsStr;
 use std::io;
@@ -25,7 +25,10 @@ impl Supervisor {
         let who = self.identities.of(call.pid);
         match target {
             // The way to the proxy: what was read before stands in the ledger before what leaves.
-            Some(Target::Internet(address)) if address.ip().is_loopback() => self.notary.settle(),
+            Some(Target::Internet(address)) if address.ip().is_loopback() => {
+                self.notary.connected(who.pid, address.to_string().as_str(), Reach::Inside);
+                self.notary.settle();
+            }
             Some(Target::Internet(address)) if address.port() == 0 => {}
             Some(Target::Internet(address)) => {
                 let reasons = self.reasons_against(address);
@@ -55,6 +58,7 @@ impl Supervisor {
     }
 
     fn strayed(&mut self, call: &Notification, pid: i32, target: PathBuf, reasons: &[Reason]) {
+        self.notary.connected(pid, target.as_path(), Reach::Refused);
         let told =
             self.is_news(pid, &target, Access::Write) && self.say(call, &spoken("connect", &target, reasons));
         self.notary.denied(pid, "connect", target.as_os_str(), reasons, None, told);

@@ -242,6 +242,15 @@ impl Ran {
             .collect()
     }
 
+    /// Every process seen to end.
+    pub(crate) fn ends(&self) -> Vec<ledger::ExitEntry> {
+        let ended = self.events.iter().filter_map(|event| match &event.body {
+            Body::Exited(exited) => Some(exited.entries.clone()),
+            _ => None,
+        });
+        ended.flatten().collect()
+    }
+
     /// Every file seen to be opened, with what for.
     pub(crate) fn opened(&self, access: ledger::Access) -> Vec<String> {
         self.events

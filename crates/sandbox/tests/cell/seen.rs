@@ -2,7 +2,8 @@
 
 use super::runner::Case;
 use super::scene::Scene;
-use ledger::{Access, Body};
+use ledger::{Access, Body, Reach};
+use sandbox::Exit;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::Path;
@@ -12,6 +13,8 @@ pub(crate) const CASES: &[Case] = &[
     ("programs_are_known_by_their_content", programs_are_known_by_their_content),
     ("every_file_that_was_opened_is_in_the_ledger", every_file_that_was_opened_is_in_the_ledger),
     ("a_denial_is_recorded_and_said_once", a_denial_is_recorded_and_said_once),
+    ("every_process_that_ends_itself_is_in_the_ledger", every_process_that_ends_itself_is_in_the_ledger),
+    ("every_attempt_to_connect_is_in_the_ledger", every_attempt_to_connect_is_in_the_ledger),
 ];
 
 fn every_exec_is_in_the_ledger_with_its_words(root: &Path) {
@@ -88,4 +91,38 @@ fn a_denial_is_recorded_and_said_once(root: &Path) {
         ran.denials().iter().filter(|denial| **denial == ("write".into(), "/etc/mine".into())).count(),
         3
     );
+}
+
+fn every_process_that_ends_itself_is_in_the_ledger(root: &Path) {
+    // The second never calls exec; the third works a while.
+    let ran = Scene::new(root)
+        .bash("/bin/sh -c 'exit 7'; (exit 9); i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exit 3");
+    assert!(matches!(ran.exit, Ok(Exit::Code(3))), "{:?}", ran.exit);
+    let mut ends = ran.ends();
+    ends.sort_by_key(|end| end.code);
+    let codes: Vec<_> = ends.iter().map(|end| (end.code, end.signal)).collect();
+    assert_eq!(codes, [(Some(3), None), (Some(7), None), (Some(9), None)]);
+    let [shell, others @ ..] = &ends[..] else { panic!("{ends:?}") };
+    assert!(others.iter().all(|end| end.ppid == shell.pid && end.pid != shell.pid), "{ends:?}");
+    assert!(shell.cpu_us >= 50_000 && others.iter().all(|end| end.cpu_us < 50_000), "{ends:?}");
+}
+
+fn every_attempt_to_connect_is_in_the_ledger(root: &Path) {
+    let script = "for i in 1 2 3 4; do (echo > /dev/tcp/127.0.0.1/9) 2>/dev/null; done; (echo > /dev/tcp/192.0.2.1/443) 2>/dev/null; exit 0";
+    let ran = Scene::new(root).bash(script);
+    ran.fine();
+    let attempts: Vec<(String, u64, Reach)> = ran
+        .events
+        .iter()
+        .filter_map(|event| match &event.body {
+            Body::Connected(connected) => Some(connected.entries.clone()),
+            _ => None,
+        })
+        .flatten()
+        .map(|entry| (entry.target.to_string(), entry.count, entry.how))
+        .collect();
+    let near = |at: &str| attempts.iter().filter(|(target, ..)| target == at).collect::<Vec<_>>();
+    // Each by a process of its own.
+    assert!(near("127.0.0.1:9").iter().all(|(_, count, how)| (*count, *how) == (1, Reach::Inside)));
+    assert_eq!((near("127.0.0.1:9").len(), near("192.0.2.1:443").len()), (4, 1), "{attempts:?}");
 }
