@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -154,6 +155,11 @@ impl Admission {
     /// What policy says, without a trace: for what the confinement already holds.
     pub fn decide(&self, action: &Action) -> Decision {
         self.line.policy.decide(action, &[])
+    }
+
+    /// The programs that rules on commands name: names, and absolute paths.
+    pub fn named_programs(&self) -> Vec<PathBuf> {
+        self.line.policy.named_programs()
     }
 
     /// Whether rules look at the requests to this place one by one.

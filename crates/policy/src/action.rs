@@ -201,14 +201,38 @@ pub struct Command {
     pub argv: Vec<Vec<u8>>,
     /// Variables that make a program run other code, sorted by name.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether it lies where nobody inside can write. The name of anything else proves nothing.
+    pub installed: bool,
+    /// What else it is, known from its content.
+    pub also: Vec<Guise>,
+}
+
+/// Something else that a command is. Each is judged, and the strictest counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Guise {
+    /// A name that the system gives the same file: as good as its own.
+    Named(Vec<u8>),
+    /// A name under which the same content is installed: it can only make stricter.
+    Copy(Vec<u8>),
+    /// Another command that starts with it, which the caller chose: judged as if it were started by itself.
+    Starts(Box<Command>),
+    /// Another command that starts with it, which who installed the program chose: it can only make stricter.
+    Brings(Box<Command>),
 }
 
 impl Command {
-    /// Keeps of the environment what changes which code runs.
+    /// A command of an installed program. Keeps of the environment what changes which code runs.
     pub fn new(program: AbsPath, argv: Vec<Vec<u8>>, env: Vec<(Vec<u8>, Vec<u8>)>) -> Command {
         let mut env: Vec<_> = env.into_iter().filter(|(name, _)| is_steering(name)).collect();
         env.sort();
-        Command { program, argv, env }
+        Command { program, argv, env, installed: true, also: Vec::new() }
+    }
+
+    /// The same, with what is known of the file and of what starts with it.
+    #[must_use]
+    pub fn known(mut self, installed: bool, also: Vec<Guise>) -> Command {
+        (self.installed, self.also) = (installed, also);
+        self
     }
 
     /// What it calls itself, where that is not the program's own name.
@@ -216,6 +240,17 @@ impl Command {
         let called = self.argv.first()?;
         let name = called.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         (!name.is_empty() && name != self.program.name()).then_some(name)
+    }
+
+    /// Its other names, each with whether it can only make stricter.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let own = (!self.installed).then(|| self.program.name());
+        let narrows = self.alias().into_iter().chain(own).map(|name| (name, true));
+        narrows.chain(self.also.iter().filter_map(|guise| match guise {
+            Guise::Named(name) => Some((name.as_slice(), false)),
+            Guise::Copy(name) => Some((name.as_slice(), true)),
+            Guise::Starts(_) | Guise::Brings(_) => None,
+        }))
     }
 }
 
@@ -246,6 +281,17 @@ impl fmt::Display for Command {
             to.write_str(" (as ")?;
             text::write_word(to, alias)?;
             to.write_str(")")?;
+        }
+        for guise in &self.also {
+            match guise {
+                Guise::Named(_) => {}
+                Guise::Copy(name) => {
+                    to.write_str(" (a copy of ")?;
+                    text::write_word(to, name)?;
+                    to.write_str(")")?;
+                }
+                Guise::Starts(command) | Guise::Brings(command) => write!(to, " (starts {command})")?,
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::policy::{Counted, Standard};
-use crate::{Action, Grant, HttpRequest, Need, NotCanonical, Policy};
+use crate::{Action, Command, Grant, Guise, HttpRequest, Need, NotCanonical, Policy};
 
 /// The most rules that a decision names; an explanation names all.
 const MOST_REASONS: usize = 16;
@@ -93,9 +93,9 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, counted: Counted, by_alias: bool) {
-        // A name that a command gives itself proves nothing: it can only restrict.
-        let place = if counted.narrows || by_alias { &mut self.narrowing } else { &mut self.working };
+    fn add(&mut self, counted: Counted, by_name: bool) {
+        // A name that a command gives itself, or its file, proves nothing: it can only restrict.
+        let place = if counted.narrows || by_name { &mut self.narrowing } else { &mut self.working };
         *place = (*place).max(Some(counted.need));
     }
 
@@ -137,13 +137,41 @@ fn as_connection(policy: &Policy, request: &HttpRequest, grants: &[Grant]) -> De
     }
 }
 
+/// Judges an action, and each command that starts with it: the strictest counts.
 fn judge(policy: &Policy, action: &Action) -> Result<Decision, NotCanonical> {
-    let (table, standard) = (policy.table(action.kind()), policy.standard(action.kind()));
+    let (need, reasons) = strictest(policy, action, false)?;
+    Ok(Decision::of(need, reasons))
+}
+
+fn strictest(policy: &Policy, action: &Action, narrows: bool) -> Result<(Need, Vec<Reason>), NotCanonical> {
+    let mut judged = judge_alone(policy, action, narrows)?;
+    if let Action::Launch(command) | Action::Exec(command) = action {
+        for guise in &command.also {
+            let (command, brought) = match guise {
+                Guise::Starts(command) => (command, narrows),
+                Guise::Brings(command) => (command, true),
+                Guise::Named(_) | Guise::Copy(_) => continue,
+            };
+            let other = strictest(policy, &Action::Exec(Command::clone(command)), brought)?;
+            if other.0 > judged.0 {
+                judged = other;
+            }
+        }
+    }
+    Ok(judged)
+}
+
+/// Judges one action. One that only narrows needs nothing where no rule speaks of it.
+fn judge_alone(policy: &Policy, action: &Action, narrows: bool) -> Result<(Need, Vec<Reason>), NotCanonical> {
+    let (table, mut standard) = (policy.table(action.kind()), policy.standard(action.kind()));
+    if narrows {
+        standard.need = Need::None;
+    }
     let mut sum = Sum::default();
     let mut spoke = Spoken::default();
-    table.speak(action, |rule, by_alias| {
+    table.speak(action, |rule, by_name| {
         if let Some(counted) = policy.rules.get(rule) {
-            sum.add(*counted, by_alias);
+            sum.add(*counted, by_name);
             spoke.add(*counted);
         }
     })?;
@@ -157,10 +185,10 @@ fn judge(policy: &Policy, action: &Action) -> Result<Decision, NotCanonical> {
         reasons.push(by_standard(policy, standard));
     }
     if !spoken_for {
-        // The default is stricter than what a floor or an alias says; that they speak of this is named all the same.
+        // The default is stricter than what a floor or a name says; that they speak of this is named all the same.
         spoke.name(policy, &mut reasons);
     }
-    Ok(Decision::of(need, reasons))
+    Ok((need, reasons))
 }
 
 /// The strictest rules that spoke, as many as are named.
@@ -177,7 +205,11 @@ impl Spoken {
             self.need = Some(counted.need);
             self.count = 0;
         }
+        let told = self.rules.iter().take(self.count).flatten();
+        // One command has several names, and a rule may know more than one of them.
+        let is_new = !told.clone().any(|known| (known.layer, known.rule) == (counted.layer, counted.rule));
         if Some(counted.need) == self.need
+            && is_new
             && let Some(place) = self.rules.get_mut(self.count)
         {
             *place = Some(counted);

@@ -56,7 +56,7 @@ pub struct Spoke {
     pub patterns: Vec<String>,
     /// What its author says.
     pub why: Option<String>,
-    /// It could only restrict: by its layer, or because it knows the command only by the name that it gave itself.
+    /// It could only restrict: by its layer, or because it knows the command only by a name that proves nothing.
     pub narrows: bool,
     /// It is as strict as the decision.
     pub decides: bool,
@@ -140,9 +140,9 @@ fn deciders(reasons: &[Reason], spoke: &[Spoke]) -> Vec<String> {
 
 fn spoke(policy: &Policy, action: &Action, need: Need) -> Vec<Spoke> {
     let mut found: Vec<(usize, bool)> = Vec::new();
-    let told = policy.table(action.kind()).speak(action, |rule, by_alias| {
+    let told = policy.table(action.kind()).speak(action, |rule, by_name| {
         if !found.contains(&(rule, false)) {
-            found.push((rule, by_alias));
+            found.push((rule, by_name));
         }
     });
     if told.is_err() {
@@ -151,10 +151,9 @@ fn spoke(policy: &Policy, action: &Action, need: Need) -> Vec<Spoke> {
     let mut inputs = Vec::new();
     let mut buffer = Vec::new();
     inputs.extend(spell::action(action, &mut buffer).map(<[u8]>::to_vec));
-    let mut buffer = Vec::new();
-    inputs.extend(spell::alias(action, &mut buffer).ok().flatten().map(<[u8]>::to_vec));
+    inputs.extend(spell::names(action).unwrap_or_default().into_iter().map(|(spelled, _)| spelled));
     found.sort_unstable();
-    let said = |(rule, by_alias): (usize, bool)| {
+    let said = |(rule, by_name): (usize, bool)| {
         let counted = *policy.rules.get(rule)?;
         let layer = policy.layers().get(counted.layer)?;
         let rule = policy.rule(counted);
@@ -165,7 +164,7 @@ fn spoke(policy: &Policy, action: &Action, need: Need) -> Vec<Spoke> {
             need: counted.need,
             patterns: matching(policy, rule, action.kind(), &inputs),
             why: rule.why.clone(),
-            narrows: counted.narrows || by_alias,
+            narrows: counted.narrows || by_name,
             decides: counted.need == need,
         })
     };

@@ -24,7 +24,7 @@ mod steering;
 mod text;
 pub mod words;
 
-pub use action::{AbsPath, Action, Command, Endpoint, Host, HttpRequest, Kind, Scheme};
+pub use action::{AbsPath, Action, Command, Endpoint, Guise, Host, HttpRequest, Kind, Scheme};
 pub use canonical::NotCanonical;
 pub use confinement::{Confinement, Enforcement, Missing, Shortfall, shortfall};
 pub use decide::{Decision, Reason};

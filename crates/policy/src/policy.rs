@@ -160,6 +160,20 @@ impl Policy {
         ports
     }
 
+    /// The programs that rules on commands name literally: names, and absolute paths.
+    pub fn named_programs(&self) -> Vec<PathBuf> {
+        let patterns = self.rules.iter().flat_map(|counted| self.rule(*counted).patterns(Kind::Exec));
+        let mut named: Vec<PathBuf> = patterns
+            .flat_map(|pattern| match pattern {
+                Pattern::Command(command) => command.programs(&self.places),
+                _ => Vec::new(),
+            })
+            .collect();
+        named.sort();
+        named.dedup();
+        named
+    }
+
     /// Whether some rule speaks of requests to this place, so that each must be seen. Elsewhere the connection is judged.
     pub fn looks_inside(&self, endpoint: &Endpoint) -> bool {
         self.requests.speak_of(endpoint)

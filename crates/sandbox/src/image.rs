@@ -1,16 +1,14 @@
 //! What the kernel makes of an exec: the program that really runs, and the words it is really given.
 //!
-//! Owns: following `#!` lines as the kernel does, and comparing the outcome with a new image. Does not own: stopping
-//! it (`tracer.rs`), or judging what was asked (`policy`).
+//! Owns: reading `#!` lines as the kernel does, and comparing the outcome with a new image. Does not own: stopping
+//! it (`tracer.rs`), what starts with what (`supervisor/guise.rs`), or judging what was asked (`policy`).
 
-use crate::view::{Found, View, read_some};
+use crate::programs::{Kind, Programs};
 use policy::action::is_steering;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::sync::Arc;
 
 /// How much of a file the kernel looks at for a `#!` line.
 pub(crate) const LINE_MAX: usize = 256;
@@ -23,34 +21,22 @@ pub(crate) type Variable = (Vec<u8>, Vec<u8>);
 /// What a new image must be.
 #[derive(Debug)]
 pub(crate) struct Image {
-    program: OwnedFd,
-    words: Vec<Vec<u8>>,
-    steering: Vec<Variable>,
+    /// The program that runs, after every `#!` line.
+    pub(crate) program: OwnedFd,
+    /// The words that the kernel makes for it.
+    pub(crate) words: Vec<Vec<u8>>,
+    pub(crate) steering: Vec<Variable>,
+    pub(crate) content: Content,
+}
+
+/// What a program's content was when it was judged.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) programs: Arc<Programs>,
+    pub(crate) kind: Kind,
 }
 
 impl Image {
-    /// Follows `program`, asked for as `named` with these words from `folder`, through its `#!` lines.
-    pub(crate) fn expect(
-        view: &View,
-        program: &Found,
-        (named, folder): (&Path, &Path),
-        mut words: Vec<Vec<u8>>,
-        steering: Vec<Variable>,
-    ) -> io::Result<Self> {
-        let mut at = program.object.try_clone()?;
-        let mut called = named.as_os_str().as_bytes().to_vec();
-        for _ in 0..=CHAIN_MAX {
-            let Some((interpreter, argument)) = interpreter(&read_some(&at, LINE_MAX)) else { break };
-            let found = view.find(&folder.join(OsStr::from_bytes(&interpreter)), true)?;
-            let rest = words.split_off(words.len().min(1));
-            words = [Some(interpreter.clone()), argument, Some(called)].into_iter().flatten().collect();
-            words.extend(rest);
-            called = interpreter;
-            at = found.object;
-        }
-        Ok(Self { program: at, words, steering })
-    }
-
     /// Whether a process that stands before its first instruction is what was judged.
     pub(crate) fn is(&self, pid: i32) -> io::Result<bool> {
         let runs =
@@ -59,7 +45,8 @@ impl Image {
         let variables = std::fs::read(format!("/proc/{pid}/environ"))?;
         Ok(same_file(&runs, &self.program)?
             && words == joined(&self.words)
-            && steering(&variables) == self.steering)
+            && steering(&variables) == self.steering
+            && self.content.programs.is_still(&self.program, &self.content.kind)?)
     }
 }
 

@@ -307,6 +307,14 @@ impl Plan {
         }
     }
 
+    /// Where the run looks for programs.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let path =
+            self.env.iter().find_map(|entry| entry.path().as_os_str().as_bytes().strip_prefix(b"PATH="));
+        path.map(|path| crate::programs::folders(OsStr::from_bytes(path))).unwrap_or_default()
+    }
+
     /// The places of the view, each with whether it is the run's own (private places and caches, but neither the
     /// workspace nor what is shown); the deeper after the shallower.
     #[must_use]

@@ -7,6 +7,7 @@
 
 mod exec;
 mod files;
+mod guise;
 mod sockets;
 
 use crate::bell::{Alarm, Bell};
@@ -15,6 +16,7 @@ use crate::channel::{self, Speech};
 use crate::notary::Notary;
 use crate::overlay::Pulse;
 use crate::plan::Bytes;
+use crate::programs::Programs;
 use crate::sys::namespace;
 use crate::sys::notify::{self, Notification};
 use crate::tracer::Tracer;
@@ -53,6 +55,8 @@ pub(crate) struct Supervisor {
     notary: Notary,
     /// Where some rule is about execs: what came of each is checked.
     tracer: Option<Tracer>,
+    /// There too: the programs that rules name.
+    programs: Option<Arc<Programs>>,
     watch: Watch,
     identities: Identities,
     /// Execs that somebody is asked about, by the id of the held call.
@@ -82,6 +86,8 @@ pub(crate) struct Tools {
     pub(crate) bell: Arc<Bell>,
     /// Some rule is about execs.
     pub(crate) judged_execs: bool,
+    /// Where the run looks for programs.
+    pub(crate) folders: Vec<PathBuf>,
     /// See [`Plan::own`](crate::plan::Plan::own).
     pub(crate) own: Vec<(PathBuf, bool)>,
     pub(crate) workspace: PathBuf,
@@ -108,19 +114,23 @@ impl Refusal {
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, voice, bell, judged_execs, own, workspace, pulse } = tools;
+        let Tools { listener, root, voice, bell, judged_execs, folders, own, workspace, pulse } = tools;
         notify::wake_synchronously(listener.as_fd());
         // PID 1 answers at once or never: a cell that is ending must not hold us.
         voice.set_read_timeout(Some(Duration::from_secs(1)))?;
         let listener = Arc::new(listener);
         let tracer = judged_execs.then(|| Tracer::start(&listener, &admission, &bell)).transpose()?;
+        let view = View::new(root.try_clone()?);
+        let programs = judged_execs
+            .then(|| Arc::new(Programs::find(&view, &admission.named_programs(), &folders, &workspace)));
         Ok(Self {
-            notary: Notary::start(admission.clone(), root.try_clone()?, Alarm::on(&bell))?,
+            notary: Notary::start(admission.clone(), root, Alarm::on(&bell))?,
             listener,
-            view: View::new(root),
+            view,
             voice,
             admission,
             tracer,
+            programs,
             watch,
             identities: Identities::default(),
             asked: HashMap::new(),

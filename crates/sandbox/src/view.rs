@@ -64,11 +64,16 @@ impl View {
 
 /// The first bytes of something that is held; none where it cannot be read.
 pub(crate) fn read_some(object: impl AsFd, most: usize) -> Vec<u8> {
+    read_at(object, 0, most)
+}
+
+/// Bytes of something that is held, from a place in it; none where it cannot be read.
+pub(crate) fn read_at(object: impl AsFd, at: u64, most: usize) -> Vec<u8> {
     let path = format!("/proc/self/fd/{}", object.as_fd().as_raw_fd());
     let mut start = vec![0; most];
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let read = rustix::fs::open(path, flags, Mode::empty())
-        .and_then(|file| rustix::io::pread(file, &mut start[..], 0))
+        .and_then(|file| rustix::io::pread(file, &mut start[..], at))
         .unwrap_or(0);
     start.truncate(read);
     start

@@ -5,7 +5,7 @@ use crate::explain::{Nearest, position};
 use crate::layer::rule::{Rule, Said};
 use crate::pattern::{Pattern, regex, spell};
 use crate::policy::Counted;
-use crate::{Action, Kind, Need, Policy};
+use crate::{Action, Command, Kind, Need, Policy};
 
 /// How near a rule is, and why it is not there.
 struct Miss {
@@ -21,6 +21,7 @@ const ALL_BUT: usize = usize::MAX;
 pub(crate) fn find(policy: &Policy, action: &Action, need: Need) -> Option<Nearest> {
     let mut buffer = Vec::new();
     let input = spell::action(action, &mut buffer).ok()?;
+    let installed = as_installed(action);
     let mut best: Option<(Miss, Counted)> = None;
     for (counted, idle) in position(policy) {
         if counted.need >= need || counted.narrows {
@@ -28,7 +29,9 @@ pub(crate) fn find(policy: &Policy, action: &Action, need: Need) -> Option<Neare
         }
         let rule = policy.rule(counted);
         for said in rule.says.iter().filter(|said| said.kind == action.kind()) {
-            let Some(miss) = miss(policy, rule, said, idle.as_deref(), input) else { continue };
+            let miss = by_name_alone(policy, said, idle.as_deref(), installed.as_deref())
+                .or_else(|| miss(policy, rule, said, idle.as_deref(), input));
+            let Some(miss) = miss else { continue };
             if best.as_ref().is_none_or(|(best, _)| miss.near > best.near) {
                 best = Some((miss, counted));
             }
@@ -42,6 +45,23 @@ pub(crate) fn find(policy: &Policy, action: &Action, need: Need) -> Option<Neare
         pattern: miss.pattern,
         because: miss.because,
     })
+}
+
+/// A command as it would be spelled if its program were installed; `None` if it is, or is no command.
+fn as_installed(action: &Action) -> Option<Vec<u8>> {
+    let Action::Exec(command) = action else { return None };
+    let installed = Action::Exec(Command { installed: true, ..command.clone() });
+    let mut buffer = Vec::new();
+    (!command.installed).then(|| spell::action(&installed, &mut buffer).ok().map(<[u8]>::to_vec)).flatten()
+}
+
+/// A rule that means an installed program of this name.
+fn by_name_alone(policy: &Policy, said: &Said, idle: Option<&str>, installed: Option<&[u8]>) -> Option<Miss> {
+    let expressions: Vec<String> =
+        said.patterns.iter().map(|pattern| pattern.regex(&policy.places)).collect();
+    let means = idle.is_none() && regex::is_match(&expressions, installed?);
+    let because = "it means an installed program of that name, and this one lies where the agent can write";
+    means.then(|| Miss { near: ALL_BUT, pattern: said.text.clone(), because: because.to_owned() })
 }
 
 fn miss(policy: &Policy, rule: &Rule, said: &Said, idle: Option<&str>, input: &[u8]) -> Option<Miss> {

@@ -1,13 +1,20 @@
 //! Patterns on commands: `git push ** {--force,-f} **`.
 //!
-//! The first word names the program: by its file's name if it has no slash, else by its path. `**` as the first word is any
-//! program with any words. One word `NAME=value` may stand before it and asks for that variable; without one, any
+//! The first word names the program: by its file's name if it has no slash, which means one that is installed, else by its path.
+//! `**` as the first word is any program with any words. One word `NAME=value` may stand before it and asks for that variable; without one, any
 //! environment matches.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use crate::pattern::glob::{self, Between, Glob, Part, Piece};
 use crate::pattern::path::PathPattern;
 use crate::pattern::regex::Regex;
 use crate::pattern::{PatternError, Places};
+
+/// So many alternatives of a name are looked for one by one.
+const MOST_NAMES: usize = 64;
 
 /// A pattern on commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +29,7 @@ pub(crate) struct CommandPattern {
 pub(crate) enum Program {
     /// Any.
     Any,
-    /// Those of this name, in any folder.
+    /// Those of this name, in any folder where nobody inside can write.
     Named(Glob),
     /// Those of this path.
     At(PathPattern),
@@ -45,6 +52,18 @@ impl CommandPattern {
         Ok(CommandPattern { variable, program, words })
     }
 
+    /// The names and paths of programs that it gives literally.
+    pub(crate) fn programs(&self, places: &Places) -> Vec<PathBuf> {
+        match &self.program {
+            Program::Any => Vec::new(),
+            Program::Named(glob) => {
+                let names = glob.texts(MOST_NAMES).unwrap_or_default();
+                names.into_iter().map(|name| OsString::from_vec(name).into()).collect()
+            }
+            Program::At(pattern) => pattern.trees(places).unwrap_or_default(),
+        }
+    }
+
     pub(crate) fn write(&self, out: &mut Regex, places: &Places) {
         out.raw("(?:[^\\x00]+\\x00)*");
         if let Some(variable) = &self.variable {
@@ -54,11 +73,16 @@ impl CommandPattern {
         out.raw("\\x00");
         match &self.program {
             Program::Any => out.raw("[^\\x00]*"),
+            Program::Named(glob) if glob.is_star() => out.raw("[^\\x00]*"),
+            // What is not installed is spelled with a mark before its path, and its name as a name by itself.
             Program::Named(glob) => {
-                out.raw("(?:[^\\x00]*/)?");
+                out.raw("(?:/(?:[^\\x00]*/)?)?");
                 out.glob(glob, "[^/\\x00]");
             }
-            Program::At(pattern) => pattern.write_exact(out, places),
+            Program::At(pattern) => {
+                out.raw("!?");
+                pattern.write_exact(out, places);
+            }
         }
         out.raw("\\x00");
         for part in &self.words {

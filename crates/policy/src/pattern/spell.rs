@@ -15,7 +15,8 @@ pub(crate) fn action<'a>(action: &'a Action, buffer: &'a mut Vec<u8>) -> Result<
     match action {
         Action::Read(at) | Action::Write(at) | Action::Land(at) => return Ok(path::spelled(at.as_path())),
         Action::Launch(command) | Action::Exec(command) => {
-            write_command(buffer, command, command.program.as_bytes())?;
+            let mark: &[u8] = if command.installed { b"" } else { b"!" };
+            write_command(buffer, command, &[mark, command.program.as_bytes()].concat())?;
         }
         Action::Connect(to) => endpoint(buffer, to)?,
         Action::Http(request) => http(buffer, request)?,
@@ -37,13 +38,15 @@ pub(crate) fn action<'a>(action: &'a Action, buffer: &'a mut Vec<u8>) -> Result<
     Ok(buffer)
 }
 
-/// A command under the name that it calls itself; `None` if that is the program's own.
-pub(crate) fn alias<'a>(action: &Action, buffer: &'a mut Vec<u8>) -> Result<Option<&'a [u8]>, NotCanonical> {
-    let (Action::Launch(command) | Action::Exec(command)) = action else { return Ok(None) };
-    let Some(alias) = command.alias() else { return Ok(None) };
-    buffer.clear();
-    write_command(buffer, command, alias)?;
-    Ok(Some(buffer))
+/// A command under each of its other names, with whether that can only make stricter.
+pub(crate) fn names(action: &Action) -> Result<Vec<(Vec<u8>, bool)>, NotCanonical> {
+    let (Action::Launch(command) | Action::Exec(command)) = action else { return Ok(Vec::new()) };
+    let spelled = |(name, narrows): (&[u8], bool)| {
+        let mut buffer = Vec::new();
+        write_command(&mut buffer, command, name)?;
+        Ok((buffer, narrows))
+    };
+    command.names().map(spelled).collect()
 }
 
 fn write_command(buffer: &mut Vec<u8>, of: &Command, program: &[u8]) -> Result<(), NotCanonical> {

@@ -58,8 +58,8 @@ impl Table {
         Ok(Table { automaton: automaton(kind, &expressions)?, slots })
     }
 
-    /// Tells every rule that speaks of an action, in the order of layers: its number, and whether it does so only by the
-    /// name that a command calls itself.
+    /// Tells every rule that speaks of an action, in the order of layers: its number, and whether it does so only by a
+    /// name of a command that proves nothing.
     ///
     /// # Errors
     /// When the action has no canonical spelling. Then nothing was told.
@@ -79,10 +79,11 @@ impl Table {
             found.clear();
             automaton.matches(&mut scratch, input, |pattern| found.push(pattern));
             self.tell(&mut found, false, &mut each);
-            let Some(input) = spell::alias(action, &mut buffer)? else { return Ok(()) };
-            found.clear();
-            automaton.matches(&mut scratch, input, |pattern| found.push(pattern));
-            self.tell(&mut found, true, &mut each);
+            for (input, narrows) in spell::names(action)? {
+                found.clear();
+                automaton.matches(&mut scratch, &input, |pattern| found.push(pattern));
+                self.tell(&mut found, narrows, &mut each);
+            }
             Ok(())
         })();
         if buffer.capacity() <= KEPT {
@@ -92,13 +93,13 @@ impl Table {
         told
     }
 
-    fn tell(&self, found: &mut [usize], by_alias: bool, each: &mut impl FnMut(usize, bool)) {
+    fn tell(&self, found: &mut [usize], by_name: bool, each: &mut impl FnMut(usize, bool)) {
         found.sort_unstable();
         for pattern in &*found {
             if let Some(Slot::Rule { rule, holes }) = self.slots.get(*pattern)
                 && holes.is_none_or(|holes| found.binary_search(&holes).is_err())
             {
-                each(*rule, by_alias);
+                each(*rule, by_name);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The strictest rule wins, holes are holes, floors hold, grants lift what may be lifted.
 
 use policy::{
-    AbsPath, Action, Command, Context, Decision, Endpoint, Grant, HttpRequest, Layer, LayerKind, Policy,
-    Scheme,
+    AbsPath, Action, Command, Context, Decision, Endpoint, Grant, Guise, HttpRequest, Layer, LayerKind,
+    Policy, Scheme,
 };
 
 use crate::common::{
@@ -193,17 +193,85 @@ fn commands_are_judged_on_their_words_and_by_every_name_they_go_by() {
     assert_eq!(said(&strict, &called("/bin/ls", &["ls"], &[])), "allow: ls");
 }
 
+fn command(program: &str, line: &str) -> Command {
+    let argv = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    Command::new(path(program), argv, Vec::new())
+}
+
+#[test]
+fn a_name_means_an_installed_program_and_forbids_every_file_of_that_name() {
+    let strict = file(
+        "[[rule]]\nid = \"git\"\nexec = [\"git **\", \"./tools/lint **\"]\nneed = \"none\"\n\
+         [[rule]]\nid = \"python\"\nexec = [\"python3 **\"]\nneed = \"none\"\n",
+    );
+    let agents = |program: &str| Action::Exec(command(program, "git status").known(false, Vec::new()));
+    assert_eq!(said(&strict, &Action::Exec(command("/usr/bin/git", "git status"))), "allow: git");
+    for place in ["/home/ann/work/git", "/tmp/git", "/home/ann/work/bin/git"] {
+        assert_eq!(said(&strict, &agents(place)), "deny: default, git", "{place}");
+    }
+    // A path means the file that lies there.
+    assert_eq!(said(&strict, &agents("/home/ann/work/tools/lint")), "allow: git");
+    let near = strict.explain(&agents("/home/ann/work/git")).nearest.unwrap();
+    assert!(near.because.contains("lies where the agent can write"), "{}", near.because);
+    // A name that the system gives a file is as good as its own.
+    let python = |also| Action::Exec(command("/usr/bin/python3.11", "x -c pass").known(true, also));
+    assert_eq!(said(&strict, &python(vec![Guise::Named(b"python3".to_vec())])), "allow: python");
+    assert_eq!(said(&strict, &python(vec![Guise::Copy(b"python3".to_vec())])), "deny: default, python");
+    let asks = file(
+        "default = { exec = \"none\" }\n[[rule]]\nid = \"git\"\nexec = [\"git **\"]\nneed = \"human\"\n",
+    );
+    assert_eq!(said(&asks, &agents("/home/ann/work/git")), "ask human: git");
+    assert_eq!(said(&asks, &agents("/home/ann/work/other")), "ask human: git", "it calls itself so");
+}
+
+#[test]
+fn of_all_that_an_exec_comes_to_the_strictest_counts() {
+    let open = file(
+        "default = { exec = \"none\" }\n[[rule]]\nid = \"no-force\"\nexec = [\"git push ** -f **\"]\nneed = \"never\"\n",
+    );
+    let force = || command("/usr/bin/git", "/usr/bin/git push -f");
+    let copy =
+        command("/home/ann/work/x", "x push -f").known(false, vec![Guise::Copy(b"/usr/bin/git".to_vec())]);
+    assert_eq!(said(&open, &Action::Exec(copy.clone())), "deny: no-force");
+    assert_eq!(copy.to_string(), "/home/ann/work/x push -f (a copy of /usr/bin/git)");
+    let loader = |starts| command("/lib64/ld.so", "ld.so /x").known(true, starts);
+    let starts = || vec![Guise::Starts(Box::new(force()))];
+    assert_eq!(said(&open, &Action::Exec(loader(starts()))), "deny: no-force");
+    assert_eq!(
+        said(&open, &Action::Exec(loader(vec![Guise::Starts(Box::new(loader(starts())))]))),
+        "deny: no-force"
+    );
+    assert_eq!(said(&open, &Action::Exec(loader(vec![Guise::Starts(Box::new(copy))]))), "deny: no-force");
+    assert_eq!(said(&open, &Action::Exec(loader(Vec::new()))), "allow: default");
+    // What the caller chose must be allowed as well; what an installed script brings must only not be forbidden.
+    let strict = file("[[rule]]\nid = \"npm\"\nexec = [\"npm **\", \"./go **\"]\nneed = \"none\"\n");
+    let node = || Box::new(command("/usr/bin/node", "node npm test"));
+    let npm = command("/usr/bin/npm", "npm test").known(true, vec![Guise::Brings(node())]);
+    assert_eq!(said(&strict, &Action::Exec(npm.clone())), "allow: npm");
+    let go = command("/home/ann/work/go", "go").known(false, vec![Guise::Starts(node())]);
+    assert_eq!(said(&strict, &Action::Exec(go)), "deny: default");
+    let no_node = file(
+        "[[rule]]\nid = \"npm\"\nexec = [\"npm **\"]\nneed = \"none\"\n[[rule]]\nid = \"node\"\nexec = [\"node **\"]\nneed = \"never\"\n",
+    );
+    assert_eq!(said(&no_node, &Action::Exec(npm)), "deny: node");
+}
+
+#[test]
+fn the_programs_that_rules_name_are_known() {
+    let policy = file(
+        "[[rule]]\nid = \"a\"\nexec = [\"{git,hg} push **\", \"/opt/x/tool **\", \"** -f\", \"py* **\"]\nneed = \"never\"\n",
+    );
+    let named: Vec<_> = policy.named_programs().iter().map(|name| name.display().to_string()).collect();
+    assert_eq!(named, ["/opt/x/tool", "git", "hg"]);
+}
+
 #[test]
 fn what_cannot_be_spelled_is_denied() {
     let policy = file("default = { connect = \"none\", exec = \"none\", tool = \"none\" }");
     let host = policy::Host::Name("EXAMPLE.com".to_owned());
     let denied = [
         Action::Connect(Endpoint { host, port: 443 }),
-        Action::Exec(Command {
-            program: path("/bin/ls"),
-            argv: vec![b"ls".to_vec(), b"a\0b".to_vec()],
-            env: Vec::new(),
-        }),
+        Action::Exec(Command::new(path("/bin/ls"), vec![b"ls".to_vec(), b"a\0b".to_vec()], Vec::new())),
         Action::Tool { name: "a\0b".to_owned() },
     ];
     for action in denied {

@@ -4,6 +4,7 @@
 //! Owns: the way of one exec from the held call to its answer. Does not own: what a new image must be (`image.rs`),
 //! stopping it (`tracer.rs`). An ask holds its own caller and nobody else.
 
+use super::guise::{Called, Caller};
 use super::{Refusal, Supervisor, built_in};
 use crate::caller::{self, Identity, Memory};
 use crate::image::{Image, split_variable};
@@ -11,6 +12,7 @@ use crate::sys::notify::{self, Notification};
 use crate::tracer::Job;
 use crate::view::{Found, Own, through_own};
 use admission::{Effect as _, Exec, Outcome, Pending, Permit, Verdict};
+use policy::action::is_steering;
 use policy::{AbsPath, Command};
 use rustix::fd::AsFd as _;
 use std::ffi::OsStr;
@@ -30,10 +32,10 @@ pub(super) struct Asked {
 #[derive(Debug)]
 struct Seen {
     command: Command,
-    /// What the program was called, before any link was followed.
-    named: PathBuf,
     folder: PathBuf,
     program: Option<Found>,
+    /// What the kernel must make of it, where some rule is about execs.
+    image: Option<io::Result<Image>>,
 }
 
 /// The arguments of an exec call.
@@ -55,6 +57,10 @@ impl Call {
             Self { folder: a0 as i32, path: a1, argv: a2, env: a3, by_descriptor }
         }
     }
+}
+
+fn refused() -> io::Error {
+    io::Error::from_raw_os_error(libc::EACCES)
 }
 
 impl Supervisor {
@@ -120,17 +126,8 @@ impl Supervisor {
     }
 
     fn start(&mut self, call: &Notification, seen: Seen, permit: Permit<Exec>) {
-        let image = match (&self.tracer, &seen.program) {
-            (None, _) => None,
-            (Some(_), Some(found)) => {
-                let Command { argv, env, .. } = seen.command.clone();
-                Some(Image::expect(&self.view, found, (&seen.named, &seen.folder), argv, env))
-            }
-            // What lies in no folder has no name that a rule could have judged.
-            (Some(_), None) => Some(Err(io::Error::from_raw_os_error(libc::EACCES))),
-        };
         let (exec, receipt) = permit.begin();
-        match (image, &self.tracer) {
+        match (seen.image, &self.tracer) {
             (Some(Ok(image)), Some(tracer)) => {
                 tracer.check(Job { call: *call, image, receipt, text: exec.action().resource() });
             }
@@ -157,20 +154,39 @@ impl Supervisor {
             (PathBuf::from(format!("/dev/fd/{folder}")), Some(Found::held_by(call.pid, folder)?))
         } else {
             let program = self.find_program(call.pid, who, &caller::asked(call.pid, folder, &called)?)?;
-            (called, program)
+            // What the kernel calls a script that it hands to an interpreter.
+            let held = folder != libc::AT_FDCWD && called.is_relative();
+            (if held { Path::new(&format!("/dev/fd/{folder}")).join(called) } else { called }, program)
         };
-        let path = program.as_ref().map_or(named.as_path(), |found| &found.path);
-        let path = AbsPath::new(path).map_err(|_| io::Error::from_raw_os_error(libc::EACCES))?;
         let argv = memory.words(argv)?;
-        let env = memory.words(env)?.iter().filter_map(|entry| split_variable(entry)).collect();
+        let env = memory.words(env)?;
+        let env = env
+            .iter()
+            .filter_map(|entry| split_variable(entry))
+            .filter(|(name, _)| is_steering(name))
+            .collect();
+        let (command, image) = match (&program, &self.programs) {
+            (Some(found), Some(_)) => {
+                let by = Caller { pid: call.pid, who, folder: &cwd };
+                let called = Called { found, named: &named, argv, env };
+                let (command, image) = self.comes_to(by, called)?;
+                (command, Some(image))
+            }
+            // What lies in no folder has no name that a rule could have judged.
+            (None, Some(_)) => return Err(refused()),
+            (found, None) => {
+                let path = found.as_ref().map_or(named.as_path(), |found| &found.path);
+                (Command::new(AbsPath::new(path).map_err(|_| refused())?, argv, env), None)
+            }
+        };
         if !notify::still_held(self.listener.as_fd(), call.id) {
             return Err(io::Error::from_raw_os_error(libc::EINTR));
         }
-        Ok(Seen { command: Command::new(path, argv, env), named, folder: cwd, program })
+        Ok(Seen { command, folder: cwd, program, image })
     }
 
     /// What an exec of this path starts. An error is the call's own: what we do not find, the kernel must not find.
-    fn find_program(&self, pid: i32, who: Identity, path: &Path) -> io::Result<Option<Found>> {
+    pub(super) fn find_program(&self, pid: i32, who: Identity, path: &Path) -> io::Result<Option<Found>> {
         let base = |folder| caller::base(pid, folder);
         match through_own(path, who, &base)? {
             Some(Own::Descriptor(number)) => Found::held_by(pid, number).map(Some),
