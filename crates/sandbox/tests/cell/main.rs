@@ -12,6 +12,8 @@ mod dying;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod runner;
 #[cfg(test)]
 mod scene;
@@ -31,6 +33,7 @@ fn main() -> std::process::ExitCode {
             closed::CASES,
             judged::CASES,
             commands::CASES,
+            programs::CASES,
             seen::CASES,
             dying::CASES,
         ],

@@ -27,6 +27,8 @@ pub(crate) struct Scene {
     pub(crate) rules: String,
     /// `nested = true` and the like: what stands before the rules.
     pub(crate) head: String,
+    /// What an exec needs that no rule speaks of.
+    pub(crate) execs: &'static str,
     pub(crate) attended: bool,
     pub(crate) copy: bool,
     pub(crate) terminal: bool,
@@ -90,6 +92,7 @@ impl Scene {
             state: root.join("state"),
             rules: String::new(),
             head: String::new(),
+            execs: "none",
             attended: false,
             copy: false,
             terminal: false,
@@ -117,9 +120,9 @@ impl Scene {
             config: self.root.join("config"),
         };
         let text = format!(
-            "version = 1\n{}default = {{ launch = \"none\", exec = \"none\", read = \"deny\", write = \"deny\", connect = \"deny\" }}\n\
+            "version = 1\n{}default = {{ launch = \"none\", exec = \"{}\", read = \"deny\", write = \"deny\", connect = \"deny\" }}\n\
              [[rule]]\nid = \"workspace\"\nread = [\"./**\"]\nwrite = [\"./**\"]\nneed = \"none\"\n{}",
-            self.head, self.rules
+            self.head, self.execs, self.rules
         );
         let layers =
             [("system", LayerKind::System, policy::system_layer()), ("test", LayerKind::File, text.as_str())];

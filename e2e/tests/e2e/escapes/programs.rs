@@ -42,6 +42,9 @@ fn a_rule_against_a_command_holds_however_it_is_started() {
             "ln -s \"$(command -v git)\" ./harmless; ./harmless push -f",
             "printf '#!/bin/sh\\nexec git push -f\\n' > script; chmod +x script; ./script",
             "cd /; \"$(command -v git)\" push -f",
+            "/lib64/ld-linux-x86-64.so.2 \"$(command -v git)\" push -f",
+            "cp \"$(command -v git)\" harmless; ./harmless push -f",
+            "printf '#!%s push\\n' \"$(command -v git)\" > script; chmod +x script; ./script -f",
             "python3 -c 'import os; os.execvp(\"git\", [\"git\", \"push\", \"-f\"])'",
         ] {
             denied(stage, line);
@@ -49,6 +52,31 @@ fn a_rule_against_a_command_holds_however_it_is_started() {
         let policy = stage.policy(NO_FORCE);
         let ran = stage.inside_with(&["--policy", &policy], "git push origin main; git status --short");
         assert!(!ran.stderr.contains("provost: denied exec"), "too much is denied: {ran}");
+    });
+}
+
+const FEW: &str = r#"version = 1
+default = { exec = "deny" }
+
+[[rule]]
+id = "few"
+exec = ["sh **", "dash **", "true **", "cp **"]
+need = "none"
+"#;
+
+#[test]
+fn a_rule_that_allows_a_name_means_the_program_its_author_meant() {
+    everybody(|stage| {
+        let policy = stage.policy(FEW);
+        let line = "true && echo installed; cp /bin/ls true; ./true && echo repository; \
+                    cp /bin/ls /tmp/true; /tmp/true && echo private; exit 0";
+        let ran = stage.inside_with(&["--policy", &policy], line).ended(0);
+        assert_eq!(ran.stdout.trim(), "installed", "{ran}");
+        stage.write("true", "no program of the system's");
+        for (program, word) in [("true", "allow"), ("./true", "deny")] {
+            let said = stage.says(&["policy", "explain", "--policy", &policy, "exec", program]).ended(0);
+            assert!(said.stdout.starts_with(word), "{program}: {said}");
+        }
     });
 }
 

@@ -50,7 +50,17 @@ fn action(words: &[OsString], prepared: &Prepared, folders: &Folders) -> Result<
         Here { folder: &prepared.task.workspace, home: &folders.home, program: &|name| find(name, &inside) };
     let read = Action::from_words(kind, words, here)
         .map_err(|error| Failure::new(error.because.clone()).hint(error.hint))?;
-    real(read)
+    real(read, prepared)
+}
+
+/// Whether a program lies where nobody inside can write, as far as that can be told without a run: it is shown, and
+/// neither written nor in a place that is the run's own.
+fn is_installed(program: &AbsPath, prepared: &Prepared) -> bool {
+    let decide = |action: Action| prepared.policy.decide(&action, &[]).word();
+    let own = [prepared.task.workspace.as_path(), Path::new("/dev"), Path::new("/proc")];
+    decide(Action::Read(program.clone())) == "allow"
+        && decide(Action::Write(program.clone())) == "deny"
+        && !own.iter().any(|place| program.as_path().starts_with(place))
 }
 
 /// A program on the PATH of the inside.
@@ -65,13 +75,14 @@ fn find(name: &OsStr, path: &str) -> Option<PathBuf> {
 }
 
 /// Links are followed before a run judges what is opened or started; what lands is judged by its own name.
-fn real(action: Action) -> Result<Action, Failure> {
+fn real(action: Action, prepared: &Prepared) -> Result<Action, Failure> {
     let real = |path: AbsPath| AbsPath::new(&resolved(path.as_path())).map_err(|error| Failure::of(&error));
     Ok(match action {
         Action::Read(path) => Action::Read(real(path)?),
         Action::Write(path) => Action::Write(real(path)?),
         Action::Exec(mut command) => {
             command.program = real(command.program)?;
+            command.installed = is_installed(&command.program, prepared);
             Action::Exec(command)
         }
         Action::Launch(mut command) => {
