@@ -153,11 +153,7 @@ pub(crate) fn read(at: &str) -> Open {
 }
 
 fn command(program: &str) -> Command {
-    Command {
-        program: path(program),
-        argv: vec![b"word".to_vec()],
-        env: vec![(b"LD_PRELOAD".to_vec(), b"x".to_vec())],
-    }
+    Command::new(path(program), vec![b"word".to_vec()], vec![(b"LD_PRELOAD".to_vec(), b"x".to_vec())])
 }
 
 pub(crate) fn exec(program: &str) -> Exec {
