@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ledger::event::{self, Resolved};
 use ledger::{Body, Head, Sealed, Trust, Writer};
-use policy::{Action, Decision, Endpoint, Need, Policy, Reason};
+use policy::{Action, Decision, Endpoint, Host, Need, Policy, Reason};
 
 use crate::approval::Refused;
 use crate::asks::{Answer, AskView, Asks};
@@ -160,6 +160,27 @@ impl Admission {
     /// The programs that rules on commands name: names, and absolute paths.
     pub fn named_programs(&self) -> Vec<PathBuf> {
         self.line.policy.named_programs()
+    }
+
+    /// Whether there is somebody who can be asked.
+    pub fn is_attended(&self) -> bool {
+        self.line.asks.is_some()
+    }
+
+    /// Why nobody may connect to this host, whatever the port; `None` where somebody may, or may ask.
+    pub fn never_connects(&self, host: &Host) -> Option<Vec<Reason>> {
+        let mut because = Vec::new();
+        for port in self.line.policy.telling_ports() {
+            let endpoint = Endpoint { host: host.clone(), port };
+            if self.looks_inside(&endpoint) {
+                return None;
+            }
+            match self.decide(&Action::Connect(endpoint)) {
+                Decision::Deny { reasons } => because = reasons,
+                Decision::Allow { .. } | Decision::Ask { .. } => return None,
+            }
+        }
+        Some(because)
     }
 
     /// Whether rules look at the requests to this place one by one.

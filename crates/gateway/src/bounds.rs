@@ -17,6 +17,8 @@ pub struct Bounds {
     pub head: Duration,
     /// How long a port waits for the first bytes before it takes them for something else than HTTP.
     pub first_bytes: Duration,
+    /// How long it may take until it is told what a carried connection means; it is told as it comes.
+    pub word: Duration,
     /// How long the lookup of a name may take.
     pub lookup: Duration,
     /// How long one address may take to answer.
@@ -46,6 +48,7 @@ impl Default for Bounds {
             headers: 128,
             head: Duration::from_secs(30),
             first_bytes: Duration::from_millis(500),
+            word: Duration::from_secs(2),
             lookup: Duration::from_secs(15),
             dial: Duration::from_secs(10),
             idle: Duration::from_secs(60 * 60),

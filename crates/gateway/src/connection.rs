@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::body::Answer;
 use crate::bounds::Bounds;
+use crate::carriage::{Asker, Carriage, Expected, Teller};
 use crate::dial::Outside;
 use crate::flow::Flow;
 use crate::inside::InsideDoor;
@@ -43,6 +45,15 @@ pub(crate) struct Carrier {
     pub(crate) inside: InsideDoor,
 }
 
+/// What is needed beside for connections that are carried.
+pub(crate) struct Taken {
+    pub(crate) carriage: Arc<Carriage>,
+    pub(crate) teller: Arc<Teller>,
+}
+
+/// The port on which requests are seen wherever they come from.
+const HTTP_PORT: u16 = 80;
+
 /// What a connection turns into after its last request.
 pub(crate) enum Next {
     /// Bytes, to the place that was connected to.
@@ -55,14 +66,14 @@ pub(crate) enum Next {
 
 /// Serves a connection to the proxy.
 pub(crate) async fn proxy(carrier: Arc<Carrier>, wire: Wire) {
-    serve(&carrier, wire, Door::Proxy).await;
+    serve(&carrier, wire, Door::Proxy, None).await;
 }
 
 /// Serves a connection to a port that stands for one of the host's.
 pub(crate) async fn port(carrier: Arc<Carrier>, wire: Wire, endpoint: Endpoint) {
     let judge = &carrier.judge;
     if judge.must_see(&endpoint) || speaks_http(&wire, judge.bounds.first_bytes).await {
-        return serve(&carrier, wire, Door::Fixed(endpoint, Ingress::Port)).await;
+        return serve(&carrier, wire, Door::Fixed(endpoint, Ingress::Port), None).await;
     }
     // A protocol of its own, in which no can only be said by hanging up; admission and the meter have it.
     let flow = Flow::opaque(endpoint, Ingress::Port);
@@ -70,6 +81,43 @@ pub(crate) async fn port(carrier: Arc<Carrier>, wire: Wire, endpoint: Endpoint) 
     let Ok((mut outside, mut passage)) = judge.reach(&flow, right).await else { return };
     let (mut inside, count) = (wire, outside.count());
     passage.ends(carry(&mut inside, &mut outside, &count, &judge.bounds).await);
+}
+
+/// Serves a connection that was carried here: as one that was asked for by CONNECT, but for how a no is said.
+pub(crate) async fn carried(carrier: Arc<Carrier>, wire: Wire, from: SocketAddr, taken: Arc<Taken>) {
+    let judge = &carrier.judge;
+    let Some(Expected { to, asker }) = taken.carriage.take(from, judge.bounds.word).await else {
+        // Nobody who was seen to connect came this way.
+        return wire.break_off();
+    };
+    let flow = Flow { asker: Some(asker), ..Flow::opaque(to.clone(), Ingress::Socket) };
+    let plain = to.port == HTTP_PORT && !judge.must_see(&to);
+    if plain && speaks_http(&wire, judge.bounds.first_bytes).await {
+        return serve(&carrier, wire, Door::Fixed(to, Ingress::Socket), Some(asker)).await;
+    }
+    match through(judge, &flow, &wire).await {
+        Ok(None) => serve(&carrier, wire, Door::Fixed(to, Ingress::Socket), Some(asker)).await,
+        Ok(Some((mut outside, mut passage))) => {
+            let (mut inside, count) = (wire.clone(), outside.count());
+            let end = carry(&mut inside, &mut outside, &count, &judge.bounds).await;
+            if end != End::Closed {
+                wire.break_off();
+            }
+            passage.ends(end);
+        }
+        Err(refusal) => {
+            taken.teller.tell(asker, &refusal).await;
+            wire.break_off();
+        }
+    }
+}
+
+/// The way out for a connection whose content is its own; none where requests in it are judged instead.
+async fn through(judge: &Judge, flow: &Flow, wire: &Wire) -> Result<Option<(Outside, Passage)>, Refusal> {
+    match judge.tunnel(flow, wire).await? {
+        None => Ok(None),
+        Some(right) => judge.reach(flow, right).await.map(Some),
+    }
 }
 
 /// Whether the first bytes are the beginning of a request of HTTP/1, left where they are.
@@ -85,10 +133,10 @@ async fn speaks_http(wire: &Wire, patience: Duration) -> bool {
     }
 }
 
-async fn serve(carrier: &Arc<Carrier>, wire: Wire, mut door: Door) {
+async fn serve(carrier: &Arc<Carrier>, wire: Wire, mut door: Door, asker: Option<Asker>) {
     let mut stream = Prefixed::new(Bytes::new(), wire.clone());
     loop {
-        let next = requests(carrier, stream, &wire, door).await;
+        let next = requests(carrier, stream, &wire, (door, asker)).await;
         match next {
             None => return,
             Some(Next::Requests { inside, to }) => {
@@ -123,11 +171,16 @@ async fn continued(inside: OnUpgrade) -> Option<Stream> {
 }
 
 /// Answers requests until the connection ends or turns into something else.
-async fn requests(carrier: &Arc<Carrier>, stream: Stream, wire: &Wire, door: Door) -> Option<Next> {
+async fn requests(
+    carrier: &Arc<Carrier>,
+    stream: Stream,
+    wire: &Wire,
+    (door, asker): (Door, Option<Asker>),
+) -> Option<Next> {
     let bounds = &carrier.judge.bounds;
     let next = Arc::new(Mutex::new(None));
     let exchange =
-        Exchange { carrier: Arc::clone(carrier), wire: wire.clone(), door, next: Arc::clone(&next) };
+        Exchange { carrier: Arc::clone(carrier), wire: wire.clone(), door, asker, next: Arc::clone(&next) };
     let exchange = Arc::new(exchange);
     let service = service_fn(|request| {
         let exchange = Arc::clone(&exchange);
@@ -158,6 +211,8 @@ pub(crate) struct Exchange {
     pub(crate) carrier: Arc<Carrier>,
     pub(crate) wire: Wire,
     door: Door,
+    /// Who asks, where that is known.
+    asker: Option<Asker>,
     next: Arc<Mutex<Option<Next>>>,
 }
 
@@ -197,6 +252,11 @@ impl Exchange {
             Some(why) => Err(Refusal::malformed(why, "send a request that can be read in one way only")),
             None => target::read(request, &self.door),
         };
+        let read = read.map(|target| match target {
+            Target::Tunnel(flow) => Target::Tunnel(Flow { asker: self.asker, ..flow }),
+            Target::Request(flow) => Target::Request(Flow { asker: self.asker, ..flow }),
+            inside @ Target::Inside(_) => inside,
+        });
         read.inspect_err(|refusal| self.carrier.judge.malformed(request.method(), request.uri(), refusal))
     }
 

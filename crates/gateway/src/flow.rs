@@ -4,6 +4,7 @@
 //! (`judge`).
 
 use ledger::event::Ingress;
+use crate::carriage::Asker;
 use policy::{Endpoint, Host, HttpRequest, Scheme};
 
 /// What somebody inside wants to reach.
@@ -15,6 +16,8 @@ pub(crate) struct Flow {
     pub(crate) ingress: Ingress,
     /// What is asked of it, where we can see that.
     pub(crate) request: Option<Asked>,
+    /// Who wants it, where that is known.
+    pub(crate) asker: Option<Asker>,
 }
 
 /// A request as it was asked.
@@ -31,7 +34,7 @@ pub(crate) struct Asked {
 impl Flow {
     /// A connection whose content is not looked at.
     pub(crate) fn opaque(endpoint: Endpoint, ingress: Ingress) -> Flow {
-        Flow { endpoint, ingress, request: None }
+        Flow { endpoint, ingress, request: None, asker: None }
     }
 
     /// The request in its canonical form: what a rule can speak of.

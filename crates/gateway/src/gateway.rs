@@ -12,19 +12,21 @@ use std::time::Duration;
 
 use admission::Admission;
 use policy::Endpoint;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::bounds::Bounds;
-use crate::connection::{self, Carrier};
+use crate::carriage::{Carriage, Teller, Voice};
+use crate::connection::{self, Carrier, Taken};
 use crate::credential::Credentials;
 use crate::inside::{Inside, InsideDoor};
 use crate::judge::Judge;
 use crate::meter::{Flows, Meter};
 use crate::names::{Names, System};
+use crate::resolver::{self, Resolver};
 use crate::wire::Wire;
 
 /// How often the gateway looks whether the ledger still takes what it sees.
@@ -39,6 +41,25 @@ pub struct Seat {
     pub proxy: std::net::TcpListener,
     /// Each stands for this port of the host's loopback, whether or not a rule allows to go there.
     pub loopback: Vec<(u16, std::net::TcpListener)>,
+    /// For programs that know nothing of proxies.
+    pub carried: Option<Carried>,
+}
+
+/// What takes connections that are carried, and answers for names.
+#[derive(Debug)]
+pub struct Carried {
+    /// Where they come.
+    pub streams: Vec<std::net::TcpListener>,
+    /// Where names are asked, by datagram ..
+    pub names: std::net::UdpSocket,
+    /// .. and by stream.
+    pub long_names: std::net::TcpListener,
+    /// What whoever carries them tells of them.
+    pub carriage: Arc<Carriage>,
+    /// How a process is told of a refusal.
+    pub voice: Arc<dyn Voice>,
+    /// The name of the inside itself.
+    pub host_name: String,
 }
 
 /// The gateway could not begin.
@@ -95,12 +116,12 @@ pub fn serve_with(
     let meter = Arc::new(Meter::new(bounds.destinations));
     let inside = InsideDoor::new(inside, &bounds);
     let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), bounds };
-    let doors = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
+    let (doors, names) = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
     let carrier = Arc::new(Carrier { judge, inside });
     let thread = thread::Builder::new().name("provost-gateway".to_owned()).spawn(move || {
         // Closed when this thread ends, however it ends: that is what a watcher sees.
         let _living = living;
-        runtime.block_on(work(carrier, doors, ending));
+        runtime.block_on(work(carrier, doors, names, ending));
         // Whoever answers at the door inside may still be at it; nobody is there to hear it.
         runtime.shutdown_background();
     });
@@ -153,26 +174,67 @@ impl fmt::Debug for Gateway {
     }
 }
 
-/// A listening socket, and where its connections lead: a port of the host, or wherever they say.
-type Door = (TcpListener, Option<Endpoint>);
+/// A listening socket, and where its connections lead.
+type Door = (TcpListener, Leads);
 
-fn doors(runtime: &Runtime, seat: Seat, judge: &Judge) -> io::Result<Vec<Door>> {
+/// Where the connections of a door lead.
+#[derive(Clone)]
+enum Leads {
+    /// Wherever they say.
+    Anywhere,
+    /// To a port of the host.
+    To(Endpoint),
+    /// To what was told of them.
+    AsTold(Arc<Taken>),
+}
+
+/// Where names are asked.
+struct NameDoor {
+    resolver: Arc<Resolver>,
+    datagrams: UdpSocket,
+    streams: TcpListener,
+}
+
+fn doors(runtime: &Runtime, seat: Seat, judge: &Judge) -> io::Result<(Vec<Door>, Option<NameDoor>)> {
     let _runtime = runtime.enter();
-    let door = |listener: std::net::TcpListener, to| {
+    let listen = |listener: std::net::TcpListener| {
         listener.set_nonblocking(true)?;
-        Ok((TcpListener::from_std(listener)?, to))
+        TcpListener::from_std(listener)
     };
-    let port = |(port, listener)| door(listener, Some(judge.host_port(port)));
-    std::iter::once(door(seat.proxy, None)).chain(seat.loopback.into_iter().map(port)).collect()
+    let mut doors = vec![(listen(seat.proxy)?, Leads::Anywhere)];
+    for (port, listener) in seat.loopback {
+        doors.push((listen(listener)?, Leads::To(judge.host_port(port))));
+    }
+    let Some(Carried { streams, names, long_names, carriage, voice, host_name }) = seat.carried else {
+        return Ok((doors, None));
+    };
+    let teller = Arc::new(Teller::new(voice));
+    let taken = Arc::new(Taken { carriage: Arc::clone(&carriage), teller: Arc::clone(&teller) });
+    for stream in streams {
+        doors.push((listen(stream)?, Leads::AsTold(Arc::clone(&taken))));
+    }
+    names.set_nonblocking(true)?;
+    let resolver = Resolver::new(judge.admission.clone(), carriage, teller, host_name);
+    let (datagrams, streams) = (UdpSocket::from_std(names)?, listen(long_names)?);
+    Ok((doors, Some(NameDoor { resolver: Arc::new(resolver), datagrams, streams })))
 }
 
 /// Serves until it is told to end, or cannot go on.
-async fn work(carrier: Arc<Carrier>, doors: Vec<Door>, ending: oneshot::Receiver<Duration>) {
+async fn work(
+    carrier: Arc<Carrier>,
+    doors: Vec<Door>,
+    names: Option<NameDoor>,
+    ending: oneshot::Receiver<Duration>,
+) {
     let (tell, told) = watch::channel(Duration::ZERO);
     let room = Arc::new(Semaphore::new(carrier.judge.bounds.connections));
     let mut open = JoinSet::new();
     for (listener, to) in doors {
         open.spawn(attend(Arc::clone(&carrier), listener, to, Arc::clone(&room), told.clone()));
+    }
+    if let Some(NameDoor { resolver, datagrams, streams }) = names {
+        open.spawn(resolver::datagrams(Arc::clone(&resolver), datagrams, told.clone()));
+        open.spawn(resolver::streams(resolver, streams, told.clone()));
     }
     drop(told);
     let patience = tokio::select! {
@@ -201,13 +263,13 @@ async fn ledger_gone(admission: &Admission) {
 async fn attend(
     carrier: Arc<Carrier>,
     listener: TcpListener,
-    to: Option<Endpoint>,
+    to: Leads,
     room: Arc<Semaphore>,
     mut told: watch::Receiver<Duration>,
 ) {
     let mut open = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             biased;
             _ = told.changed() => break,
             Some(ended) = open.join_next() => {
@@ -215,7 +277,7 @@ async fn attend(
                 continue;
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) if is_of_one(&error) => continue,
                 Err(_) => {
                     sleep(REST).await;
@@ -226,16 +288,24 @@ async fn attend(
         let wire = Wire::new(stream);
         let Ok(seat) = Arc::clone(&room).try_acquire_owned() else {
             carrier.judge.meter.turned_away();
-            // Whoever does not hear it sees the end of the connection.
-            let _ = connection::turn_away(&wire, carrier.judge.bounds.connections);
+            match &to {
+                // It may speak anything, so nothing can be said.
+                Leads::AsTold(taken) => {
+                    drop(taken.carriage.take_now(from));
+                    wire.break_off();
+                }
+                // Whoever does not hear it sees the end of the connection.
+                _ => drop(connection::turn_away(&wire, carrier.judge.bounds.connections)),
+            }
             continue;
         };
         let (carrier, to) = (Arc::clone(&carrier), to.clone());
         open.spawn(async move {
             let _seat = seat;
             match to {
-                None => connection::proxy(carrier, wire).await,
-                Some(endpoint) => connection::port(carrier, wire, endpoint).await,
+                Leads::Anywhere => connection::proxy(carrier, wire).await,
+                Leads::To(endpoint) => connection::port(carrier, wire, endpoint).await,
+                Leads::AsTold(taken) => connection::carried(carrier, wire, from, taken).await,
             }
         });
     }

@@ -17,6 +17,7 @@ use policy::{Action, Decision, Endpoint, Host};
 use tokio::time::sleep;
 
 use crate::bounds::Bounds;
+use crate::carriage::Asker;
 use crate::credential::{Credentials, Leak, Use};
 use crate::dial::{Outside, dial};
 use crate::flow::Flow;
@@ -138,7 +139,8 @@ impl Judge {
             Verdict::Refuse(denial) => (event::Verdict::Deny, denial.seq),
         };
         let endpoint = flow.endpoint.to_string();
-        let seen = Connection { pid: None, endpoint, verdict: word, ingress: flow.ingress };
+        let pid = flow.asker.map(|asker| asker.pid);
+        let seen = Connection { pid, endpoint, verdict: word, ingress: flow.ingress };
         let noted = self.admission.note(seen.into(), Trust::Observed, seq);
         let permit = verdict.permit().map_err(|denial| self.denied(flow, denial))?;
         match noted {
@@ -259,31 +261,33 @@ impl Judge {
         self.meter.denied(&flow.endpoint.to_string());
         let refusal = Refusal::built_in(format!("connect {}", flow.endpoint), rule, why, hint);
         let target = OsText::from(flow.endpoint.to_string());
-        self.record(if flow.request.is_some() { "http" } else { "connect" }, target, &refusal);
+        let what = if flow.request.is_some() { "http" } else { "connect" };
+        self.record((what, flow.asker), target, &refusal);
         refusal
     }
 
     /// Records a request that is none.
     pub(crate) fn malformed(&self, method: &Method, uri: &Uri, refusal: &Refusal) {
         self.meter.malformed();
-        self.record("http", OsText::from(format!("{method} {uri}")), refusal);
+        self.record(("http", None), OsText::from(format!("{method} {uri}")), refusal);
     }
 
     /// Records bytes that were no request at all; hyper has answered them.
     pub(crate) fn unreadable(&self, error: &hyper::Error) {
         self.meter.malformed();
         let refusal = Refusal::malformed(error.to_string(), "speak HTTP/1.1");
-        self.record("http", OsText::default(), &refusal);
+        self.record(("http", None), OsText::default(), &refusal);
     }
 
-    fn record(&self, what: &str, target: OsText, refusal: &Refusal) {
+    fn record(&self, (what, asker): (&str, Option<Asker>), target: OsText, refusal: &Refusal) {
         let line = || event::Reason {
             layer: "built-in".into(),
             rule: "malformed".into(),
             why: Some(refusal.line()),
         };
         let reasons = vec![refusal.reason().map_or_else(line, event::Reason::from)];
-        let denied = Denied { pid: None, what: what.into(), target, reasons, errno: None, spoken: false };
+        let pid = asker.map(|asker| asker.pid);
+        let denied = Denied { pid, what: what.into(), target, reasons, errno: None, spoken: false };
         // It is refused all the same; a ledger that takes nothing more is noticed by the gateway's watch.
         let _ = self.admission.note(denied.into(), Trust::Observed, None);
     }

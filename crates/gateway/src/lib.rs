@@ -12,6 +12,7 @@
 //! * [`target`], [`head`]: what a request asks for, and what makes it none
 //! * [`judge`], [`refusal`]: the questions to admission, and how a no is put
 //! * [`names`], [`dial`]: the only lookup, the only connect
+//! * [`carriage`], [`resolver`], [`stand_in`]: for programs that know nothing of proxies
 //! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`]: carrying, and counting what is carried
 //! * [`credential`]: placeholders inside, secrets outside
 //! * [`inside`]: the one door for the inside
@@ -23,6 +24,7 @@
 mod ask;
 mod body;
 mod bounds;
+mod carriage;
 mod connection;
 mod credential;
 mod dial;
@@ -35,15 +37,18 @@ mod judge;
 mod meter;
 mod names;
 mod refusal;
+mod resolver;
 mod scrub;
+mod stand_in;
 mod target;
 mod tunnel;
 mod wire;
 
 pub use ask::{AskError, ask_inside};
 pub use bounds::Bounds;
+pub use carriage::{Asker, Carriage, Voice};
 pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
-pub use gateway::{Gateway, GatewayError, Seat, serve, serve_with};
+pub use gateway::{Carried, Gateway, GatewayError, Seat, serve, serve_with};
 pub use inside::{Inside, InsideAnswer};
 pub use meter::{Flows, OTHERS, Tally};
 pub use names::{Lookup, Names, System};

@@ -58,6 +58,16 @@ impl Refusal {
         Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None }))
     }
 
+    /// Policy lets nobody connect to this name, whatever the port.
+    pub(crate) fn of_name(name: &str, reasons: Vec<Reason>) -> Refusal {
+        let reason = reasons.into_iter().next();
+        let why = reason.as_ref().and_then(|reason| reason.why.clone());
+        let ask = Some(format!("provost request --why \"...\" connect {name}:443"));
+        let (status, action) = (StatusCode::FORBIDDEN, Some(format!("connect {name}")));
+        let hint = "a `connect` rule could allow it".to_owned();
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask }))
+    }
+
     /// It is no request that can be judged.
     pub(crate) fn malformed(why: impl Into<String>, hint: &str) -> Refusal {
         Refusal::failure(StatusCode::BAD_REQUEST, "malformed", None, why.into(), hint)
@@ -123,6 +133,15 @@ impl Refusal {
             (None, None) => Ok(()),
         };
         line
+    }
+
+    /// The line for whoever reads only a process's standard error.
+    pub(crate) fn told(&self) -> String {
+        let line: String = self.line().chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+        match &self.0.ask {
+            Some(ask) => format!("{line}  ask: {ask}\n"),
+            None => format!("{line}\n"),
+        }
     }
 
     /// The answer.

@@ -171,7 +171,7 @@ fn fixed<B>(
 
 fn request<B>(head: &Request<B>, endpoint: Endpoint, ingress: Ingress) -> Flow {
     let (method, path) = (head.method().as_str().to_owned(), head.uri().path().to_owned());
-    Flow { endpoint, ingress, request: Some(Asked { scheme: Scheme::Http, method, path }) }
+    Flow { endpoint, ingress, request: Some(Asked { scheme: Scheme::Http, method, path }), asker: None }
 }
 
 fn mismatch() -> Refusal {

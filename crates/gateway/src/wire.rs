@@ -57,6 +57,12 @@ impl Wire {
         self.0.try_write(bytes)
     }
 
+    /// Has the connection broken off, and not ended, once nobody holds it any more.
+    pub(crate) fn break_off(&self) {
+        // Where that cannot be set, it ends: the other end hears of it either way.
+        let _ = self.0.set_zero_linger();
+    }
+
     /// Says that nothing more comes.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self.again()?.shutdown(Shutdown::Write) {

@@ -174,6 +174,29 @@ impl Policy {
         named
     }
 
+    /// Ports by which all ports can be told apart: those that a rule on connections or requests names, in order, and one that
+    /// none names.
+    pub fn telling_ports(&self) -> Vec<u16> {
+        let rules = self.rules.iter().map(|counted| self.rule(*counted));
+        let patterns = rules.flat_map(|rule| {
+            let holes = |kind| rule.holes(kind);
+            let says = |kind| rule.patterns(kind);
+            [Kind::Connect, Kind::Http].into_iter().flat_map(move |kind| says(kind).chain(holes(kind)))
+        });
+        let mut ports: Vec<u16> = patterns
+            .filter_map(|pattern| match pattern {
+                Pattern::Connect(endpoint) => endpoint.port,
+                Pattern::Http(http) => http.endpoint.port,
+                _ => None,
+            })
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let other = (1..=u16::MAX).rev().find(|port| ports.binary_search(port).is_err());
+        ports.extend(other);
+        ports
+    }
+
     /// Whether some rule speaks of requests to this place, so that each must be seen. Elsewhere the connection is judged.
     pub fn looks_inside(&self, endpoint: &Endpoint) -> bool {
         self.requests.speak_of(endpoint)

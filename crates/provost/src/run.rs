@@ -4,6 +4,7 @@
 //! opened, it is closed and sealed: what happened so far is evidence.
 
 mod beside;
+mod carried;
 mod console;
 pub(crate) use console::terminals;
 mod describe;
@@ -232,7 +233,9 @@ fn govern(
     // It becomes durable while the gateway and the desk are opened.
     let launch = admission.admit(Launch(describe::command(&order)?));
     let mut signals = Signals::listen()?;
-    let gateway = serve(&mut jail, &order.ports, admission, prepared, &mut signals)?;
+    let (carried, carriage) =
+        jail.take_carriers().map(|carriers| carried::join(carriers, jail.voice())).unzip();
+    let gateway = serve((&mut jail, carried), &order.ports, admission, prepared, &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
     let parties =
         Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
@@ -240,6 +243,7 @@ fn govern(
     let watch = Watch {
         quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),
         judged_opens: asked.judged_opens,
+        carriage,
     };
     let launch = launch.wait().permit()?;
     let overlay = jail.take_overlay();
@@ -263,7 +267,7 @@ fn govern(
 }
 
 fn serve(
-    jail: &mut Jail,
+    (jail, carried): (&mut Jail, Option<gateway::Carried>),
     ports: &[u16],
     admission: &Admission,
     prepared: &Prepared,
@@ -277,8 +281,9 @@ fn serve(
         .map_err(|error| Failure::of(&error))?;
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
-    let gateway = gateway::serve(gateway::Seat { proxy, loopback }, admission.clone(), credentials, inside)
-        .map_err(|error| failed(&error))?;
+    let seat = gateway::Seat { proxy, loopback, carried };
+    let gateway =
+        gateway::serve(seat, admission.clone(), credentials, inside).map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.
     let gone = gateway.watch().map_err(|error| failed(&error))?;
     signals.also(gone)?;

@@ -81,13 +81,15 @@ pub fn order(
     if !files.iter().any(|(path, _)| *path == own) {
         files.extend(person.identity().map(|content| (own, content)));
     }
+    let ports = ports(&policy.loopback_ports());
     Order {
         workspace: task.workspace.clone(),
         stage: workspace.inside(),
         home,
         caches: tools.caches.iter().map(cache).collect(),
         files,
-        ports: ports(&policy.loopback_ports()),
+        carrier: Some(carrier(&ports)),
+        ports,
         program: outfit.program.clone(),
         argv: outfit.argv.clone(),
         env: Vec::new(),
@@ -107,6 +109,11 @@ fn place_name(path: &Path) -> String {
 fn ports(named: &[u16]) -> Vec<u16> {
     let proxy = (PROXY_PORT..).find(|port| !named.contains(port)).unwrap_or(PROXY_PORT);
     std::iter::once(proxy).chain(named.iter().copied()).collect()
+}
+
+/// Where carried connections are taken: beside the gateway's port.
+fn carrier(ports: &[u16]) -> u16 {
+    (PROXY_PORT..).find(|port| !ports.contains(port)).unwrap_or(PROXY_PORT)
 }
 
 /// Makes the places where caches keep what runs add.
@@ -159,5 +166,7 @@ mod tests {
     fn the_gateway_gives_way_to_a_named_port() {
         assert_eq!(ports(&[8099]), [PROXY_PORT, 8099]);
         assert_eq!(ports(&[PROXY_PORT]), [PROXY_PORT + 1, PROXY_PORT]);
+        assert_eq!(carrier(&ports(&[])), PROXY_PORT + 1);
+        assert_eq!(carrier(&ports(&[PROXY_PORT + 1])), PROXY_PORT + 2);
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::channel::{self, Order, Report};
 use crate::filter::{self, Duty};
-use crate::plan::Plan;
-use crate::sys::{namespace, notify};
+use crate::plan::{Plan, names_at};
+use crate::sys::{namespace, notify, socket};
 use crate::{mounts, speak};
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
@@ -18,7 +18,7 @@ use rustix::process::{DumpableBehavior, Signal, WaitStatus};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
 
 /// A step that failed, and why.
@@ -72,11 +72,17 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     };
     namespace::set_host_name(&plan.host_name).at("set the host name")?;
     let sockets = plan.ports.iter().map(|port| listen(*port)).collect::<Result<Vec<_>, _>>()?;
+    let carriers = plan.carrier.map(|port| carriers(port, &plan)).transpose()?.unwrap_or_default();
     let terminal = mounts::finish(shell, &plan)?;
     let layer = mounts::workspace_layer(&plan);
     let (count, terminals) = (sockets.len(), terminal.is_some());
-    channel::send(wire, &Report::Ready { sockets: count, terminal: terminals, layer: layer.is_some() })
-        .at("report")?;
+    let ready = Report::Ready {
+        sockets: count,
+        terminal: terminals,
+        layer: layer.is_some(),
+        carriers: carriers.len(),
+    };
+    channel::send(wire, &ready).at("report")?;
     for socket in &sockets {
         channel::send_descriptor(wire, socket.as_fd()).at("hand out a socket")?;
     }
@@ -86,14 +92,41 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     if let Some(layer) = &layer {
         channel::send_descriptor(wire, layer.as_fd()).at("hand out the layer over the workspace")?;
     }
+    for carrier in &carriers {
+        channel::send_descriptor(wire, carrier.as_fd()).at("hand out a socket")?;
+    }
     let root = mounts::root().at("open the view")?;
     channel::send_descriptor(wire, root.as_fd()).at("hand out the view")?;
-    drop((sockets, layer, root));
+    drop((sockets, carriers, layer, root));
     start((wire, ear), &plan, terminal.map(|terminal| terminal.slave))
 }
 
 fn listen(port: u16) -> Result<TcpListener, Failed> {
     TcpListener::bind(("127.0.0.1", port)).at(format!("listen on port {port} inside"))
+}
+
+/// An address of the inside's own beside 127.0.0.1, so that programs find that there is a network, and with it the network of
+/// the addresses that stand for names.
+pub(crate) const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// Bits of that network.
+const OWN_PREFIX: u32 = 15;
+/// Carried connections that the gateway has not taken yet.
+const BACKLOG: i32 = 4096;
+
+/// Where names are asked, and what takes carried connections, for each family of addresses that there is.
+fn carriers(port: u16, plan: &Plan) -> Result<Vec<OwnedFd>, Failed> {
+    socket::add_loopback_address(OWN_ADDRESS, OWN_PREFIX).at("give the loopback link an address")?;
+    let names = names_at(&plan.ports);
+    let datagrams = UdpSocket::bind(names).at("listen for names inside")?;
+    let streams = TcpListener::bind(names).at("listen for names inside")?;
+    let four = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).at(format!("listen on port {port} inside"))?;
+    // A kernel without IPv6 has no such address, and no socket that could want it.
+    let six = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
+    for listener in std::iter::once(&four).chain(&six) {
+        rustix::net::listen(listener, BACKLOG).at("listen for what is carried")?;
+    }
+    let four: OwnedFd = four.into();
+    Ok([datagrams.into(), streams.into(), four].into_iter().chain(six.map(OwnedFd::from)).collect())
 }
 
 /// Forks the agent's process and stays as its PID 1.
@@ -177,6 +210,8 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
         take_terminal(slave, plan.terminal).at("take the terminal")?;
     }
     drop(terminal);
+    // A socket of the host's network would lead past everything that is held here.
+    no_network_in_the_streams().at("take the standard streams")?;
     rustix::process::chdir(plan.folder.path()).at(format!("enter `{}`", plan.folder.path().display()))?;
     namespace::reset_signals();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("tie the agent to the cell")?;
@@ -198,6 +233,19 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
     let mut go = [0_u8; 1];
     (&mut &*wire).read_exact(&mut go).at("wait for the word to go")?;
     Ok(words)
+}
+
+/// Standard streams are passed on as they are, but for sockets that reach into the host's network.
+fn no_network_in_the_streams() -> Result<(), String> {
+    use rustix::net::{AddressFamily, sockopt::socket_domain};
+    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    for (number, stream) in streams.into_iter().enumerate() {
+        // What is no socket says so by an error.
+        if socket_domain(stream).is_ok_and(|domain| domain != AddressFamily::UNIX) {
+            return Err(format!("descriptor {number} is a socket of the host's network: put a pipe between"));
+        }
+    }
+    Ok(())
 }
 
 fn take_terminal(slave: &OwnedFd, which: [bool; 3]) -> io::Result<()> {

@@ -4,6 +4,7 @@
 //! filter (`supervisor.rs`). A cell dies with this process: by the death signal, and by the end of its wire.
 
 use crate::bell::{Alarm, Bell};
+use crate::carriage::{Carriers, Places};
 use crate::cell;
 use crate::channel::{self, Order, Report};
 use crate::overlay::{Overlay, Pulse};
@@ -11,6 +12,7 @@ use crate::plan::Plan;
 use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
 use crate::sys::notify;
+use crate::voice::Voice;
 use admission::{Admission, Launch, Outcome, Permit};
 use ledger::{OsText, Trust};
 use policy::{Command, Enforcement};
@@ -76,7 +78,7 @@ pub enum Exit {
 pub struct Cell {
     wire: UnixStream,
     /// What denied processes are told goes here.
-    voice: UnixStream,
+    voice: Voice,
     pid: i32,
     process: OwnedFd,
     /// Which namespaces are not ours, as the kernel names them.
@@ -98,6 +100,7 @@ impl Cell {
                 drop((inner_wire, ear));
                 // ORDER: looked at while PID 1 waits; afterwards it is closed to everybody but root.
                 let mounts = Some(open_mounts(pid).map_err(JailError::Lost)?);
+                let voice = Voice::new(voice).map_err(JailError::Lost)?;
                 let cell = Self { wire, voice, pid, process: pidfd, own: compare_namespaces(pid), mounts };
                 map_users(pid).map_err(JailError::NoNamespaces)?;
                 (&cell.wire).write_all(b"m").map_err(JailError::Lost)?;
@@ -112,9 +115,9 @@ impl Cell {
         whole.mask_sockets(&host_sockets().map_err(JailError::Lost)?);
         // A cell in which a step failed has said so and is gone: then nothing can be sent, and its word is still there.
         let sent = channel::send(&self.wire, &Order::Prepare(Box::new(whole)));
-        let (count, has_terminal, has_layer) =
+        let (count, has_terminal, has_layer, carriers) =
             match self.hear().map_err(|lost| sent.err().map_or(lost, JailError::Lost))? {
-                Report::Ready { sockets, terminal, layer } => (sockets, terminal, layer),
+                Report::Ready { sockets, terminal, layer, carriers } => (sockets, terminal, layer, carriers),
                 other => return Err(unexpected(other)),
             };
         let take = || channel::receive_descriptor(&self.wire).map_err(JailError::Lost);
@@ -122,6 +125,10 @@ impl Cell {
             (0..count.min(64)).map(|_| take().map(TcpListener::from)).collect::<Result<Vec<_>, _>>()?;
         let terminal = has_terminal.then(take).transpose()?;
         let layer = has_layer.then(take).transpose()?;
+        let carriers = (0..carriers.min(Carriers::MOST)).map(|_| take()).collect::<Result<Vec<_>, _>>()?;
+        let carriers = (!carriers.is_empty()).then(|| Carriers::of(carriers)).transpose();
+        let carriers = carriers.map_err(JailError::Lost)?;
+        let places = carriers.as_ref().map(Carriers::places).transpose().map_err(JailError::Lost)?;
         let view = take()?;
         let (workspace, pulse) = (plan.workspace.path().to_path_buf(), Pulse::new());
         let root = view.try_clone().map_err(JailError::Lost)?;
@@ -145,6 +152,8 @@ impl Cell {
             cell: self,
             enforcement,
             sockets,
+            carriers,
+            places,
             terminal,
             held: Some((listener, view)),
             program: plan.program.path().to_path_buf(),
@@ -261,6 +270,8 @@ pub struct Jail {
     cell: Cell,
     enforcement: Enforcement,
     sockets: Vec<TcpListener>,
+    carriers: Option<Carriers>,
+    places: Option<Places>,
     terminal: Option<OwnedFd>,
     held: Option<(OwnedFd, OwnedFd)>,
     program: PathBuf,
@@ -283,6 +294,17 @@ impl Jail {
     /// The listening sockets made inside, in the order of the plan's ports. Given out once.
     pub fn take_sockets(&mut self) -> Vec<TcpListener> {
         std::mem::take(&mut self.sockets)
+    }
+
+    /// The sockets that take what is carried, if the plan has any. Given out once.
+    pub fn take_carriers(&mut self) -> Option<Carriers> {
+        self.carriers.take()
+    }
+
+    /// A way to say something to a process inside.
+    #[must_use]
+    pub fn voice(&self) -> Voice {
+        self.cell.voice.clone()
     }
 
     /// Our side of the run's terminal, if it has one. Given out once.
@@ -313,7 +335,7 @@ impl Jail {
             .take()
             .ok_or_else(|| JailError::Lost(io::Error::other("the jail was let go before")))?;
         let bell = Bell::new().map_err(JailError::Lost)?;
-        let voice = self.cell.voice.try_clone().map_err(JailError::Lost)?;
+        let voice = self.cell.voice.clone();
         let first = listener.try_clone().map_err(JailError::Lost)?;
         let mounts = self.cell.mounts.take();
         let tools = Tools {
@@ -323,6 +345,7 @@ impl Jail {
             bell: Arc::clone(&bell),
             judged_execs: self.judged_execs,
             folders: std::mem::take(&mut self.folders),
+            places: self.places,
             own: std::mem::take(&mut self.own),
             workspace: std::mem::take(&mut self.workspace),
             pulse: self.pulse.clone(),

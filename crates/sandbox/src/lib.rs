@@ -10,6 +10,7 @@
 
 mod bell;
 mod caller;
+mod carriage;
 mod cell;
 mod channel;
 mod filter;
@@ -30,10 +31,13 @@ mod sys;
 pub mod terminal;
 mod tracer;
 mod view;
+mod voice;
 
+pub use carriage::{Asker, Carriage, Carriers};
 pub use cell::landlock_abi;
 pub use filter::describe as describe_filter;
 pub use jail::{Cell, Exit, Jail, JailError, Running};
 pub use overlay::Overlay;
 pub use plan::Plan;
 pub use supervisor::Watch;
+pub use voice::Voice;

@@ -102,6 +102,7 @@ fn perform(step: &Step, host: &OwnedFd) -> Result<(), Failed> {
         Step::Layer { lower, upper, work, at } => layer(host, [lower, upper, work], at.path()),
         Step::Link { at, target } => link(at.path(), target.path()),
         Step::File { at, content, mode } => file(at.path(), content.as_slice(), *mode),
+        Step::Over { at, content } => over(at.path(), content.as_slice()),
         Step::Mask { at, directory } => mask(at.path(), *directory),
         Step::Keep { at } => keep(at.path()),
         Step::Freeze { at } => {
@@ -210,6 +211,22 @@ fn file(at: &Path, content: &[u8], mode: u32) -> Result<(), Failed> {
         .open(&inside)
         .at(naming("write", at))?;
     file.write_all(content).at(naming("write", at))
+}
+
+/// A private file over one that is shown. Where there is none, and none can be made, there is nothing to be covered.
+fn over(at: &Path, content: &[u8]) -> Result<(), Failed> {
+    let (private, inside) = (Path::new("/over"), path_in(at));
+    if let Err(error) = make_file(&inside) {
+        use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        let none = matches!(error.kind(), NotADirectory | PermissionDenied | ReadOnlyFilesystem);
+        return if none { Ok(()) } else { Err(error).at(naming("make", at)) };
+    }
+    std::fs::write(private, content).at(naming("write", at))?;
+    let source = rustix::fs::open(private, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let attached = attach(&source.at(naming("find", at))?, at, PLAIN | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC);
+    // The mount keeps the file; the next one needs the name.
+    std::fs::remove_file(private).at(naming("write", at))?;
+    attached.at(naming("show", at))
 }
 
 fn mask(at: &Path, directory: bool) -> Result<(), Failed> {

@@ -3,9 +3,12 @@
 //! Owns: the order and content of mounts, links, writable places and the start of the program. Does not own: doing
 //! any of it (`jail.rs`), or what the policy means (`policy::Confinement`).
 
+mod names;
+
 use policy::Confinement;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -99,6 +102,13 @@ pub enum Step {
         /// Its mode bits.
         mode: u32,
     },
+    /// A private copy of a few bytes over a file that is shown; everybody may read it.
+    Over {
+        /// What is covered.
+        at: Bytes,
+        /// The content.
+        content: Bytes,
+    },
     /// An unreadable, empty thing over something that must not be seen.
     Mask {
         /// What is covered.
@@ -129,6 +139,9 @@ pub struct Plan {
     pub writable: Vec<Bytes>,
     /// TCP ports on the inside's loopback whose listening sockets are handed out. The first is the proxy's.
     pub ports: Vec<u16>,
+    /// The port on which carried connections are taken; where names are asked follows from [`Plan::ports`]. `None` where
+    /// nothing is carried.
+    pub carrier: Option<u16>,
     /// Path of the program, as it is found inside.
     pub program: Bytes,
     /// Words of the program, the first included.
@@ -196,6 +209,8 @@ pub struct Order {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// See [`Plan::ports`].
     pub ports: Vec<u16>,
+    /// See [`Plan::carrier`].
+    pub carrier: Option<u16>,
     /// The program, as it is found inside.
     pub program: PathBuf,
     /// Its words, the first included.
@@ -268,11 +283,15 @@ impl Plan {
             content: Bytes(content.clone()),
             mode: 0o600,
         }));
+        if order.carrier.is_some() {
+            steps.extend(names::step(names_at(&order.ports), look));
+        }
         Ok(Self {
             host_name: HOST_NAME.to_owned(),
             steps,
             writable: writable(&writes, order),
             ports: order.ports.clone(),
+            carrier: order.carrier,
             program: order.program.as_path().into(),
             argv: order.argv.iter().map(Bytes::from).collect(),
             env: order.env.iter().map(|(name, value)| environment_entry(name, value)).collect(),
@@ -285,6 +304,16 @@ impl Plan {
         })
     }
 }
+
+/// Where names are asked inside: on the usual address, unless a rule needs its port.
+#[must_use]
+pub fn names_at(ports: &[u16]) -> SocketAddrV4 {
+    let last = if ports.contains(&NAMES_PORT) { 53 } else { 1 };
+    SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), NAMES_PORT)
+}
+
+/// The port of DNS.
+const NAMES_PORT: u16 = 53;
 
 impl Plan {
     /// Masks the host's sockets where they would be shown: reading a view keeps nobody from connecting in it.
@@ -327,6 +356,7 @@ impl Plan {
             Step::Layer { at, .. } => Some((at.path().to_path_buf(), *at != self.workspace)),
             Step::Link { .. }
             | Step::File { .. }
+            | Step::Over { .. }
             | Step::Mask { .. }
             | Step::Keep { .. }
             | Step::Freeze { .. } => None,

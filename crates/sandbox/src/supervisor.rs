@@ -5,6 +5,7 @@
 //! (`open.rs`), writing evidence (`notary.rs`). Nothing here blocks on anything but the kernel and the recorder. When
 //! it ends before the agent does, every call that would be held fails, and the run ends.
 
+mod carry;
 mod exec;
 mod files;
 mod guise;
@@ -12,28 +13,28 @@ mod sockets;
 
 use crate::bell::{Alarm, Bell};
 use crate::caller::{self, Identities};
-use crate::channel::{self, Speech};
+use crate::carriage::{Carriage, Places};
 use crate::notary::Notary;
 use crate::overlay::Pulse;
-use crate::plan::Bytes;
 use crate::programs::Programs;
 use crate::sys::namespace;
 use crate::sys::notify::{self, Notification};
 use crate::tracer::Tracer;
 use crate::view::View;
+use crate::voice::Voice;
 use admission::Admission;
 use ledger::{Access, ExitEntry};
 use policy::{AbsPath, Action, Decision, Reason};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
-use std::os::unix::net::UnixStream;
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+
+use carry::Carrier;
 
 /// What the supervisor must know of the run.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct Watch {
     pub quiet: Vec<PathBuf>,
     /// Some rule can only be held by judging every open.
     pub judged_opens: bool,
+    /// Who takes connections to the outside; where nobody does, they are refused.
+    pub carriage: Option<Arc<dyn Carriage>>,
 }
 
 /// Everything the supervisor holds while the run lives.
@@ -50,7 +53,7 @@ pub struct Watch {
 pub(crate) struct Supervisor {
     listener: Arc<OwnedFd>,
     view: View,
-    voice: UnixStream,
+    voice: Voice,
     admission: Admission,
     notary: Notary,
     /// Where some rule is about execs: what came of each is checked.
@@ -58,6 +61,8 @@ pub(crate) struct Supervisor {
     /// There too: the programs that rules name.
     programs: Option<Arc<Programs>>,
     watch: Watch,
+    /// The way of connections to the outside.
+    carrier: Option<Carrier>,
     identities: Identities,
     /// Execs that somebody is asked about, by the id of the held call.
     asked: HashMap<u64, exec::Asked>,
@@ -81,13 +86,15 @@ pub(crate) struct Supervisor {
 pub(crate) struct Tools {
     pub(crate) listener: OwnedFd,
     pub(crate) root: OwnedFd,
-    pub(crate) voice: UnixStream,
+    pub(crate) voice: Voice,
     /// Rung when a thread that the run cannot do without ends.
     pub(crate) bell: Arc<Bell>,
     /// Some rule is about execs.
     pub(crate) judged_execs: bool,
     /// Where the run looks for programs.
     pub(crate) folders: Vec<PathBuf>,
+    /// Where connections are carried to.
+    pub(crate) places: Option<Places>,
     /// See [`Plan::own`](crate::plan::Plan::own).
     pub(crate) own: Vec<(PathBuf, bool)>,
     pub(crate) workspace: PathBuf,
@@ -114,10 +121,9 @@ impl Refusal {
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, voice, bell, judged_execs, folders, own, workspace, pulse } = tools;
+        let Tools { listener, root, voice, bell, judged_execs, folders, places, own, workspace, pulse } =
+            tools;
         notify::wake_synchronously(listener.as_fd());
-        // PID 1 answers at once or never: a cell that is ending must not hold us.
-        voice.set_read_timeout(Some(Duration::from_secs(1)))?;
         let listener = Arc::new(listener);
         let tracer = judged_execs.then(|| Tracer::start(&listener, &admission, &bell)).transpose()?;
         let view = View::new(root.try_clone()?);
@@ -131,6 +137,7 @@ impl Supervisor {
             admission,
             tracer,
             programs,
+            carrier: watch.carriage.clone().zip(places).map(Carrier::from),
             watch,
             identities: Identities::default(),
             asked: HashMap::new(),
@@ -273,11 +280,7 @@ impl Supervisor {
     /// One line on the caller's standard error, written by PID 1 of the cell before the call fails; whether it was.
     fn say(&mut self, call: &Notification, line: &str) -> bool {
         let pid = self.identities.of(call.pid).inside;
-        let speech = Speech { pid, text: Bytes::from(OsStr::new(line)) };
-        let mut said = [0_u8; 1];
-        channel::send(&self.voice, &speech).is_ok()
-            && (&self.voice).read_exact(&mut said).is_ok()
-            && said == [1]
+        self.voice.say(pid, line)
     }
 }
 

@@ -147,7 +147,7 @@ impl Stage {
             bound: setting.bound,
         };
         let gateway = gateway::serve_with(
-            Seat { proxy, loopback: listeners },
+            Seat { proxy, loopback: listeners, carried: None },
             admission.clone(),
             Credentials::new(vec![known], vault).unwrap(),
             Arc::new(Echo),

@@ -21,6 +21,7 @@ fn line(step: &Step) -> String {
         Step::File { at, content, mode } => {
             format!("file {} {mode:o} of {} bytes", path(at), content.as_slice().len())
         }
+        Step::Over { at, content } => format!("over {} {:?}", path(at), content),
         Step::Mask { at, directory } => {
             format!("mask {} {}", if *directory { "folder" } else { "file" }, path(at))
         }
@@ -64,6 +65,7 @@ fn order() -> Order {
             work: "/state/cache-work".into(),
         }],
         files: vec![("/home/ann/.codex/config.toml".into(), b"x = 1".to_vec())],
+        carrier: None,
         ports: vec![8080],
         program: "/usr/bin/codex".into(),
         argv: vec!["codex".into(), "exec".into()],
@@ -188,4 +190,34 @@ fn bytes_come_back_from_text_whatever_they_are() {
     let all: Vec<u8> = (0..=255).collect();
     let bytes = Bytes(all);
     assert_eq!(Bytes::from(String::from(bytes.clone())), bytes);
+}
+
+#[test]
+fn programs_are_told_whom_to_ask_for_names_wherever_the_host_has_that() {
+    let carried = |ports: &[u16]| Order { carrier: Some(9318), ports: ports.to_vec(), ..order() };
+    let over = |order: &Order, standing: Option<Standing>| {
+        let look = |path: &Path| match path == Path::new("/etc/resolv.conf") {
+            true => standing.clone(),
+            false => look(path),
+        };
+        let plan = Plan::new(&asked(), order, &look).unwrap();
+        let over = plan.steps.iter().filter(|step| matches!(step, Step::Over { .. }));
+        over.map(line).collect::<Vec<_>>().join("\n")
+    };
+    let link = |text: &str, leads_to: Option<&str>| {
+        Some(Standing::Link { text: text.into(), leads_to: leads_to.map(PathBuf::from) })
+    };
+    let said = |at: &str, who: &str| {
+        format!(r#"over {at} "# Names are answered by Provost.\nnameserver {who}\n""#)
+    };
+    let plain = carried(&[8080]);
+    assert_eq!(over(&plain, Some(Standing::File)), said("/etc/resolv.conf", "127.0.0.1"));
+    assert_eq!(over(&carried(&[9317, 53]), Some(Standing::File)), said("/etc/resolv.conf", "127.0.0.53"));
+    assert_eq!(
+        over(&plain, link("../run/systemd/resolve/stub-resolv.conf", None)),
+        said("/run/systemd/resolve/stub-resolv.conf", "127.0.0.1")
+    );
+    assert_eq!(over(&plain, link("x", Some("/mnt/wsl/resolv.conf"))), said("/mnt/wsl/resolv.conf", "127.0.0.1"));
+    assert_eq!(over(&plain, None), "");
+    assert_eq!(over(&order(), Some(Standing::File)), "", "where nothing is carried the host's file stays");
 }

@@ -6,7 +6,7 @@ use policy::{AbsPath, Anchors, Confinement, Context, Layer, LayerKind, Policy};
 use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::plan::{Cache, Order, Plan, Stage, look_at_host};
-use sandbox::{Cell, Exit, Jail, JailError, Running, Watch};
+use sandbox::{Carriage, Cell, Exit, Jail, JailError, Running, Watch};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Where carried connections are taken.
+const CARRIER: u16 = 9318;
 
 /// Everything a case may set before its script runs.
 pub(crate) struct Scene {
@@ -33,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) copy: bool,
     pub(crate) terminal: bool,
     pub(crate) ports: Vec<u16>,
+    /// Who takes connections to the outside.
+    pub(crate) carriage: Option<Arc<dyn Carriage>>,
     pub(crate) caches: Vec<Cache>,
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
     pub(crate) env: Vec<(OsString, OsString)>,
@@ -97,6 +102,7 @@ impl Scene {
             copy: false,
             terminal: false,
             ports: Vec::new(),
+            carriage: None,
             caches: Vec::new(),
             files: Vec::new(),
             env: Vec::new(),
@@ -154,6 +160,7 @@ impl Scene {
             caches: self.caches.clone(),
             files: self.files.clone(),
             ports: self.ports.clone(),
+            carrier: self.carriage.is_some().then_some(CARRIER),
             program: argv[0].into(),
             argv: argv.iter().map(OsString::from).collect(),
             env,
@@ -179,7 +186,11 @@ impl Scene {
             jail,
             admission,
             launch: Launch(policy::Command::new(program, words, Vec::new())),
-            watch: Watch { quiet: Vec::new(), judged_opens: asked.judged_opens },
+            watch: Watch {
+                quiet: Vec::new(),
+                judged_opens: asked.judged_opens,
+                carriage: self.carriage,
+            },
             asked,
             streams: self.streams,
             input: self.input,
