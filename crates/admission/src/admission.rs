@@ -176,7 +176,10 @@ impl Admission {
                 return None;
             }
             match self.decide(&Action::Connect(endpoint)) {
-                Decision::Deny { reasons } => because = reasons,
+                Decision::Deny { reasons } if because.is_empty() || names_a_rule(&reasons) => {
+                    because = reasons
+                }
+                Decision::Deny { .. } => {}
                 Decision::Allow { .. } | Decision::Ask { .. } => return None,
             }
         }
@@ -300,6 +303,10 @@ impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission").field("recorder", &self.line.recorder).finish_non_exhaustive()
     }
+}
+
+fn names_a_rule(reasons: &[Reason]) -> bool {
+    reasons.iter().any(|reason| reason.rule != "default")
 }
 
 fn refuse<E: Effect>(action: &Action, closed: &LedgerClosed) -> Pending<E> {

@@ -74,6 +74,11 @@ mod tests {
         let mut found = Vec::new();
         connecting(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
         // Who asks at the door runs inside, where there is no way but to the door.
+        // Datagrams come in by sockets that were made there, and are answered.
+        let datagrams = |line: &&String| line.contains("resolver.rs:") || line.contains("gateway.rs:");
+        let made = [["Udp", "Socket::bind"], [".conn", "ect("]].map(|words| words.concat());
+        assert!(!found.iter().filter(datagrams).any(|line| made.iter().any(|word| line.contains(word))));
+        found.retain(|line| !datagrams(&line));
         let (inside, outside): (Vec<_>, Vec<_>) = found.iter().partition(|line| line.contains("ask.rs:"));
         assert!(inside.len() == 1 && outside.len() == 1, "{found:#?}");
         assert!(outside[0].contains("dial.rs:"));

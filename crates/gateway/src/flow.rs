@@ -3,8 +3,8 @@
 //! Owns the one type that every ingress ends in. Does not own how it is read from bytes (`target`) or what is said about it
 //! (`judge`).
 
-use ledger::event::Ingress;
 use crate::carriage::Asker;
+use ledger::event::Ingress;
 use policy::{Endpoint, Host, HttpRequest, Scheme};
 
 /// What somebody inside wants to reach.

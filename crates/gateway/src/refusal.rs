@@ -137,7 +137,8 @@ impl Refusal {
 
     /// The line for whoever reads only a process's standard error.
     pub(crate) fn told(&self) -> String {
-        let line: String = self.line().chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+        let line: String =
+            self.line().chars().map(|char| if char.is_control() { '?' } else { char }).collect();
         match &self.0.ask {
             Some(ask) => format!("{line}  ask: {ask}\n"),
             None => format!("{line}\n"),

@@ -47,6 +47,9 @@ pub(crate) struct Resolver {
     recorded: Mutex<HashSet<String>>,
 }
 
+/// A name that nobody may connect to, and why.
+type DeniedName = (String, Vec<Reason>);
+
 /// What becomes of a name.
 enum Found {
     /// These addresses, for whoever asks for their kind.
@@ -83,7 +86,7 @@ impl Resolver {
         Some(answer)
     }
 
-    fn read(&self, message: &[u8]) -> Option<(Vec<u8>, Option<(String, Vec<Reason>)>)> {
+    fn read(&self, message: &[u8]) -> Option<(Vec<u8>, Option<DeniedName>)> {
         // Before anything is made of them: how many parts the message says that it has.
         let count = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
         if (count(4)?, count(6)?, count(8)?) != (1, 0, 0) || count(10)? > 1 {
@@ -134,7 +137,8 @@ impl Resolver {
             return Found::At(Some(Ipv4Addr::LOCALHOST), None);
         }
         // Provost itself is asked through the proxy; and no address has a name.
-        let beneath = |whole: &str| name.strip_suffix(whole).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let beneath =
+            |whole: &str| name.strip_suffix(whole).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
         if beneath(INSIDE_HOST) || beneath("arpa") {
             return Found::Nowhere;
         }
@@ -190,7 +194,11 @@ fn record<'a>(
 }
 
 /// Answers datagrams until it is told to end.
-pub(crate) async fn datagrams(resolver: Arc<Resolver>, socket: UdpSocket, mut told: watch::Receiver<Duration>) {
+pub(crate) async fn datagrams(
+    resolver: Arc<Resolver>,
+    socket: UdpSocket,
+    mut told: watch::Receiver<Duration>,
+) {
     let mut message = [0; LONGEST];
     let socket = Arc::new(socket);
     let mut open = JoinSet::new();
@@ -221,7 +229,11 @@ pub(crate) async fn datagrams(resolver: Arc<Resolver>, socket: UdpSocket, mut to
 }
 
 /// Answers questions on streams until it is told to end.
-pub(crate) async fn streams(resolver: Arc<Resolver>, listener: TcpListener, mut told: watch::Receiver<Duration>) {
+pub(crate) async fn streams(
+    resolver: Arc<Resolver>,
+    listener: TcpListener,
+    mut told: watch::Receiver<Duration>,
+) {
     let room = Arc::new(Semaphore::new(STREAMS));
     let mut open = JoinSet::new();
     loop {

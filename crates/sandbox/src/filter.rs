@@ -134,6 +134,15 @@ const NAMESPACES: &[Line] = &[
 /// reach kernel code that no build needs.
 const FAMILIES: &[u32] =
     &[libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32, libc::AF_NETLINK as u32];
+/// What travels over the internet families: nothing, TCP, UDP and the echo of both. MPTCP, SCTP, SMC and their like bring in
+/// kernel code that no build needs, and connect by ways of their own; who asks for them falls back to TCP.
+const PROTOCOLS: &[u32] = &[
+    libc::IPPROTO_IP as u32,
+    libc::IPPROTO_TCP as u32,
+    libc::IPPROTO_UDP as u32,
+    libc::IPPROTO_ICMP as u32,
+    libc::IPPROTO_ICMPV6 as u32,
+];
 /// Line disciplines bring drivers into the kernel.
 const TIOCSETD: u32 = 0x5423;
 const TIOCLINUX: u32 = 0x541c;
@@ -184,6 +193,30 @@ const ALWAYS: &[Line] = &[
         &[Equal(0, libc::AF_NETLINK as u32), NoneOf(2, &[libc::NETLINK_ROUTE as u32])],
         Refuse(libc::EPROTONOSUPPORT),
         "of netlink, only what lists addresses",
+    ),
+    line_if(
+        calls![SYS_socket],
+        &[Equal(0, libc::AF_INET as u32), NoneOf(2, PROTOCOLS)],
+        Refuse(libc::EPROTONOSUPPORT),
+        "of the internet, TCP and UDP",
+    ),
+    line_if(
+        calls![SYS_socket],
+        &[Equal(0, libc::AF_INET6 as u32), NoneOf(2, PROTOCOLS)],
+        Refuse(libc::EPROTONOSUPPORT),
+        "of the internet, TCP and UDP",
+    ),
+    line_if(
+        calls![SYS_sendto SYS_sendmmsg],
+        &[Bits(3, libc::MSG_FASTOPEN as u32)],
+        Refuse(libc::EOPNOTSUPP),
+        "connects without being seen; programs fall back to connect",
+    ),
+    line_if(
+        calls![SYS_sendmsg],
+        &[Bits(2, libc::MSG_FASTOPEN as u32)],
+        Refuse(libc::EOPNOTSUPP),
+        "connects without being seen; programs fall back to connect",
     ),
     line_if(calls![SYS_ioctl], &[Equal(1, libc::TIOCSTI as u32)], CLOSED, "types into a terminal"),
     line_if(calls![SYS_ioctl], &[Equal(1, TIOCLINUX)], CLOSED, "pastes into a console"),
@@ -404,6 +437,10 @@ mod tests {
         closed  personality: old ways of running switch defences off
         closed  socket: families that leave the network namespace
         closed  socket: of netlink, only what lists addresses
+        closed  socket: of the internet, TCP and UDP
+        closed  socket: of the internet, TCP and UDP
+        closed  sendto, sendmmsg: connects without being seen; programs fall back to connect
+        closed  sendmsg: connects without being seen; programs fall back to connect
         closed  ioctl: types into a terminal
         closed  ioctl: pastes into a console
         closed  ioctl: line disciplines bring drivers in

@@ -208,7 +208,7 @@ fn programs_are_told_whom_to_ask_for_names_wherever_the_host_has_that() {
         Some(Standing::Link { text: text.into(), leads_to: leads_to.map(PathBuf::from) })
     };
     let said = |at: &str, who: &str| {
-        format!(r#"over {at} "# Names are answered by Provost.\nnameserver {who}\n""#)
+        format!("over {at} {:?}", format!("# Names are answered by Provost.\nnameserver {who}\n"))
     };
     let plain = carried(&[8080]);
     assert_eq!(over(&plain, Some(Standing::File)), said("/etc/resolv.conf", "127.0.0.1"));
@@ -217,7 +217,10 @@ fn programs_are_told_whom_to_ask_for_names_wherever_the_host_has_that() {
         over(&plain, link("../run/systemd/resolve/stub-resolv.conf", None)),
         said("/run/systemd/resolve/stub-resolv.conf", "127.0.0.1")
     );
-    assert_eq!(over(&plain, link("x", Some("/mnt/wsl/resolv.conf"))), said("/mnt/wsl/resolv.conf", "127.0.0.1"));
+    assert_eq!(
+        over(&plain, link("x", Some("/mnt/wsl/resolv.conf"))),
+        said("/mnt/wsl/resolv.conf", "127.0.0.1")
+    );
     assert_eq!(over(&plain, None), "");
     assert_eq!(over(&order(), Some(Standing::File)), "", "where nothing is carried the host's file stays");
 }

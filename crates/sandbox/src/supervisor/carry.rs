@@ -110,7 +110,9 @@ fn held(call: &Notification, who: Identity) -> io::Result<OwnedFd> {
     /// `PIDFD_THREAD` of pidfd_open(2): threads may have descriptors of their own (6.9).
     const THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
     let number = i32::try_from(call.args[0] & 0xffff_ffff).map_err(|_| Errno::BADF)?;
-    let open = |pid, flags| Pid::from_raw(pid).ok_or(Errno::SRCH).and_then(|pid| rustix::process::pidfd_open(pid, flags));
+    let open = |pid, flags| {
+        Pid::from_raw(pid).ok_or(Errno::SRCH).and_then(|pid| rustix::process::pidfd_open(pid, flags))
+    };
     let get = |of: &OwnedFd| rustix::process::pidfd_getfd(of, number, PidfdGetfdFlags::empty());
     match open(call.pid, THREAD) {
         Err(Errno::INVAL) => {
@@ -160,7 +162,9 @@ impl Supervisor {
             reached = reach(&held.socket, place);
         }
         match reached {
-            Err(Errno::ALREADY | Errno::INPROGRESS) if waits => self.wait_for_connection(call, carrier, held, place),
+            Err(Errno::ALREADY | Errno::INPROGRESS) if waits => {
+                self.wait_for_connection(call, carrier, held, place)
+            }
             other => answer(self.listener.as_fd(), call.id, other),
         }
         Ok(begun)
@@ -197,7 +201,8 @@ fn wait(listener: &OwnedFd, id: u64, socket: &OwnedFd, (place, within): (SocketA
             return;
         }
         match reach(socket, place) {
-            Err(Errno::ALREADY | Errno::INPROGRESS) if within.is_none_or(|within| begun.elapsed() < within) => {}
+            Err(Errno::ALREADY | Errno::INPROGRESS)
+                if within.is_none_or(|within| begun.elapsed() < within) => {}
             Err(Errno::ALREADY) => return answer(listener.as_fd(), id, Err(Errno::INPROGRESS)),
             other => return answer(listener.as_fd(), id, other),
         }
@@ -221,11 +226,14 @@ impl Supervisor {
     /// Notes who asks for names from a socket of datagrams, and connects it as the caller wants. Where that fails, the kernel
     /// says why.
     pub(super) fn asks_names(&self, who: Identity, carrier: &Carrier, held: &Held) {
-        if held.family != AddressFamily::INET || rustix::net::connect(&held.socket, &carrier.places.names).is_err() {
+        if held.family != AddressFamily::INET
+            || rustix::net::connect(&held.socket, &carrier.places.names).is_err()
+        {
             return;
         }
         // Connecting it once more, to the same place, changes nothing, so the call is let go all the same.
-        let from = rustix::net::getsockname(&held.socket).ok().and_then(|from| SocketAddr::try_from(from).ok());
+        let from =
+            rustix::net::getsockname(&held.socket).ok().and_then(|from| SocketAddr::try_from(from).ok());
         if let Some(from) = from {
             carrier.carriage.asks_names(plain(from), Asker { pid: who.pid, inside: who.inside });
         }

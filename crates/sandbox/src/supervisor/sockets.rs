@@ -75,7 +75,9 @@ impl Supervisor {
         }
         let meant = carrier.carriage.meant(plain);
         match kind {
-            Kind::Stream(held) if plain.port() != 0 => self.outwards(call, who, (&carrier, held), (to, meant)),
+            Kind::Stream(held) if plain.port() != 0 => {
+                self.outwards(call, who, (&carrier, held), (to, meant))
+            }
             Kind::Elsewhere => {
                 self.notary.connected(who.pid, plain.to_string().as_str(), Reach::Inside);
                 self.let_go(call);
@@ -158,7 +160,6 @@ impl Supervisor {
             self.is_news(pid, &target, Access::Write) && self.say(call, &spoken("connect", &target, reasons));
         self.notary.denied(pid, "connect", target.as_os_str(), reasons, None, told);
     }
-
 }
 
 /// A socket with a path, as the ledger has it.
