@@ -87,16 +87,18 @@ impl Resolver {
     }
 
     fn read(&self, message: &[u8]) -> Option<(Vec<u8>, Option<DeniedName>)> {
+        let word = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+        // An answer is answered by nobody.
+        if word(2)? & 0x8000 != 0 {
+            return None;
+        }
+        let mut answer = Packet::new_reply(word(0)?);
         // Before anything is made of them: how many parts the message says that it has.
-        let count = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
-        if (count(4)?, count(6)?, count(8)?) != (1, 0, 0) || count(10)? > 1 {
-            return None;
-        }
-        let question = Packet::parse(message).ok()?;
-        if question.has_flags(PacketFlag::RESPONSE) {
-            return None;
-        }
-        let mut answer = Packet::new_reply(question.id());
+        let parts = (word(4)?, word(6)?, word(8)?) == (1, 0, 0) && word(10)? <= 1;
+        let Some(question) = parts.then(|| Packet::parse(message).ok()).flatten() else {
+            *answer.rcode_mut() = RCODE::FormatError;
+            return Some((answer.build_bytes_vec().ok()?, None));
+        };
         let kept = question.has_flags(PacketFlag::RECURSION_DESIRED);
         answer.set_flags(PacketFlag::RECURSION_AVAILABLE);
         if kept {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use admission::{Admission, Outcome, Permit, Release};
 use gateway::{
-    Bounds, Credentials, Gateway, Inside, InsideAnswer, Lookup, Names, Placeholder, Seat, Secret, Vault,
-    VaultError,
+    Asker, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer, Lookup, Names, Placeholder,
+    Seat, Secret, Vault, VaultError, Voice,
 };
 use ledger::event::RunOpened;
 use ledger::{Body, Event, Host, Reader, RunId};
@@ -107,6 +107,13 @@ pub(crate) struct Stage {
     pub(crate) ports: BTreeMap<u16, SocketAddr>,
     pub(crate) lookups: Arc<AtomicUsize>,
     pub(crate) released: Arc<AtomicUsize>,
+    /// Where carried connections come, and names are asked by datagram and by stream.
+    pub(crate) streams: SocketAddr,
+    pub(crate) names: SocketAddr,
+    pub(crate) long_names: SocketAddr,
+    pub(crate) carriage: Arc<Carriage>,
+    /// What processes were told.
+    pub(crate) said: Arc<Mutex<Vec<(Asker, String)>>>,
 }
 
 fn policy(default: &str, rules: &str, attended: bool) -> Policy {
@@ -146,8 +153,21 @@ impl Stage {
             credential: "MODEL_KEY".to_owned(),
             bound: setting.bound,
         };
+        let (streams, names_at, long_names_at) =
+            (listener(), UdpSocket::bind("127.0.0.1:0").unwrap(), listener());
+        let ways = [streams.local_addr(), names_at.local_addr(), long_names_at.local_addr()];
+        let [streams_at, named, long_named] = ways.map(Result::unwrap);
+        let (carriage, said) = (Carriage::new(), Arc::new(Mutex::default()));
+        let carried = Carried {
+            streams: vec![streams],
+            names: names_at,
+            long_names: long_names_at,
+            carriage: Arc::clone(&carriage),
+            voice: Arc::new(Heard(Arc::clone(&said))),
+            host_name: "the-inside".to_owned(),
+        };
         let gateway = gateway::serve_with(
-            Seat { proxy, loopback: listeners, carried: None },
+            Seat { proxy, loopback: listeners, carried: Some(carried) },
             admission.clone(),
             Credentials::new(vec![known], vault).unwrap(),
             Arc::new(Echo),
@@ -155,7 +175,22 @@ impl Stage {
             setting.bounds,
         );
         let gateway = gateway.unwrap();
-        Stage { _dir: dir, host, run, admission, gateway, proxy: proxy_at, ports, lookups, released }
+        Stage {
+            _dir: dir,
+            host,
+            run,
+            admission,
+            gateway,
+            proxy: proxy_at,
+            ports,
+            lookups,
+            released,
+            streams: streams_at,
+            names: named,
+            long_names: long_named,
+            carriage,
+            said,
+        }
     }
 
     /// A connection to the proxy.
@@ -216,6 +251,15 @@ impl Names for Counting {
         self.lookups.fetch_add(1, Ordering::SeqCst);
         let found = self.known.get(name).cloned();
         Box::pin(async move { found.ok_or_else(|| io::Error::other("no such name")) })
+    }
+}
+
+#[derive(Debug)]
+struct Heard(Arc<Mutex<Vec<(Asker, String)>>>);
+
+impl Voice for Heard {
+    fn say(&self, to: Asker, line: &str) {
+        self.0.lock().unwrap().push((to, line.to_owned()));
     }
 }
 

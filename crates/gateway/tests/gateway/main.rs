@@ -9,4 +9,5 @@ mod credentials;
 mod denied;
 mod ending;
 mod looked_into;
+mod no_proxy;
 mod one_reading;
