@@ -17,7 +17,7 @@ use policy::{Action, Decision, Endpoint, Host, Need, Policy, Reason};
 use crate::approval::Refused;
 use crate::asks::{Answer, AskView, Asks};
 use crate::judged::Judged;
-use crate::pending::{On, Pending, Verdict};
+use crate::pending::{On, Pending, Verdict, With};
 use crate::permit::{Effect, Permit, Reach};
 use crate::recorder::{Owner, Recorder};
 use crate::slot::lock;
@@ -109,6 +109,10 @@ impl Admission {
         cause: Option<u64>,
     ) -> Pending<E> {
         let judged = Judged { verdict: event::Verdict::Ask, need: Some(need), reasons };
+        if let Some(joined) = E::JOINS.then(|| asks.join(action)).flatten() {
+            let with = With { decision: joined.decision, ask: joined.ask.clone(), reasons: judged.reasons };
+            return Pending::joined(effect, with, joined.slot, self.clone(), joined.ask);
+        }
         let asked = self.record(effect.event(action, &judged), cause).and_then(|seq| {
             let (ask, slot) = asks.open(need, action, judged.reasons, seq)?;
             Ok((seq, ask, slot))
@@ -116,6 +120,19 @@ impl Admission {
         match asked {
             Ok((seq, ask, slot)) => Pending::waiting(effect, seq, On::Answer(slot), self.clone(), Some(ask)),
             Err(closed) => refuse(action, &closed),
+        }
+    }
+
+    /// Somebody said yes to the same action, for another that waited: event -> Permit
+    pub(crate) fn allow_with<E: Effect>(&self, effect: E, with: With) -> Verdict<E> {
+        let With { decision, ask, mut reasons } = with;
+        let why = Some(format!("{ask} asked about it already"));
+        reasons.insert(0, Reason { layer: "answer".to_owned(), rule: "joined".to_owned(), why });
+        let judged = Judged { verdict: event::Verdict::Allow, need: None, reasons };
+        let action = effect.action();
+        match self.record(effect.event(&action, &judged), Some(decision)) {
+            Ok(seq) => Verdict::Pass(Permit::new(effect, seq, self.clone())),
+            Err(closed) => Verdict::Refuse(Denial::unrecorded(action.to_string(), &closed)),
         }
     }
 

@@ -81,8 +81,19 @@ struct Book {
 
 struct Open {
     approval: Approval,
+    action: Action,
     view: AskView,
     slot: Arc<Slot<Settled>>,
+    /// How many wait for its end.
+    waiting: usize,
+}
+
+/// An open ask that somebody else waits for too.
+pub(crate) struct Joined {
+    pub(crate) ask: String,
+    /// The decision that opened it.
+    pub(crate) decision: u64,
+    pub(crate) slot: Arc<Slot<Settled>>,
 }
 
 /// How an ask ended, and who says so.
@@ -151,7 +162,7 @@ impl Asks {
         };
         let slot = Slot::new();
         let approval = Approval::open(need, self.now(), timeout_ms);
-        let open = Open { approval, view, slot: Arc::clone(&slot) };
+        let open = Open { approval, action: action.clone(), view, slot: Arc::clone(&slot), waiting: 1 };
         let mut book = lock(&self.book);
         if book.over {
             drop(book);
@@ -163,6 +174,14 @@ impl Asks {
         drop(book);
         self.changed.notify_all();
         Ok((ask, slot))
+    }
+
+    /// Joins the open ask about the same action, if there is one: whoever waits for it waits for one answer.
+    pub(crate) fn join(&self, action: &Action) -> Option<Joined> {
+        let mut book = lock(&self.book);
+        let (ask, open) = book.open.iter_mut().find(|(_, open)| open.action == *action)?;
+        open.waiting += 1;
+        Some(Joined { ask: ask.clone(), decision: open.view.decision, slot: Arc::clone(&open.slot) })
     }
 
     /// Takes an answer. A yes is durable when this returns.
@@ -200,9 +219,13 @@ impl Asks {
         state.map(|_| None)
     }
 
-    /// Nobody waits for this ask any more.
+    /// One that waited for this ask does so no more. The last takes the question with it.
     pub(crate) fn withdraw(&self, ask: &str) {
-        let withdrawn = lock(&self.book).open.remove(ask);
+        let mut book = lock(&self.book);
+        let Some(open) = book.open.get_mut(ask) else { return };
+        open.waiting = open.waiting.saturating_sub(1);
+        let withdrawn = if open.waiting == 0 { book.open.remove(ask) } else { None };
+        drop(book);
         if let Some(open) = withdrawn {
             self.end(open, End { answer: Answered::Expired, by: "run", how: "withdrawn", why: None });
         }

@@ -14,6 +14,7 @@ use crate::permit::{Effect, Permit};
 use crate::recorder::Durable;
 use crate::slot::Slot;
 use crate::{Denial, LedgerClosed};
+use policy::Reason;
 
 /// What became of it.
 #[must_use]
@@ -69,9 +70,26 @@ enum State<E> {
     Given,
 }
 
+/// An ask that was open already.
+pub(crate) struct With {
+    /// The decision that opened it.
+    pub(crate) decision: u64,
+    pub(crate) ask: String,
+    /// The rules that ask.
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// What a permit rests on.
+enum By {
+    /// A decision of its own.
+    Own(u64),
+    /// Somebody else's ask, about the same.
+    With(With),
+}
+
 struct Waiting<E> {
     effect: E,
-    seq: u64,
+    by: By,
     on: On,
     line: Admission,
     ask: Option<String>,
@@ -83,7 +101,18 @@ impl<E: Effect> Pending<E> {
     }
 
     pub(crate) fn waiting(effect: E, seq: u64, on: On, line: Admission, ask: Option<String>) -> Pending<E> {
-        Pending { state: State::Waiting(Waiting { effect, seq, on, line, ask }) }
+        Pending { state: State::Waiting(Waiting { effect, by: By::Own(seq), on, line, ask }) }
+    }
+
+    pub(crate) fn joined(
+        effect: E,
+        with: With,
+        slot: Arc<Slot<Settled>>,
+        line: Admission,
+        ask: String,
+    ) -> Pending<E> {
+        let (by, on) = (By::With(with), On::Answer(slot));
+        Pending { state: State::Waiting(Waiting { effect, by, on, line, ask: Some(ask) }) }
     }
 
     /// Waits on this thread.
@@ -135,7 +164,10 @@ impl<E: Effect> Waiting<E> {
 
     fn verdict(self, settled: Settled) -> Verdict<E> {
         match settled {
-            Ok(()) => Verdict::Pass(Permit::new(self.effect, self.seq, self.line)),
+            Ok(()) => match self.by {
+                By::Own(seq) => Verdict::Pass(Permit::new(self.effect, seq, self.line)),
+                By::With(with) => self.line.allow_with(self.effect, with),
+            },
             Err(denial) => Verdict::Refuse(denial),
         }
     }

@@ -90,6 +90,8 @@ mod sealed {
 pub trait Effect: sealed::Sealed {
     /// How far it goes.
     const REACH: Reach;
+    /// Whether it is the same whoever does it, so that one answer is for all who wait for it at that moment.
+    const JOINS: bool = false;
     /// The action that is judged.
     fn action(&self) -> Action;
 }
@@ -183,10 +185,11 @@ impl Effect for Exec {
 }
 
 macro_rules! effect {
-    ($effect:ty, $reach:ident, |$this:ident| $action:expr) => {
+    ($effect:ty, $reach:ident $(, $property:ident)?, |$this:ident| $action:expr) => {
         impl sealed::Sealed for $effect {}
         impl Effect for $effect {
             const REACH: Reach = Reach::$reach;
+            $(const $property: bool = true;)?
             fn action(&self) -> Action {
                 let $this = self;
                 $action
@@ -195,7 +198,7 @@ macro_rules! effect {
     };
 }
 effect!(Launch, Crossing, |this| Action::Launch(this.0.clone()));
-effect!(Open, Contained, |this| match this.write {
+effect!(Open, Contained, JOINS, |this| match this.write {
     true => Action::Write(this.path.clone()),
     false => Action::Read(this.path.clone()),
 });

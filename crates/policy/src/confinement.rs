@@ -24,7 +24,13 @@ pub struct Confinement {
     pub hidden: Vec<PathBuf>,
     /// Trees beneath a writable one that must not be written.
     pub frozen: Vec<PathBuf>,
-    /// Some rule on files is no tree: every open is judged.
+    /// Trees, within what can be read, whose files are read only with somebody's yes, asked for when they are opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks_read: Vec<PathBuf>,
+    /// The same for writing, within what can be written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asks_write: Vec<PathBuf>,
+    /// Some rule on files is no tree, or asks: every open is judged.
     pub judged_opens: bool,
     /// Some command is not simply allowed: every exec is judged.
     pub judged_execs: bool,
@@ -132,8 +138,8 @@ pub fn shortfall(asked: &Confinement, given: &Enforcement) -> Result<(), Shortfa
 /// Why somebody must look at calls one by one.
 fn supervised(asked: &Confinement) -> String {
     let why = match (asked.judged_opens, asked.judged_execs) {
-        (true, true) => "rules on files that are no trees, and rules on commands",
-        (true, false) => "rules on files that are no trees",
+        (true, true) => "rules on files that are no trees or ask, and rules on commands",
+        (true, false) => "rules on files that are no trees or ask",
         (false, true) => "rules on commands",
         (false, false) => "the record of what was started and opened",
     };

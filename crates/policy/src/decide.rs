@@ -177,15 +177,15 @@ fn judge_alone(policy: &Policy, action: &Action, narrows: bool) -> Result<(Need,
     })?;
     let need = sum.need(standard);
     let mut reasons = Vec::with_capacity(1);
-    let spoken_for = spoke.need == Some(need);
-    if spoken_for {
+    let by_default = sum.working.is_none() && standard.need == need;
+    if spoke.need != Some(Need::None) || !by_default {
+        // Where the default is stricter than what a floor or an alias says, that they speak of this is named all the same.
         spoke.name(policy, &mut reasons);
     }
-    if sum.working.is_none() && standard.need == need {
+    if by_default {
         reasons.push(by_standard(policy, standard));
     }
-    if !spoken_for {
-        // The default is stricter than what a floor or a name says; that they speak of this is named all the same.
+    if spoke.need == Some(Need::None) && by_default {
         spoke.name(policy, &mut reasons);
     }
     Ok((need, reasons))

@@ -258,15 +258,38 @@ fn checked(anchors: &Anchors) -> Result<Anchors, PolicyError> {
     Ok(anchors)
 }
 
+/// Where a person keeps keys and passwords, beneath the home. A rule that shows any of it still has a person asked.
+const SECRETS: [&str; 15] = [
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/op",
+    ".docker/config.json",
+    ".git-credentials",
+    ".password-store",
+    ".local/share/keyrings",
+    ".mozilla",
+    ".config/google-chrome",
+    ".config/chromium",
+];
+
 /// The floor that precedes every file.
 fn built_in(anchors: &Anchors) -> Result<Layer, PolicyError> {
+    let mut secrets = RuleSpec::new("home-secrets", Need::Human).why("Your keys and passwords.");
+    for place in SECRETS {
+        secrets = secrets.tree(Kind::Read, anchors.home.join(place));
+    }
     let mut rule = RuleSpec::new("provost", Need::Never).why("Provost's own files stay out of reach.");
     for kind in [Kind::Read, Kind::Write, Kind::Land] {
         for place in [anchors.state.as_path(), &anchors.config, Path::new(ORGANISATION)] {
             rule = rule.tree(kind, place);
         }
     }
-    Layer::from_rules("built-in", LayerKind::Floor, vec![rule])
+    Layer::from_rules("built-in", LayerKind::Floor, vec![rule, secrets])
 }
 
 fn counted(layers: &[Layer], context: &Context) -> Vec<Counted> {

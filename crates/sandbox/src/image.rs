@@ -106,7 +106,7 @@ pub(crate) fn split_variable(entry: &[u8]) -> Option<Variable> {
     Some((name.to_vec(), value.get(1..)?.to_vec()))
 }
 
-fn same_file(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
+pub(crate) fn same_file(one: impl AsFd, other: impl AsFd) -> io::Result<bool> {
     let id = |fd: rustix::fd::BorrowedFd<'_>| rustix::fs::fstat(fd).map(|found| (found.st_dev, found.st_ino));
     Ok(id(one.as_fd())? == id(other.as_fd())?)
 }

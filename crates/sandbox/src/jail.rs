@@ -8,7 +8,7 @@ use crate::carriage::{Carriers, Places};
 use crate::cell;
 use crate::channel::{self, Order, Report};
 use crate::overlay::{Overlay, Pulse};
-use crate::plan::Plan;
+use crate::plan::{Plan, Whose};
 use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
 use crate::sys::notify;
@@ -278,7 +278,7 @@ pub struct Jail {
     folder: PathBuf,
     judged_execs: bool,
     folders: Vec<PathBuf>,
-    own: Vec<(PathBuf, bool)>,
+    own: Vec<(PathBuf, Whose)>,
     workspace: PathBuf,
     overlay: Option<Overlay>,
     pulse: Pulse,

@@ -3,7 +3,7 @@
 //! Read in this order: [`plan`] turns what the policy asks into steps, as data; [`Cell`] makes the namespaces before
 //! anything else happens; [`Cell::prepare`] builds the view inside and stops before the agent's first instruction;
 //! [`Jail::go`] takes the launch permit, starts the supervisor and lets go. The supervisor answers every held call
-//! (`supervisor`, `open`, `make`, `caller`, `view`), the notary writes down what was seen. `terminal` is the person's side.
+//! (`supervisor`, `deed`, `open`, `names`, `caller`, `view`), the notary writes down what was seen. `terminal` is the person's side.
 //!
 //! Owns: everything between a confinement and the kernel. Does not own: judgement (policy), evidence (ledger), the
 //! network beyond listening sockets handed out (gateway). All unsafe code of the house is in `sys`.
@@ -13,13 +13,14 @@ mod caller;
 mod carriage;
 mod cell;
 mod channel;
+mod deed;
 mod filter;
 mod image;
 mod jail;
 mod loader;
-mod make;
 mod mounted;
 mod mounts;
+mod names;
 mod notary;
 mod open;
 mod overlay;

@@ -5,7 +5,7 @@
 //!
 //! Does not own: the judgement by rules.
 
-use crate::open::Place;
+use crate::names::Place;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::ffi::OsString;

@@ -239,6 +239,17 @@ pub enum Standing {
     },
 }
 
+/// Whose files lie in a place of the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The run's own: nothing of the host was ever there.
+    Run,
+    /// Tools': the run's own over what the host has.
+    Cache,
+    /// The host's: the workspace, and what is shown.
+    Host,
+}
+
 /// Why no plan can be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PlanError {
@@ -344,16 +355,14 @@ impl Plan {
         path.map(|path| crate::programs::folders(OsStr::from_bytes(path))).unwrap_or_default()
     }
 
-    /// The places of the view, each with whether it is the run's own (private places and caches, but neither the
-    /// workspace nor what is shown); the deeper after the shallower.
+    /// The places of the view, each with whose it is; the deeper after the shallower.
     #[must_use]
-    pub fn own(&self) -> Vec<(PathBuf, bool)> {
+    pub fn own(&self) -> Vec<(PathBuf, Whose)> {
+        let cache = |at: &Bytes| if *at == self.workspace { Whose::Host } else { Whose::Cache };
         let own = |step: &Step| match step {
-            Step::Private { at, .. } => Some((at.path().to_path_buf(), true)),
-            Step::Show { at, writable, .. } => {
-                Some((at.path().to_path_buf(), *writable && *at != self.workspace))
-            }
-            Step::Layer { at, .. } => Some((at.path().to_path_buf(), *at != self.workspace)),
+            Step::Private { at, .. } => Some((at.path().to_path_buf(), Whose::Run)),
+            Step::Show { at, writable: false, .. } => Some((at.path().to_path_buf(), Whose::Host)),
+            Step::Show { at, .. } | Step::Layer { at, .. } => Some((at.path().to_path_buf(), cache(at))),
             Step::Link { .. }
             | Step::File { .. }
             | Step::Over { .. }

@@ -9,13 +9,16 @@ mod carry;
 mod exec;
 mod files;
 mod guise;
+mod held;
 mod sockets;
+mod weigh;
 
 use crate::bell::{Alarm, Bell};
 use crate::caller::{self, Identities};
 use crate::carriage::{Carriage, Places};
 use crate::notary::Notary;
 use crate::overlay::Pulse;
+use crate::plan::Whose;
 use crate::programs::Programs;
 use crate::sys::namespace;
 use crate::sys::notify::{self, Notification};
@@ -64,8 +67,8 @@ pub(crate) struct Supervisor {
     /// The way of connections to the outside.
     carrier: Option<Carrier>,
     identities: Identities,
-    /// Execs that somebody is asked about, by the id of the held call.
-    asked: HashMap<u64, exec::Asked>,
+    /// Calls that somebody is asked about.
+    held: held::Held,
     /// Rings when one of them was answered.
     answers: Arc<Bell>,
     /// Judgements of paths that the confinement decides anyway: whether a denial is to be told.
@@ -75,7 +78,7 @@ pub(crate) struct Supervisor {
     /// What a process was told last of a program that may not start. A shell tries one name in each folder of its PATH.
     refused: Option<(i32, String)>,
     /// Which places of the view are the run's own, the deeper after the shallower.
-    own: Vec<(PathBuf, bool)>,
+    own: Vec<(PathBuf, Whose)>,
     workspace: PathBuf,
     pulse: Pulse,
     /// How many opens wait for the other end of a pipe.
@@ -96,7 +99,7 @@ pub(crate) struct Tools {
     /// Where connections are carried to.
     pub(crate) places: Option<Places>,
     /// See [`Plan::own`](crate::plan::Plan::own).
-    pub(crate) own: Vec<(PathBuf, bool)>,
+    pub(crate) own: Vec<(PathBuf, Whose)>,
     pub(crate) workspace: PathBuf,
     /// Told of every held call.
     pub(crate) pulse: Pulse,
@@ -140,7 +143,7 @@ impl Supervisor {
             carrier: watch.carriage.clone().zip(places).map(Carrier::from),
             watch,
             identities: Identities::default(),
-            asked: HashMap::new(),
+            held: held::Held::default(),
             answers: Bell::new()?,
             judged: Default::default(),
             told: HashSet::new(),
@@ -162,7 +165,7 @@ impl Supervisor {
     pub(crate) fn attend(mut self, alarm: Alarm) {
         let seen_to_the_end = self.take_no_more_rights().and_then(|()| self.answer_all());
         // ORDER: the questions go first, then what is being started, then the last of what was seen.
-        self.asked.clear();
+        self.held.clear();
         if let Some(tracer) = &mut self.tracer {
             tracer.finish();
         }
@@ -206,7 +209,7 @@ impl Supervisor {
             } else if calls.intersects(PollFlags::HUP | PollFlags::ERR) {
                 return Ok(());
             }
-            if !answers.is_empty() || (calls.is_empty() && !self.asked.is_empty()) {
+            if !answers.is_empty() || self.held.is_due() {
                 self.take_answers();
             }
             if calls.is_empty() {
@@ -223,7 +226,7 @@ impl Supervisor {
         if self.notary.has_unsent() {
             Some(Timespec { tv_sec: 0, tv_nsec: 5_000_000 })
         } else {
-            (!self.asked.is_empty()).then_some(Timespec { tv_sec: 1, tv_nsec: 0 })
+            (!self.held.is_empty()).then_some(Timespec { tv_sec: 1, tv_nsec: 0 })
         }
     }
 

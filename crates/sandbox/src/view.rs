@@ -31,6 +31,22 @@ impl Found {
         Ok(Self { object, path })
     }
 
+    /// Whether it still lies where it was found.
+    pub(crate) fn stands(&self) -> bool {
+        whereabouts(&self.object).is_ok_and(|path| path == self.path)
+    }
+
+    /// Whether it lies in no folder: a pipe, a file in memory, a file that was removed. Nobody but who holds such could come
+    /// by it.
+    pub(crate) fn is_nameless(&self) -> bool {
+        !self.path.is_absolute() || rustix::fs::fstat(&self.object).is_ok_and(|facts| facts.st_nlink == 0)
+    }
+
+    pub(crate) fn is_folder(&self) -> bool {
+        rustix::fs::fstat(&self.object)
+            .is_ok_and(|facts| rustix::fs::FileType::from_raw_mode(facts.st_mode).is_dir())
+    }
+
     /// What a process holds as its descriptor `number`.
     pub(crate) fn held_by(pid: i32, number: i32) -> io::Result<Self> {
         Self::at(&format!("/proc/{pid}/fd/{number}")).map_err(|error| match error.raw_os_error() {
@@ -39,6 +55,9 @@ impl Found {
         })
     }
 }
+
+/// How often a path is tried while others rename.
+const AGAIN_MAX: usize = 128;
 
 impl View {
     pub(crate) fn new(root: OwnedFd) -> Self {
@@ -51,9 +70,22 @@ impl View {
             OFlags::PATH | OFlags::CLOEXEC | if follow_last { OFlags::empty() } else { OFlags::NOFOLLOW };
         let relative = path.strip_prefix("/").unwrap_or(path);
         let relative = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
-        let object = rustix::fs::openat2(&self.root, relative, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+        let object = self.resolve(relative, flags)?;
         let path = whereabouts(&object)?;
         Ok(Found { object, path })
+    }
+
+    /// The kernel gives up on a `..` while something is renamed anywhere, and wants to be asked again.
+    fn resolve(&self, relative: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let resolve =
+            || rustix::fs::openat2(&self.root, relative, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+        for _ in 0..AGAIN_MAX {
+            match resolve() {
+                Err(rustix::io::Errno::AGAIN) => {}
+                found => return found,
+            }
+        }
+        resolve()
     }
 
     /// Whether a path of the inside leads to anything.

@@ -1,12 +1,14 @@
 //! Promise: what needs a person waits for one, and without a yes in time it does not happen.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use admission::{Answer, AskView, Denial, Permit, Refused};
+use admission::{Answer, AskView, Denial, Open, Permit, Refused};
 use ledger::event::{Answered, RunEnded, Verdict};
 use ledger::{Body, Event, Trust, verify};
+use policy::AbsPath;
 
 use crate::common::{Line, connect};
 
@@ -196,4 +198,48 @@ fn many_ask_at_once_and_each_gets_its_own_answer() {
     passed.sort_unstable();
     allowed.sort_unstable();
     assert_eq!(passed, allowed);
+}
+
+fn open_file() -> Open {
+    Open { path: AbsPath::new(Path::new("/asked/file")).unwrap(), write: false }
+}
+
+#[test]
+fn one_answer_is_for_all_who_wait_for_the_same_file() {
+    let line = Line::start(true);
+    let shown = line.admission.asks();
+    let pending: Vec<_> = (0..3).map(|_| line.admission.admit(open_file())).collect();
+    let view = shown.recv().unwrap();
+    assert_eq!(line.admission.open_asks().len(), 1);
+    line.admission.answer(&view.ask, yes("ann")).unwrap();
+    let seqs: Vec<u64> = pending.into_iter().map(|pending| pending.wait().permit().unwrap().seq()).collect();
+    line.admission.barrier().unwrap();
+    let events = line.events();
+    let decided: Vec<_> = seqs
+        .iter()
+        .map(|seq| match &events[*seq as usize].body {
+            Body::Decision(decision) => (decision.verdict, events[*seq as usize].cause),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let first = Some(view.decision);
+    assert_eq!(decided, [(Verdict::Ask, None), (Verdict::Allow, first), (Verdict::Allow, first)]);
+    // A later one is asked about again.
+    let _later = line.admission.admit(open_file());
+    assert!(shown.recv_timeout(Duration::from_secs(5)).is_ok());
+}
+
+#[test]
+fn one_who_goes_leaves_the_question_to_the_others() {
+    let line = Line::start(true);
+    let shown = line.admission.asks();
+    let (one, other) = (line.admission.admit(open_file()), line.admission.admit(open_file()));
+    let view = shown.recv().unwrap();
+    drop(one);
+    assert_eq!(line.admission.open_asks().len(), 1);
+    line.admission.answer(&view.ask, no("ann", "not now")).unwrap();
+    assert!(other.wait().permit().unwrap_err().to_string().contains("not now"));
+    let (one, other) = (line.admission.admit(open_file()), line.admission.admit(open_file()));
+    drop((one, other));
+    assert!(line.admission.open_asks().is_empty());
 }

@@ -72,6 +72,10 @@ id = "land"
 land = ["/w/**"]
 need = "none"
 [[rule]]
+id = "file"
+read = ["/asked/**"]
+need = "human"
+[[rule]]
 id = "read"
 read = ["/r/**"]
 need = "none"

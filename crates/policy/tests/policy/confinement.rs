@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use policy::{Confinement, Enforcement, LayerKind, shortfall};
+use policy::{Confinement, Context, Enforcement, LayerKind, Policy, shortfall};
 
-use crate::common::{compile, file, layer};
+use crate::common::{anchors, compile, context, file, layer};
 
 fn trees(texts: &[&str]) -> Vec<PathBuf> {
     texts.iter().map(PathBuf::from).collect()
@@ -21,10 +21,6 @@ fn trees_are_held_by_the_kernel_and_nothing_is_judged_one_by_one() {
         write = ["./**"]
         need = "none"
         [[rule]]
-        id = "asks"
-        read = ["./private/**"]
-        need = "human"
-        [[rule]]
         id = "closed"
         read = ["./secret", "/opt/a/**", "/elsewhere"]
         write = ["./.git/hooks"]
@@ -36,8 +32,53 @@ fn trees_are_held_by_the_kernel_and_nothing_is_judged_one_by_one() {
     let expected = Confinement {
         read: trees(&["/home/ann/.cargo/bin", "/home/ann/work", "/opt/b", "/usr"]),
         write: trees(&["/home/ann/work"]),
-        hidden: trees(&["/home/ann/work/private", "/home/ann/work/secret"]),
+        hidden: trees(&["/home/ann/work/secret"]),
         frozen: trees(&["/home/ann/work/.git/hooks"]),
+        ..Confinement::default()
+    };
+    assert_eq!(asked, expected);
+}
+
+#[test]
+fn what_asks_is_shown_where_somebody_attends_and_closed_where_nobody_does() {
+    let text = r#"
+        default = { exec = "none" }
+        [[rule]]
+        id = "open"
+        read = ["./**"]
+        write = ["./**"]
+        need = "none"
+        [[rule]]
+        id = "asks"
+        read = ["./private/**", "/srv/data", "./closed/in"]
+        write = ["./deploy/**"]
+        need = "human"
+        [[rule]]
+        id = "closed"
+        read = ["./closed/**"]
+        need = "never"
+        "#;
+    let floor = "[[rule]]\nid = \"floor\"\nread = [\"/srv/**\", \"/var/**\"]\nneed = \"human\"\n";
+    let layers = || vec![layer(LayerKind::File, text), layer(LayerKind::Floor, floor)];
+    let asked = compile(layers()).confinement().unwrap();
+    let expected = Confinement {
+        read: trees(&["/home/ann/work", "/srv/data"]),
+        write: trees(&["/home/ann/work"]),
+        hidden: trees(&["/home/ann/work/closed"]),
+        asks_read: trees(&["/home/ann/work/private", "/srv/data"]),
+        asks_write: trees(&["/home/ann/work/deploy"]),
+        judged_opens: true,
+        judged_execs: true,
+        ..Confinement::default()
+    };
+    assert_eq!(asked, expected);
+    let nobody = Context { attended: false, ..context() };
+    let asked = Policy::compile(layers(), &anchors(), &nobody).unwrap().confinement().unwrap();
+    let expected = Confinement {
+        read: trees(&["/home/ann/work"]),
+        write: trees(&["/home/ann/work"]),
+        hidden: trees(&["/home/ann/work/closed", "/home/ann/work/private"]),
+        frozen: trees(&["/home/ann/work/deploy"]),
         ..Confinement::default()
     };
     assert_eq!(asked, expected);
@@ -50,10 +91,12 @@ fn shapes_holes_and_rules_on_commands_need_somebody_who_looks() {
         (asked.judged_opens, asked.judged_execs)
     };
     assert_eq!(judged("read = [\"./a\"]\nneed = \"never\""), (false, false));
-    assert_eq!(judged("read = [\"./**/.env\"]\nneed = \"never\""), (true, false));
+    assert_eq!(judged("read = [\"./**/.env\"]\nneed = \"never\""), (true, true));
+    assert_eq!(judged("read = [\"./a\"]\nneed = \"human\""), (true, true));
+    assert_eq!(judged("read = [\"./**/.env\"]\nneed = \"human\""), (true, true));
     assert_eq!(judged("write = [\"./*.rs\"]\nneed = \"none\""), (true, false));
     assert_eq!(judged("write = [\"./**\"]\nexcept = [\"./a\"]\nneed = \"none\""), (true, false));
-    assert_eq!(judged("read = [\"./a/**\"]\nexcept = [\"./a/b\"]\nneed = \"never\""), (true, false));
+    assert_eq!(judged("read = [\"./a/**\"]\nexcept = [\"./a/b\"]\nneed = \"never\""), (true, true));
     assert_eq!(judged("land = [\"./**/x\"]\nneed = \"never\""), (false, false));
     assert_eq!(judged("exec = [\"rm **\"]\nneed = \"none\""), (false, false));
     assert_eq!(judged("exec = [\"rm **\"]\nneed = \"never\""), (false, true));
@@ -73,7 +116,7 @@ fn what_only_narrows_closes_and_never_opens() {
         let asked = compile(vec![layer(LayerKind::Profile, open), layer(kind, floor)]).confinement().unwrap();
         assert_eq!(asked.read, trees(&["/home/ann/work"]));
         assert_eq!(
-            (asked.hidden, asked.frozen),
+            (asked.asks_read, asked.asks_write),
             (trees(&["/home/ann/work/x"]), trees(&["/home/ann/work/y"]))
         );
         assert!(!asked.nested);

@@ -23,7 +23,7 @@ fn every_profile_reads_the_workspace_and_the_system_and_no_secret() {
             assert!(said(&policy, &read(closed)).starts_with("deny"), "{name} {closed}");
         }
         for hers in ["/home/ann/.ssh/id_rsa", "/home/ann/.aws/credentials"] {
-            assert!(said(&policy, &read(hers)).starts_with("ask human: home-secrets"), "{name} {hers}");
+            assert!(said(&policy, &read(hers)).starts_with("deny: home-secrets, default"), "{name} {hers}");
         }
         assert_eq!(said(&policy, &exec("make test")), "allow: default", "{name}");
         for closed in

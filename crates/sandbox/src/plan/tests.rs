@@ -176,12 +176,12 @@ fn the_runs_own_places_are_neither_the_workspace_nor_what_is_shown() {
     let own = Plan::new(&asked(), &order(), &look).unwrap().own();
     let of =
         |path: &str| own.iter().rev().find(|(at, _)| Path::new(path).starts_with(at)).map(|(_, own)| *own);
-    assert_eq!(of("/tmp/x"), Some(true));
-    assert_eq!(of("/home/ann/.bashrc"), Some(true));
-    assert_eq!(of("/home/ann/w/src/main.rs"), Some(false));
-    assert_eq!(of("/home/ann/.cargo/registry/x"), Some(true));
-    assert_eq!(of("/home/ann/.cargo/bin/cargo"), Some(false));
-    assert_eq!(of("/usr/bin/true"), Some(false));
+    assert_eq!(of("/tmp/x"), Some(Whose::Run));
+    assert_eq!(of("/home/ann/.bashrc"), Some(Whose::Run));
+    assert_eq!(of("/home/ann/w/src/main.rs"), Some(Whose::Host));
+    assert_eq!(of("/home/ann/.cargo/registry/x"), Some(Whose::Cache));
+    assert_eq!(of("/home/ann/.cargo/bin/cargo"), Some(Whose::Host));
+    assert_eq!(of("/usr/bin/true"), Some(Whose::Host));
     assert_eq!(of("/srv"), None);
 }
 

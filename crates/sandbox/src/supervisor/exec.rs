@@ -5,15 +5,18 @@
 //! stopping it (`tracer.rs`). An ask holds its own caller and nobody else.
 
 use super::guise::{Called, Caller};
+use super::held::Waiting;
+use super::weigh::Weighed;
 use super::{Refusal, Supervisor, built_in};
 use crate::caller::{self, Identity, Memory};
-use crate::image::{Image, split_variable};
+use crate::image::{Image, same_file, split_variable};
 use crate::sys::notify::{self, Notification};
 use crate::tracer::Job;
 use crate::view::{Found, Own, through_own};
 use admission::{Effect as _, Exec, Outcome, Pending, Permit, Verdict};
+use ledger::Access;
 use policy::action::is_steering;
-use policy::{AbsPath, Command};
+use policy::{AbsPath, Action, Command};
 use rustix::fd::AsFd as _;
 use std::ffi::OsStr;
 use std::io;
@@ -30,10 +33,10 @@ pub(super) struct Asked {
 
 /// An exec as it was read.
 #[derive(Debug)]
-struct Seen {
+pub(super) struct Seen {
     command: Command,
     folder: PathBuf,
-    program: Option<Found>,
+    pub(super) program: Option<Found>,
     /// What the kernel must make of it, where some rule is about execs.
     image: Option<io::Result<Image>>,
 }
@@ -69,37 +72,59 @@ impl Supervisor {
         self.identities.forget(call.pid);
         let who = self.identities.of(call.pid);
         let seen = self.read_exec(call, who)?;
-        let exec = Exec::new(seen.command.clone(), who.pid, who.parent, seen.folder.clone());
-        let mut pending = self.admission.admit(exec);
-        match pending.or_wake(self.answers.clone().into()) {
-            Poll::Ready(verdict) => self.conclude(call, seen, verdict),
-            Poll::Pending => drop(self.asked.insert(call.id, Asked { call: *call, seen, pending })),
+        match seen.program.as_ref().map(|found| self.weigh_start(found, &seen.command)) {
+            Some(Weighed::Refused(reasons)) => {
+                let path = seen.program.map(|found| found.path).unwrap_or_default();
+                return Ok(Some(Refusal::of(path, Access::Read, reasons)));
+            }
+            Some(Weighed::Asks(path)) => self.ask_to_read(call, seen, path),
+            Some(Weighed::Clear) | None => self.admit_exec(call, who, seen),
         }
         Ok(None)
     }
 
-    /// Takes up what was answered meanwhile, and drops what nobody waits for any more.
-    pub(super) fn take_answers(&mut self) {
-        self.answers.hush();
-        let waiting: Vec<u64> = self.asked.keys().copied().collect();
-        for id in waiting {
-            let Some(mut asked) = self.asked.remove(&id) else { continue };
-            if !notify::still_held(self.listener.as_fd(), id) {
-                // The caller was killed: dropping the pending verdict withdraws the question.
-                continue;
-            }
-            match asked.pending.or_wake(self.answers.clone().into()) {
-                Poll::Pending => drop(self.asked.insert(id, asked)),
-                Poll::Ready(verdict) => self.conclude_asked(&asked.call, asked.seen, verdict),
-            }
+    pub(super) fn admit_exec(&mut self, call: &Notification, who: Identity, seen: Seen) {
+        let exec = Exec::new(seen.command.clone(), who.pid, who.parent, seen.folder.clone());
+        let mut pending = self.admission.admit(exec);
+        match pending.or_wake(self.answers.clone().into()) {
+            Poll::Ready(verdict) => self.conclude(call, seen, verdict),
+            Poll::Pending => match self.held.full() {
+                None => self.hold(call.id, Waiting::Exec(Asked { call: *call, seen, pending })),
+                Some(full) => {
+                    let why = full.why.unwrap_or_default();
+                    self.say_refused(
+                        call,
+                        format!("provost: denied {} ({why})\n", Action::Exec(seen.command)),
+                    );
+                    self.fail(call, libc::EACCES);
+                }
+            },
+        }
+    }
+
+    /// Whether an exec is still what it was when somebody began to be asked about it.
+    pub(super) fn is_still(&self, call: &Notification, who: Identity, seen: &Seen) -> bool {
+        self.read_exec(call, who).is_ok_and(|again| {
+            let same = match (&again.program, &seen.program) {
+                (Some(one), Some(other)) => same_file(&one.object, &other.object).unwrap_or(false),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            same && again.command == seen.command && again.folder == seen.folder
+        })
+    }
+
+    /// Goes on with an exec that was asked about, if it has its answer.
+    pub(super) fn take_up_exec(&mut self, mut asked: Asked) {
+        match asked.pending.or_wake(self.answers.clone().into()) {
+            Poll::Pending => self.hold(asked.call.id, Waiting::Exec(asked)),
+            Poll::Ready(verdict) => self.conclude_asked(&asked.call, asked.seen, verdict),
         }
     }
 
     /// A person saw certain words; others do not start on that answer.
     fn conclude_asked(&mut self, call: &Notification, seen: Seen, verdict: Verdict<Exec>) {
         let who = self.identities.of(call.pid);
-        let again = self.read_exec(call, who);
-        let same = again.is_ok_and(|again| again.command == seen.command && again.folder == seen.folder);
+        let same = self.is_still(call, who, &seen);
         match verdict {
             Verdict::Pass(permit) if !same => {
                 let why = "the command changed while somebody was asked";

@@ -8,6 +8,7 @@ use super::carry::{Carrier, Held, Kind};
 use super::{Refusal, Supervisor, built_in, on_host, spoken};
 use crate::caller::{Identity, Memory};
 use crate::cell::OWN_ADDRESS;
+use crate::plan::Whose;
 use crate::sys::notify::{self, Notification};
 use ledger::{Access, Reach};
 use policy::{Action, Decision, Endpoint, Host, Reason};
@@ -151,7 +152,7 @@ impl Supervisor {
     fn is_shown(&self, path: &Path) -> bool {
         self.view.find(path, true).is_ok_and(|found| {
             let shown = self.own.iter().rev().find(|(place, _)| found.path.starts_with(place));
-            shown.is_some_and(|(place, own)| !own && *place != self.workspace)
+            shown.is_some_and(|(place, whose)| *whose == Whose::Host && *place != self.workspace)
         })
     }
 

@@ -4,11 +4,15 @@
 //! second time as an ordinary user. Owns: running cases. Does not own: what they promise (the files beside this).
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod closed;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod dying;
+#[cfg(test)]
+mod held;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
@@ -32,6 +36,8 @@ fn main() -> std::process::ExitCode {
             view::CASES,
             closed::CASES,
             judged::CASES,
+            asked::CASES,
+            held::CASES,
             commands::CASES,
             programs::CASES,
             seen::CASES,

@@ -11,17 +11,45 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Where carried connections are taken.
 const CARRIER: u16 = 9318;
 
+/// What a program wrote so far, and the thread that takes it up.
+struct Stream {
+    said: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Stream {
+    fn of(mut from: File) -> Self {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&said);
+        let thread = std::thread::spawn(move || {
+            let mut block = vec![0; 65_536];
+            loop {
+                match from.read(&mut block).unwrap() {
+                    0 => break,
+                    read => all.lock().unwrap().extend_from_slice(&block[..read]),
+                }
+            }
+        });
+        Self { said, thread }
+    }
+
+    fn all(self) -> String {
+        self.thread.join().unwrap();
+        text_of(&self.said.lock().unwrap())
+    }
+}
+
 /// Everything a case may set before its script runs.
 pub(crate) struct Scene {
     cell: Cell,
-    streams: [JoinHandle<String>; 2],
+    streams: [Stream; 2],
     pub(crate) input: Option<File>,
     pub(crate) root: PathBuf,
     /// Where the ledger is.
@@ -33,6 +61,8 @@ pub(crate) struct Scene {
     /// What an exec needs that no rule speaks of.
     pub(crate) execs: &'static str,
     pub(crate) attended: bool,
+    /// How long a question stands.
+    pub(crate) patience: Duration,
     pub(crate) copy: bool,
     pub(crate) terminal: bool,
     pub(crate) ports: Vec<u16>,
@@ -49,7 +79,7 @@ pub(crate) struct Set {
     pub(crate) jail: Jail,
     pub(crate) admission: Admission,
     pub(crate) asked: Confinement,
-    streams: [JoinHandle<String>; 2],
+    streams: [Stream; 2],
     input: Option<File>,
     launch: Launch,
     watch: Watch,
@@ -61,7 +91,7 @@ pub(crate) struct Set {
 pub(crate) struct Going {
     pub(crate) running: Running,
     pub(crate) admission: Admission,
-    streams: [JoinHandle<String>; 2],
+    streams: [Stream; 2],
     input: Option<File>,
     ledger: PathBuf,
     time: Option<Duration>,
@@ -91,7 +121,7 @@ impl Scene {
         }
         Self {
             cell,
-            streams: [take_out, take_err].map(|from| std::thread::spawn(move || read_all(from))),
+            streams: [take_out, take_err].map(|from| Stream::of(from.into())),
             input: Some(File::from(give)),
             root: root.to_owned(),
             state: root.join("state"),
@@ -99,6 +129,7 @@ impl Scene {
             head: String::new(),
             execs: "none",
             attended: false,
+            patience: admission::ASK_TIMEOUT,
             copy: false,
             terminal: false,
             ports: Vec::new(),
@@ -178,7 +209,7 @@ impl Scene {
         let host = Host::open(&self.state).unwrap();
         let run: RunId = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
-        let admission = Admission::start(Arc::new(policy), writer, self.attended);
+        let admission = Admission::start_with(Arc::new(policy), writer, self.attended, self.patience);
         let jail = self.cell.prepare(&plan).unwrap_or_else(|error| panic!("{error}"));
         let words = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
         let program = AbsPath::new(Path::new(argv[0])).unwrap();
@@ -222,6 +253,16 @@ impl Set {
 }
 
 impl Going {
+    /// How often the program wrote this so far.
+    pub(crate) fn said(&self, words: &str) -> usize {
+        text_of(&self.streams[0].said.lock().unwrap()).matches(words).count()
+    }
+
+    /// All that it wrote so far.
+    pub(crate) fn heard(&self) -> String {
+        self.streams.each_ref().map(|stream| text_of(&stream.said.lock().unwrap())).concat()
+    }
+
     pub(crate) fn end(self) -> Ran {
         let (stop, _never) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         drop(self.input);
@@ -229,7 +270,7 @@ impl Going {
         let _ = self.admission.barrier();
         drop(self.admission);
         let events = Reader::open(&self.ledger).unwrap().collect::<Result<_, _>>().unwrap();
-        let [out, err] = self.streams.map(|stream| stream.join().unwrap());
+        let [out, err] = self.streams.map(Stream::all);
         Ran { exit, out, err, events }
     }
 }
@@ -284,12 +325,6 @@ fn stand_on(streams: [&OwnedFd; 3]) {
     rustix::stdio::dup2_stdin(streams[0]).unwrap();
     rustix::stdio::dup2_stdout(streams[1]).unwrap();
     rustix::stdio::dup2_stderr(streams[2]).unwrap();
-}
-
-fn read_all(from: OwnedFd) -> String {
-    let mut all = Vec::new();
-    File::from(from).read_to_end(&mut all).unwrap();
-    String::from_utf8_lossy(&all).into_owned()
 }
 
 pub(crate) fn text_of(bytes: &[u8]) -> String {

@@ -112,12 +112,12 @@ fn notes(action: &Action, why: &Explanation, prepared: &Prepared, folders: &Fold
     match why.need {
         Need::None => {}
         Need::Never => notes.extend(remedies(action, why, prepared, folders)),
-        // The supervisor does not hold an open for a person: the program would hang in it.
-        _ if matches!(action, Action::Read(_) | Action::Write(_)) => {
-            let what = action.kind().word();
-            notes.push(format!("a {what} is not held for an answer: it is denied at once, attended or not"));
+        _ => {
+            if matches!(action, Action::Read(_) | Action::Write(_)) {
+                notes.push("it is shown, and whoever opens it waits for the answer".to_owned());
+            }
+            notes.push("where nobody can be asked (--unattended), it is denied".to_owned());
         }
-        _ => notes.push("where nobody can be asked (--unattended), it is denied".to_owned()),
     }
     notes
 }

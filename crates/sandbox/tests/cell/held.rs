@@ -1,0 +1,2 @@
+//! t
+pub(crate) const CASES: &[super::runner::Case] = &[];
