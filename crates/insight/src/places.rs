@@ -34,13 +34,33 @@ pub struct Places {
 
 /// Folders of the system.
 const SYSTEM: [&[u8]; 12] = [
-    b"/usr", b"/lib", b"/lib64", b"/lib32", b"/libx32", b"/bin", b"/sbin", b"/etc", b"/opt", b"/sys", b"/var", b"/nix",
+    b"/usr", b"/lib", b"/lib64", b"/lib32", b"/libx32", b"/bin", b"/sbin", b"/etc", b"/opt", b"/sys",
+    b"/var", b"/nix",
 ];
 /// Folders of the home that hold tools and what they fetched.
 const TOOLS: [&[u8]; 22] = [
-    b".cache", b".cargo", b".rustup", b".npm", b".nvm", b".pyenv", b".rbenv", b".gradle", b".m2", b".local/bin",
-    b".local/lib", b".local/share/uv", b".local/share/pnpm", b"go", b".go", b".sdkman", b".deno", b".bun", b".volta",
-    b".asdf", b".nix-profile", b"node_modules",
+    b".cache",
+    b".cargo",
+    b".rustup",
+    b".npm",
+    b".nvm",
+    b".pyenv",
+    b".rbenv",
+    b".gradle",
+    b".m2",
+    b".local/bin",
+    b".local/lib",
+    b".local/share/uv",
+    b".local/share/pnpm",
+    b"go",
+    b".go",
+    b".sdkman",
+    b".deno",
+    b".bun",
+    b".volta",
+    b".asdf",
+    b".nix-profile",
+    b"node_modules",
 ];
 /// What passes.
 const PASSING: [&[u8]; 4] = [b"/tmp", b"/dev", b"/proc", b"/var/tmp"];
@@ -106,17 +126,38 @@ fn beneath<'p>(path: &'p [u8], folder: &[u8]) -> Option<&'p [u8]> {
 /// Whether a file is named as secrets are.
 pub fn is_named_like_a_secret(path: &OsText) -> bool {
     const NAMES: [&[u8]; 20] = [
-        b".env", b".netrc", b".pgpass", b".npmrc", b".pypirc", b".git-credentials", b".htpasswd", b"credentials", b"id_rsa",
-        b"id_dsa", b"id_ecdsa", b"id_ed25519", b"shadow", b"gshadow", b".vault-token", b"auth.json", b".dockerconfigjson",
-        b"credentials.json", b"secrets.yml", b"secrets.yaml",
+        b".env",
+        b".netrc",
+        b".pgpass",
+        b".npmrc",
+        b".pypirc",
+        b".git-credentials",
+        b".htpasswd",
+        b"credentials",
+        b"id_rsa",
+        b"id_dsa",
+        b"id_ecdsa",
+        b"id_ed25519",
+        b"shadow",
+        b"gshadow",
+        b".vault-token",
+        b"auth.json",
+        b".dockerconfigjson",
+        b"credentials.json",
+        b"secrets.yml",
+        b"secrets.yaml",
     ];
-    const ENDINGS: [&[u8]; 8] = [b".pem", b".key", b".p12", b".pfx", b".jks", b".keystore", b".kdbx", b".asc"];
+    const ENDINGS: [&[u8]; 8] =
+        [b".pem", b".key", b".p12", b".pfx", b".jks", b".keystore", b".kdbx", b".asc"];
     const FOLDERS: [&[u8]; 6] = [b".ssh", b".gnupg", b".aws", b".azure", b".kube", b".password-store"];
     let path = path.as_bytes();
     let mut parts = path.rsplit(|byte| *byte == b'/');
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
     // Certificates and what systems ship with are no secrets.
-    if [&b"/usr/"[..], b"/etc/ssl/", b"/etc/ca-certificates", b"/proc/"].iter().any(|known| path.starts_with(known)) {
+    if [&b"/usr/"[..], b"/etc/ssl/", b"/etc/ca-certificates", b"/proc/"]
+        .iter()
+        .any(|known| path.starts_with(known))
+    {
         return false;
     }
     let env = name.starts_with(b".env.") && !name.ends_with(b".example") && !name.ends_with(b".sample");
@@ -159,10 +200,23 @@ mod tests {
 
     #[test]
     fn names_like_secrets_are_told_and_certificates_are_not() {
-        for path in ["/p/.env", "/h/.ssh/config", "/p/deploy.pem", "/p/.env.local", "/p/SECRETS.txt", "/h/.aws/config"] {
+        for path in [
+            "/p/.env",
+            "/h/.ssh/config",
+            "/p/deploy.pem",
+            "/p/.env.local",
+            "/p/SECRETS.txt",
+            "/h/.aws/config",
+        ] {
             assert!(is_named_like_a_secret(&path.into()), "{path}");
         }
-        for path in ["/p/.env.example", "/etc/ssl/certs/ca.pem", "/p/src/token.rs", "/usr/share/x/id_rsa", "/p/keys.rs"] {
+        for path in [
+            "/p/.env.example",
+            "/etc/ssl/certs/ca.pem",
+            "/p/src/token.rs",
+            "/usr/share/x/id_rsa",
+            "/p/keys.rs",
+        ] {
             assert!(!is_named_like_a_secret(&path.into()), "{path}");
         }
     }

@@ -19,7 +19,7 @@ use ledger::OsText;
 use ledger::action::{ActionRecord, CommandRecord};
 use ledger::event::{self, Answered, Body, Event, Exec, OutcomeResult, Verdict};
 
-pub use calls::{Call, Ground};
+pub use calls::{Call, Calls, Ground};
 pub use files::{Files, Name, Touch, Touched};
 pub use fold::{Folding, Row, Rows, Sum};
 pub use process::{Image, Link, Linked, Process, Refusal};
@@ -50,6 +50,8 @@ pub struct ProcessTree {
     root: Option<usize>,
     /// The number of the process that adopts orphans.
     init: Option<u32>,
+    /// Whether any end was recorded.
+    ends: bool,
     agent: String,
     mono: u64,
     began: u64,
@@ -67,7 +69,9 @@ impl ProcessTree {
     /// The processes of these events.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> ProcessTree {
         let mut tree = ProcessTree::default();
-        events.into_iter().for_each(|event| drop(tree.see(event)));
+        for event in events {
+            tree.see(event);
+        }
         tree
     }
 
@@ -86,6 +90,11 @@ impl ProcessTree {
         self.list.iter().filter(move |process| process.pid == pid)
     }
 
+    /// Whoever the kernel gave this number last.
+    pub fn by_pid_last(&self, pid: u32) -> Option<&Process> {
+        self.list.get(*self.holders.get(&pid)?)
+    }
+
     /// The agent's first process.
     pub fn root(&self) -> Option<&Process> {
         self.list.get(self.root?)
@@ -94,6 +103,11 @@ impl ProcessTree {
     /// The agent that was recognised, or `command`.
     pub fn agent(&self) -> &str {
         &self.agent
+    }
+
+    /// Whether ends are recorded in this run.
+    pub fn knows_ends(&self) -> bool {
+        self.ends
     }
 
     /// How many processes above this one are programs or did something.
@@ -204,8 +218,11 @@ impl ProcessTree {
         self.root = self.root.or(Some(place));
         let (argv, cwd) = (launch.argv.clone(), launch.cwd.clone());
         // The launch does not say where its program lies; the decision that it rests on does.
-        let CommandRecord { program, env, .. } =
-            self.launching.take().unwrap_or(CommandRecord { program: OsText::default(), argv: Vec::new(), env: Vec::new() });
+        let CommandRecord { program, env, .. } = self.launching.take().unwrap_or(CommandRecord {
+            program: OsText::default(),
+            argv: Vec::new(),
+            env: Vec::new(),
+        });
         let image = Image { seq, at, argv, program, digest: None, cwd, env };
         self.becomes(place, image);
         place
@@ -280,7 +297,9 @@ impl ProcessTree {
             }
             Verdict::Deny => {
                 let refusal = refusal(&argv);
-                self.list.iter_mut().skip(place).take(1).for_each(|it| it.refuse(refusal.clone()));
+                if let Some(process) = self.list.get_mut(place) {
+                    process.refuse(refusal);
+                }
             }
         }
         place
@@ -318,6 +337,7 @@ impl ProcessTree {
 
     fn exited(&mut self, entry: event::ExitEntry, at: u64) {
         let place = self.holder(entry.pid, at);
+        self.ends = true;
         if self.root == Some(place) {
             self.init = Some(entry.ppid);
         } else if self.list.get(place).is_some_and(|process| process.parent.is_none()) {

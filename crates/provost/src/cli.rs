@@ -71,8 +71,16 @@ pub enum Verb {
     Stop(Stop),
     /// List the runs, newest first.
     Runs(Runs),
-    /// What happened in a run, in order.
+    /// What happened in a run, process by process, and what it could have seen.
+    #[command(
+        after_help = "Alike processes are told as one with a count, and where there are many, those that only looked at the system too.\n\n  provost show\n  provost show --all\n  provost show --process '#4'\n  provost show --exposure"
+    )]
     Show(Show),
+    /// A run as it goes on: a line for each thing worth knowing, until it ends.
+    #[command(
+        after_help = "Without RUN it is the run at work in this folder; where there is none yet it waits for one to begin. Several can watch. Ctrl-C ends the watching and not the run."
+    )]
+    Watch(OneRun),
     /// The staged changes of a run: on a terminal a walk through files and hunks, else a diff.
     #[command(
         after_help = "On a terminal: y accepts, n rejects and asks why, e opens it in your editor, s skips, w says what is risky about it, q ends the walk. Then what was accepted lands, as by `provost apply`. Handoff files that you accept here land."
@@ -198,8 +206,17 @@ pub struct Show {
     /// The run, or the beginning of its id; the last one in this folder if left out.
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// Every event as it stands in the ledger.
+    /// Every process by itself, however many there are.
     #[arg(long)]
+    pub all: bool,
+    /// One process in full, by its number in the tree (`#4`) or on the host.
+    #[arg(long, value_name = "PID|#N", conflicts_with = "all")]
+    pub process: Option<String>,
+    /// What it could have seen and reached, and what of it it did.
+    #[arg(long, conflicts_with_all = ["all", "process"])]
+    pub exposure: bool,
+    /// Every event as it stands in the ledger.
+    #[arg(long, conflicts_with_all = ["all", "process", "exposure"])]
     pub events: bool,
 }
 

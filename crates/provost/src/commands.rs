@@ -18,6 +18,7 @@ mod status;
 mod stop;
 mod trust;
 mod undo;
+mod watch;
 mod which;
 mod why;
 
@@ -125,6 +126,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Stop(order)) => stop::stop(&order, out),
         Some(Verb::Runs(order)) => runs::runs(&order, out),
         Some(Verb::Show(order)) => show::show(&order, out),
+        Some(Verb::Watch(order)) => watch::watch(&order, out),
         Some(Verb::Review(order)) => review::review(&order, out),
         Some(Verb::Apply(order)) => apply::apply(&order, out),
         Some(Verb::Undo(order)) => undo::undo(&order, out),

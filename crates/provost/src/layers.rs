@@ -7,8 +7,8 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use ledger::{PolicyLayer, PolicyLoaded};
-use policy::{Anchors, Context, Kind, Layer, LayerKind, Need, Policy, RuleSpec};
+use ledger::event::{HostRule, PolicyLayer, PolicyLoaded};
+use policy::{Anchors, Context, Kind, Layer, LayerKind, Listed, Need, Policy, RuleSpec};
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
@@ -284,7 +284,16 @@ pub fn record(policy: &Policy, profile: &str) -> PolicyLoaded {
         digest: hex(&Sha256::digest(policy.digest_input())),
         profile: Some(profile.to_owned()),
         layers: policy.layers().iter().map(layer).collect(),
+        hosts: policy.listed().into_iter().filter_map(host).collect(),
     }
+}
+
+/// What a rule that counts says of hosts.
+fn host(line: Listed) -> Option<HostRule> {
+    let counts = matches!(line.kind, Kind::Connect | Kind::Http) && line.idle.is_none();
+    let (kind, need) = (line.kind.word().to_owned(), line.need.to_string());
+    let Listed { layer, rule, pattern, except, narrows, .. } = line;
+    counts.then_some(HostRule { kind, pattern, except, need, layer, rule, narrows })
 }
 
 /// The word for a layer's kind; a repository's says whether it is trusted.

@@ -3,9 +3,14 @@
 //! Owns standard output and error, the two formats, colours, and that text which is not ours can only be text. Does not own
 //! what is said.
 
+pub mod exposure;
+pub mod fit;
+pub mod process;
+pub mod processes;
 pub mod story;
 pub mod summary;
 pub mod table;
+pub mod watch;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};

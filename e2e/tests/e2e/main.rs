@@ -21,6 +21,7 @@ mod live;
 mod real_agents;
 mod real_patch;
 mod real_work;
+mod shows;
 mod suites;
 mod syncs;
 mod trees_agree;

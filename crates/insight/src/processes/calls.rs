@@ -26,6 +26,9 @@ pub struct Call {
 pub enum Ground {
     /// The agent's own process started it, or started what started it.
     ProcessTree,
+    /// The same, and what it started was first the agent's own program, which then became the command: so an agent sets up what a
+    /// tool call runs.
+    OwnSetup,
 }
 
 impl Ground {
@@ -33,6 +36,7 @@ impl Ground {
     pub fn word(self) -> &'static str {
         match self {
             Ground::ProcessTree => "process-tree",
+            Ground::OwnSetup => "own-setup",
         }
     }
 }
@@ -83,7 +87,7 @@ impl ProcessTree {
         }
         let began = self.list.iter().filter(|it| calls.of.get(it.id - 1) == Some(&Some(Part::Call(it.id))));
         let ids: Vec<usize> = began.map(|process| process.id).collect();
-        let call = |(at, by): (usize, usize)| Call { number: at + 1, by, ground: Ground::ProcessTree };
+        let call = |(at, by): (usize, usize)| Call { number: at + 1, by, ground: self.ground(by) };
         calls.list = ids.into_iter().enumerate().map(call).collect();
         calls
     }
@@ -105,7 +109,7 @@ impl ProcessTree {
                     None | Some(Part::Nothing) => Part::Nothing,
                     Some(Part::Call(by)) => Part::Call(by),
                     Some(Part::Agent) if at.images.is_empty() => Part::Agent,
-                    Some(Part::Agent) if at.images.iter().any(|image| self.is_agent(image)) => Part::Agent,
+                    Some(Part::Agent) if at.image().is_some_and(|image| self.is_agent(image)) => Part::Agent,
                     Some(Part::Agent) => Part::Call(at.id),
                 },
             };
@@ -116,15 +120,26 @@ impl ProcessTree {
         }
     }
 
+    fn ground(&self, by: usize) -> Ground {
+        let first = self.get(by).and_then(Process::first);
+        match first.is_some_and(|image| self.is_agent(image)) {
+            true => Ground::OwnSetup,
+            false => Ground::ProcessTree,
+        }
+    }
+
     /// Whether a program is the agent: by its name, or as the script of an interpreter that bears no other.
     fn is_agent(&self, image: &Image) -> bool {
         let named = |text: &OsText| {
             let bytes = text.as_bytes();
             let name = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            name.strip_prefix(self.agent.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
+            name.strip_prefix(self.agent.as_bytes())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
         };
         let script = image.argv.first().zip(image.argv.get(1)).filter(|(first, _)| is_interpreter(first));
-        named(&image.program) || image.argv.first().is_some_and(named) || script.is_some_and(|(_, script)| named(script))
+        named(&image.program)
+            || image.argv.first().is_some_and(named)
+            || script.is_some_and(|(_, script)| named(script))
     }
 }
 

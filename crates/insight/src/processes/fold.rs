@@ -51,6 +51,8 @@ pub enum Rows {
         id: usize,
         /// Whether nobody can tell who started it.
         adrift: bool,
+        /// Whether rows beneath it follow.
+        opens: bool,
         /// What lies beneath it and is not told.
         beneath: Option<Sum>,
     },
@@ -244,9 +246,11 @@ impl<'t> Forest<'t> {
             if !row.top && rails.len() < LEVELS {
                 rails.push(!row.last);
             }
+            let follows = !beneath.is_empty();
             stack(&mut next, beneath, &rails, false, level + 1);
             let mut row = row;
-            if let Rows::One { id, beneath, .. } = &mut row.what {
+            if let Rows::One { id, opens, beneath, .. } = &mut row.what {
+                *opens = follows;
                 *beneath = (!goes_deeper && !self.children(*id).is_empty()).then(|| self.beneath(*id));
             }
             rows.push(row);
@@ -262,12 +266,14 @@ impl<'t> Forest<'t> {
 
     /// Siblings, folded.
     fn group(&self, siblings: &[usize], agents: bool, strictness: Strictness) -> Vec<Rows> {
-        let folds = |node: &Node| !node.notable && (!agents || strictness.calls);
+        let folds = |id: usize, node: &Node| {
+            !node.notable && (!agents || strictness.calls || self.is_housekeeping(id))
+        };
         let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut quiet = Vec::new();
         for id in siblings {
             let node = self.node(*id);
-            if folds(node) {
+            if folds(*id, node) {
                 alike.entry(node.shape).or_default().push(*id);
                 if node.quiet && strictness.quiet {
                     quiet.push(*id);
@@ -284,13 +290,19 @@ impl<'t> Forest<'t> {
                 }
                 continue;
             }
-            match alike.get(&node.shape).filter(|same| folds(node) && same.len() > strictness.alike) {
+            match alike.get(&node.shape).filter(|same| folds(*id, node) && same.len() > strictness.alike) {
                 Some(same) if same.first() == Some(id) => rows.push(self.alike(same)),
                 Some(_) => {}
-                None => rows.push(Rows::One { id: *id, adrift: node.adrift, beneath: None }),
+                None => rows.push(Rows::One { id: *id, adrift: node.adrift, opens: false, beneath: None }),
             }
         }
         rows
+    }
+
+    /// Whether it is less surely a tool call's than others are: where the agent sets up some of what it starts, and not this.
+    fn is_housekeeping(&self, id: usize) -> bool {
+        let sure = |call: &super::Call| call.ground == super::Ground::OwnSetup;
+        self.calls.all().iter().any(sure) && !self.calls.of(id).is_some_and(sure)
     }
 
     fn alike(&self, same: &[usize]) -> Rows {
@@ -338,7 +350,8 @@ fn of_one(process: &Process, places: &Places) -> (Sum, bool, bool) {
     }
     let out = process.links.iter().any(|link| link.how != Linked::Inside);
     let killed = process.exit.is_some_and(|exit| exit.signal.is_some());
-    let notable = out || killed || secret || !process.refused.is_empty();
+    let refused = process.refused.iter().any(|refusal| !refusal.is_looking_around());
+    let notable = out || killed || secret || refused || process.more_refused > 0;
     (sum, notable, quiet && process.links.is_empty() && !process.failed())
 }
 
@@ -352,7 +365,7 @@ fn end(process: &Process) -> (Option<i32>, Option<i32>) {
 
 /// What a process is called: the last word of its first argument.
 fn called(process: &Process) -> Option<String> {
-    let image = process.image()?;
+    let image = process.asked()?;
     let text = image.argv.first().unwrap_or(&image.program).to_string();
     Some(text.rsplit('/').next().unwrap_or(&text).to_owned())
 }

@@ -9,6 +9,7 @@ use ledger::OsText;
 use ledger::event::{ExitEntry, Reach, Reason};
 
 use super::files::Files;
+use crate::places::is_named_like_a_secret;
 
 /// Programs that one process was, one after the other, of which all is kept.
 const IMAGES: usize = 16;
@@ -94,6 +95,11 @@ impl Refusal {
         Refusal { kind: kind.to_owned(), target: target.to_owned(), layer, rule, why: first.why, count: 1 }
     }
 
+    /// Whether it is a read of what is only not shown: runtimes look around like that by the dozen.
+    pub fn is_looking_around(&self) -> bool {
+        self.kind == "read" && self.rule == "default" && !is_named_like_a_secret(&OsText::from(&*self.target))
+    }
+
     fn same(&self, other: &Refusal) -> bool {
         (&self.kind, &self.target, &self.layer, &self.rule)
             == (&other.kind, &other.target, &other.layer, &other.rule)
@@ -149,7 +155,34 @@ impl Linked {
     }
 }
 
+impl Image {
+    /// Whether it is a shell that was given a line to run.
+    fn is_line_of_shell(&self) -> bool {
+        let name =
+            |text: &OsText| text.as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
+        let shell = self.argv.first().is_some_and(|first| {
+            matches!(name(first).as_slice(), b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"fish")
+        });
+        let line = |word: &OsText| {
+            word.as_bytes()
+                .strip_prefix(b"-")
+                .is_some_and(|flags| !flags.starts_with(b"-") && flags.contains(&b'c'))
+        };
+        shell && self.argv.iter().skip(1).take(4).any(line)
+    }
+}
+
 impl Process {
+    /// The program that says best what was asked of it: the last shell that was given a line, else the first one.
+    pub fn asked(&self) -> Option<&Image> {
+        self.images.iter().rfind(|image| image.is_line_of_shell()).or_else(|| self.first())
+    }
+
+    /// The program that it was first.
+    pub fn first(&self) -> Option<&Image> {
+        self.images.first()
+    }
+
     /// The program that it is, or was last.
     pub fn image(&self) -> Option<&Image> {
         self.images.last()

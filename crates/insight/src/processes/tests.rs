@@ -84,7 +84,7 @@ fn drawn(tree: &ProcessTree, all: bool, rows: usize) -> Vec<String> {
     let drawn = tree.rows(Folding { all, rows }, &places()).into_iter().map(|row| {
         let deep = ".".repeat(if row.top { 0 } else { row.rails.len() + 1 });
         let told = match row.what {
-            Rows::One { id, adrift, beneath } => {
+            Rows::One { id, adrift, beneath, .. } => {
                 let beneath = beneath.map(|sum| format!(" (+{})", sum.processes)).unwrap_or_default();
                 format!("{}{}{beneath}", word(id), if adrift { " adrift" } else { "" })
             }
@@ -119,7 +119,8 @@ fn a_number_given_twice_is_two_processes() {
     let tree = tape.tree();
     let both: Vec<_> = tree.by_pid(11).collect();
     assert_eq!(both.len(), 2);
-    let changed = |process: &Process| process.files.changes().iter().map(|it| it.0.to_string()).collect::<Vec<_>>();
+    let changed =
+        |process: &Process| process.files.changes().iter().map(|it| it.0.to_string()).collect::<Vec<_>>();
     assert_eq!((changed(both[0]), changed(both[1])), (vec!["/w/a".to_owned()], vec!["/w/b".to_owned()]));
     assert!(both[0].failed() && both[0].ended.is_some() && both[1].ended.is_none());
 }
@@ -163,7 +164,11 @@ fn an_exec_of_an_exec_is_one_process_that_was_both() {
     }
     let tree = tape.tree();
     let process = tree.get(2).unwrap();
-    assert_eq!((process.images.len(), process.more_images), (16, 86), "of a chain without end the ends are kept");
+    assert_eq!(
+        (process.images.len(), process.more_images),
+        (16, 86),
+        "of a chain without end the ends are kept"
+    );
     assert_eq!(spoken(&process.image().unwrap().argv), "step 99");
 }
 
@@ -249,20 +254,29 @@ fn what_was_refused_is_known_with_its_rule_and_once() {
     let mut denied = exec(11, 10, &["git", "push", "-f"], Verdict::Deny);
     denied.reasons.clone_from(&reasons);
     let seq = tape.put(denied);
-    let again = Denied { pid: Some(11), what: "exec".into(), target: "git push -f".into(), ..Denied::default() };
+    let again =
+        Denied { pid: Some(11), what: "exec".into(), target: "git push -f".into(), ..Denied::default() };
     tape.put_because(again, Some(seq));
-    let read = Denied { pid: Some(11), what: "read".into(), target: "/h/x".into(), reasons, ..Denied::default() };
+    let read =
+        Denied { pid: Some(11), what: "read".into(), target: "/h/x".into(), reasons, ..Denied::default() };
     tape.put(read.clone());
     tape.put(read);
     let tree = tape.tree();
-    let refused: Vec<_> =
-        tree.get(2).unwrap().refused.iter().map(|it| (it.kind.as_str(), it.rule.as_str(), it.count)).collect();
+    let refused: Vec<_> = tree
+        .get(2)
+        .unwrap()
+        .refused
+        .iter()
+        .map(|it| (it.kind.as_str(), it.rule.as_str(), it.count))
+        .collect();
     assert_eq!(refused, [("exec", "no-force", 1), ("read", "no-force", 2)]);
 }
 
 #[test]
 fn what_a_person_is_asked_about_starts_when_they_say_so() {
-    for (answer, images, refused) in [(Answered::Allow, 1, 0), (Answered::Deny, 0, 1), (Answered::Expired, 0, 1)] {
+    for (answer, images, refused) in
+        [(Answered::Allow, 1, 0), (Answered::Deny, 0, 1), (Answered::Expired, 0, 1)]
+    {
         let mut tape = Tape::of("command");
         let decision = tape.put(exec(11, 10, &["id"], Verdict::Ask));
         assert!(tape.tree().get(2).unwrap().images.is_empty(), "nobody answered yet");
@@ -286,7 +300,8 @@ fn connections_are_put_down_to_who_made_them() {
     }
     tape.put(Connection { pid: None, endpoint, verdict: Verdict::Allow, ingress });
     let tree = tape.tree();
-    let links: Vec<_> = tree.root().unwrap().links.iter().map(|it| (it.target.as_str(), it.how, it.count)).collect();
+    let links: Vec<_> =
+        tree.root().unwrap().links.iter().map(|it| (it.target.as_str(), it.how, it.count)).collect();
     assert_eq!(links, [("unix:/x", Linked::Refused, 3), ("a.example:443", Linked::Reached, 2)]);
 }
 
@@ -324,6 +339,22 @@ fn what_the_agent_starts_begins_a_call_and_what_is_beneath_is_part_of_it() {
 }
 
 #[test]
+fn what_the_agent_sets_up_itself_is_told_from_what_it_only_starts() {
+    let mut tape = Tape::of("codex");
+    tape.exec(11, 10, "git status");
+    tape.exec(12, 10, "codex --set-up");
+    tape.exec(12, 10, "bash -c ls|wc");
+    tape.exec(12, 10, "wc");
+    tape.exec(13, 12, "ls");
+    let tree = tape.tree();
+    let calls = tree.calls();
+    let told: Vec<_> = calls.all().iter().map(|call| (call.by, call.ground)).collect();
+    assert_eq!(told, [(2, Ground::ProcessTree), (3, Ground::OwnSetup)]);
+    assert_eq!(calls.of(4).map(|call| call.by), Some(3));
+    assert_eq!(spoken(&tree.get(3).unwrap().asked().unwrap().argv), "bash -c ls|wc");
+}
+
+#[test]
 fn many_alike_are_one_row_and_what_matters_is_never_in_it() {
     let mut tape = Tape::of("command");
     tape.exec(11, 10, "make");
@@ -333,8 +364,15 @@ fn many_alike_are_one_row_and_what_matters_is_never_in_it() {
         tape.write(pid + 1000, &format!("/w/{pid}.o"));
     }
     tape.read(150, "/home/ada/.ssh/id_rsa");
-    tape.put(Denied { pid: Some(160), what: "read".into(), target: "/etc/shadow".into(), ..Denied::default() });
-    tape.put(Exited { entries: vec![ExitEntry { pid: 170, ppid: 11, signal: Some(9), ..ExitEntry::default() }] });
+    tape.put(Denied {
+        pid: Some(160),
+        what: "read".into(),
+        target: "/etc/shadow".into(),
+        ..Denied::default()
+    });
+    tape.put(Exited {
+        entries: vec![ExitEntry { pid: 170, ppid: 11, signal: Some(9), ..ExitEntry::default() }],
+    });
     tape.exit(180, 11, 1);
     let rows = drawn(&tape.tree(), false, 80);
     assert_eq!(rows[..3], ["codex", ".make", "..cc -c a.c x 96 = 192"]);

@@ -281,8 +281,18 @@ fn what_landed_in_part_or_was_put_back_waits_on() {
 fn a_list_of_layers_goes_on_in_the_next_event() {
     let layer = |name: &str| PolicyLayer { name: name.into(), ..PolicyLayer::default() };
     let mut tape = Tape::new();
-    tape.put(PolicyLoaded { digest: "d".into(), profile: None, layers: vec![layer("one")] });
-    tape.put(PolicyLoaded { digest: "d".into(), profile: None, layers: vec![layer("two")] });
+    tape.put(PolicyLoaded {
+        digest: "d".into(),
+        profile: None,
+        layers: vec![layer("one")],
+        ..PolicyLoaded::default()
+    });
+    tape.put(PolicyLoaded {
+        digest: "d".into(),
+        profile: None,
+        layers: vec![layer("two")],
+        ..PolicyLoaded::default()
+    });
     assert_eq!(tape.story().policy.unwrap().layers.len(), 2);
 }
 
@@ -290,10 +300,20 @@ fn a_list_of_layers_goes_on_in_the_next_event() {
 fn the_policy_is_the_one_the_agent_was_under() {
     let layer = |name: &str| PolicyLayer { name: name.into(), kind: "file".into(), digest: "0".into() };
     let mut tape = Tape::new();
-    tape.put(PolicyLoaded { digest: "a".into(), profile: None, layers: vec![layer("one")] });
+    tape.put(PolicyLoaded {
+        digest: "a".into(),
+        profile: None,
+        layers: vec![layer("one")],
+        ..PolicyLoaded::default()
+    });
     tape.put(RunReopened::default());
     for digest in ["a", "b"] {
-        tape.put(PolicyLoaded { digest: digest.into(), profile: None, layers: vec![layer("then")] });
+        tape.put(PolicyLoaded {
+            digest: digest.into(),
+            profile: None,
+            layers: vec![layer("then")],
+            ..PolicyLoaded::default()
+        });
     }
     assert_eq!(tape.story().policy.unwrap().layers, [layer("one")]);
 }

@@ -68,8 +68,10 @@ impl Body {
                 parts(all.env).map(|env| EnvironmentRecorded { env, ..same.clone() }.into()).collect()
             }
             Body::PolicyLoaded(all) => {
-                let same = PolicyLoaded { layers: Vec::new(), ..all.clone() };
-                parts(all.layers).map(|layers| PolicyLoaded { layers, ..same.clone() }.into()).collect()
+                let same = PolicyLoaded { layers: Vec::new(), hosts: Vec::new(), ..all.clone() };
+                let layers = parts(all.layers).map(|layers| PolicyLoaded { layers, ..same.clone() }.into());
+                let hosts = parts(all.hosts).filter(|hosts| !hosts.is_empty());
+                layers.chain(hosts.map(|hosts| PolicyLoaded { hosts, ..same.clone() }.into())).collect()
             }
             other => vec![other],
         }

@@ -126,6 +126,31 @@ pub struct PolicyLoaded {
     pub profile: Option<String>,
     /// Its layers, in the order they were given.
     pub layers: Vec<PolicyLayer>,
+    /// What its rules say of hosts, in the order of the layers; rules that do not count in this run are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostRule>,
+}
+
+/// What a rule says of hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRule {
+    /// The kind of action: `connect`, `http`.
+    pub kind: String,
+    /// The hosts, as the rule writes them; absent where it is what a layer says of hosts that no rule speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// The holes in the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// What is needed: `none`, `model`, `human`, `humans(n)`, `never`.
+    pub need: String,
+    /// The layer.
+    pub layer: String,
+    /// The rule's id, or `default`.
+    pub rule: String,
+    /// Whether the layer can only restrict: then it lets nothing through by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub narrows: bool,
 }
 
 /// One layer of a policy.

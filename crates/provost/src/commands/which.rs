@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use ledger::event::Body;
-use ledger::{Host, Reader, Run, RunId};
+use ledger::{Host, Reader, Run, RunId, Standing};
 
 use crate::failure::Failure;
 use crate::render::{Out, clean};
@@ -36,8 +36,16 @@ pub(super) fn find_aloud(host: &Host, named: Option<&str>, out: Out) -> Result<R
     Ok(run)
 }
 
-fn here() -> Option<PathBuf> {
+/// The folder that one is in.
+pub(super) fn here() -> Option<PathBuf> {
     std::env::current_dir().ok()
+}
+
+/// The last run that is at work in this folder, on one around it or beneath it.
+pub(super) fn find_running(host: &Host, here: Option<&Path>) -> Result<Option<Run>, Failure> {
+    let at_work = host.runs()?.into_iter().filter(|run| run.standing == Standing::Running);
+    let mut near = at_work.filter(|run| here.is_none_or(|here| is_near(host, &run.run, here)));
+    Ok(near.next())
 }
 
 /// Whether a run worked on this folder, or on one around or beneath it. One that does not say counts as such: what is

@@ -2,6 +2,8 @@
 //!
 //! Owns how a moment reads. Does not own their order or what belongs together (`insight`).
 
+use std::collections::BTreeSet;
+
 use insight::{Moment, Story, What};
 use ledger::OsText;
 use ledger::event::{Answered, Manner, MovedBy};
@@ -9,10 +11,11 @@ use serde_json::{Value, json};
 
 use super::{Paint, Tone, clean, short, time};
 
-/// A line a moment: when, who vouches, what.
-pub fn text(story: &Story, paint: Paint) -> Vec<String> {
+/// A line a moment: when, who vouches, what. Left out is what processes did, which stands beside it: execs, and what was refused
+/// them, which is told by these numbers.
+pub fn text(story: &Story, placed: &BTreeSet<u64>, paint: Paint) -> Vec<String> {
     let mut around = 0;
-    let shown = story.moments.iter().filter(|moment| {
+    let shown = story.moments.iter().filter(|moment| is_beside(moment, placed)).filter(|moment| {
         let looking = is_looking_around(moment);
         around += usize::from(looking);
         !looking || around == 1
@@ -35,6 +38,14 @@ pub fn text(story: &Story, paint: Paint) -> Vec<String> {
     moments.collect()
 }
 
+fn is_beside(moment: &Moment, placed: &BTreeSet<u64>) -> bool {
+    match moment.what {
+        What::Launch { .. } | What::Exec { .. } => false,
+        What::Denied(_) => !placed.contains(&moment.seq),
+        _ => true,
+    }
+}
+
 /// Whether it is a read of what is only not shown: runtimes look around like that by the dozen.
 fn is_looking_around(moment: &Moment) -> bool {
     matches!(&moment.what, What::Denied(denial) if denial.kind == "read" && denial.rule == "default")
@@ -46,16 +57,20 @@ fn was_never_there(story: &Story, endpoint: &str) -> bool {
 
 fn stamped(moment: &Moment, paint: Paint, told: &str) -> String {
     let at = paint.on(Tone::Faint, format!("{:>10}", time(moment.at / 1_000_000)));
-    let voice = match moment.trust {
+    format!("{at} {} {told}", voice(moment.trust))
+}
+
+/// The sign of who vouches for a line.
+pub(super) fn voice(trust: ledger::Trust) -> &'static str {
+    match trust {
         ledger::Trust::Observed => " ",
         ledger::Trust::Attested => "✓",
         ledger::Trust::Reported => "“",
-    };
-    let indent = "  ".repeat(moment.depth.min(8));
-    format!("{at} {voice} {indent}{told}")
+    }
 }
 
-fn what(what: &What, paint: Paint) -> String {
+/// One moment in words.
+pub(super) fn what(what: &What, paint: Paint) -> String {
     match what {
         What::Launch { argv } => paint.on(Tone::Strong, format!("launch {}", words(argv))),
         What::Exec { argv, more, .. } => {
