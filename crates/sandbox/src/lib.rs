@@ -33,6 +33,7 @@ pub mod terminal;
 mod tracer;
 mod view;
 mod voice;
+mod warden;
 
 pub use carriage::{Asker, Carriage, Carriers};
 pub use cell::landlock_abi;

@@ -26,6 +26,8 @@ mod seen;
 #[cfg(test)]
 mod starts;
 #[cfg(test)]
+mod traced;
+#[cfg(test)]
 mod view;
 
 #[cfg(test)]
@@ -40,6 +42,7 @@ fn main() -> std::process::ExitCode {
             held::CASES,
             commands::CASES,
             programs::CASES,
+            traced::CASES,
             seen::CASES,
             dying::CASES,
         ],
