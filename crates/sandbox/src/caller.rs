@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Longest path the kernel takes, with its end.
 const PATH_MAX: usize = 4096;
 /// Most words and bytes that an exec may carry before we stop reading; the kernel's own limit is in the same range.
-const WORDS_MAX: usize = 65_536;
+const WORDS_MAX: usize = 1 << 20;
 const WORDS_BYTES_MAX: usize = 6 << 20;
 /// How much is read at once: a path is short, and every page more costs.
 const PATH_WINDOW: usize = 512;

@@ -13,6 +13,7 @@ mod patches;
 mod paths;
 mod policy;
 mod programs;
+mod races;
 mod sockets;
 mod terminal;
 

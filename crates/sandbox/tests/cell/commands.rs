@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_denied_command_does_not_start_by_another_path", a_denied_command_by_another_path),
     ("words_swapped_after_the_judgement_do_not_start", words_swapped_after_the_judgement),
     ("every_way_to_start_a_program_passes_the_check", every_way_to_start_a_program),
+    ("odd_execs_come_to_what_they_come_to_outside", odd_execs),
     ("an_ask_holds_its_own_caller_and_nobody_else", an_ask_holds_its_own_caller),
     ("a_no_is_the_callers_to_hear", a_no_is_the_callers_to_hear),
     ("a_command_that_changed_while_it_was_asked_does_not_start", a_command_that_changed_while_asked),
@@ -143,6 +144,50 @@ t = threading.Thread(target=lambda: os.execv("/bin/echo", ["echo", "not the firs
                     FileNotFoundError\nFileNotFoundError\nPermissionError\nPermissionError\nmemory\n\
                     200 {0}\nspawned\nnot the first thread\n";
     assert_eq!(ran.fine(), expected);
+}
+
+fn odd_execs(root: &Path) {
+    if without_python() {
+        return;
+    }
+    let mut scene = Scene::new(root);
+    scene.rules = rule("never", "echo bad **");
+    let program = r#"
+import ctypes, errno, os, resource, subprocess, threading
+libc = ctypes.CDLL(None, use_errno=True)
+libc.execve.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
+def child(run):
+    pid = os.fork()
+    if pid == 0:
+        try: os._exit(run() or 0)
+        except OSError as error: os._exit(error.errno)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+count = "import sys; sys.exit(0 if len(sys.argv) == %d else 99)"
+def words(number): return child(lambda: os.execv("/usr/bin/python3", ["python3", "-c", count % (number + 1)] + ["w"] * number))
+print("words", words(1000), words(70000))
+print("too much", child(lambda: os.execv("/bin/true", ["true", "x" * 200000])) == errno.E2BIG)
+resource.setrlimit(resource.RLIMIT_STACK, (64 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+large = {f"V{n}": "x" * 100000 for n in range(50)}
+print("environment", child(lambda: os.execve("/bin/true", ["true"], large)))
+print("far too much", child(lambda: os.execve("/bin/true", ["true"], {f"V{n}": "x" * 100000 for n in range(90)})) == errno.E2BIG)
+empty = (ctypes.c_void_p * 1)(None)
+print("no words", child(lambda: libc.execve(b"/bin/true", None, None)), child(lambda: libc.execve(b"/bin/true", empty, empty)))
+print("no path", child(lambda: (libc.execve(None, None, None), ctypes.get_errno())[1]) == errno.EFAULT)
+print("bad words", child(lambda: (libc.execve(b"/bin/true", 8, None), ctypes.get_errno())[1]) == errno.EFAULT)
+open("odd", "w").write("exit 5\n"); os.chmod("odd", 0o755)
+print("headless", child(lambda: os.execv("./odd", ["odd"])) == errno.ENOEXEC, subprocess.call("./odd", shell=True))
+held = os.open("odd", os.O_WRONLY)
+print("written", child(lambda: os.execv("./odd", ["odd"])) in (errno.ETXTBSY, errno.ENOEXEC)); os.close(held)
+def crowded():
+    for _ in range(3): threading.Thread(target=lambda: [os.stat("/") for _ in range(10**9)], daemon=True).start()
+    for _ in range(3): threading.Thread(target=lambda: subprocess.call(["/bin/sleep", "9"]), daemon=True).start()
+    os.execv("/bin/true", ["true"])
+print("crowded", {child(crowded) for _ in range(3)})
+"#;
+    let ran = scene.run(&[PYTHON, "-u", "-c", program]);
+    let expected = "words 0 0\ntoo much True\nenvironment 0\nfar too much True\nno words 0 0\nno path True\nbad words True\n\
+                    headless True 5\nwritten True\ncrowded {0}\n";
+    assert_eq!(ran.fine(), expected, "{}", ran.err);
 }
 
 fn wait_for(path: &Path) {

@@ -6,6 +6,8 @@
 #![allow(unsafe_code, reason = "calls the kernel as hostile programs do, around every library")]
 
 mod calls;
+mod naive;
+mod races;
 mod sockets;
 
 use std::io;
@@ -17,11 +19,11 @@ pub(crate) type Attempt = io::Result<i64>;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let Some((name, rest)) = words.split_first() else {
+    let Some(name) = words.first() else {
         println!("usage: e2e-probe NAME [WORDS]");
         return ExitCode::from(2);
     };
-    match calls::attempt(name, rest).or_else(|| sockets::attempt(name, rest)) {
+    match run(&words) {
         Some(Ok(_)) => {
             println!("{name}: done");
             ExitCode::SUCCESS
@@ -35,6 +37,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Makes an attempt; `None` if there is none of that name.
+pub(crate) fn run(words: &[&str]) -> Option<Attempt> {
+    let (name, rest) = words.split_first()?;
+    calls::attempt(name, rest)
+        .or_else(|| sockets::attempt(name, rest))
+        .or_else(|| races::attempt(name, rest))
+        .or_else(|| naive::attempt(name, rest))
 }
 
 /// The name of an error, where a test names it.
@@ -51,6 +62,8 @@ fn spelled(error: &io::Error) -> String {
         Some(libc::ECONNREFUSED) => "ECONNREFUSED",
         Some(libc::EXDEV) => "EXDEV",
         Some(libc::EROFS) => "EROFS",
+        Some(libc::EBUSY) => "EBUSY",
+        Some(libc::EBADF) => "EBADF",
         _ => return error.to_string(),
     };
     name.to_owned()

@@ -95,7 +95,8 @@ fn processes_outside_are_out_of_reach() {
         let mut sleeper = e2e::ran::Running::start(stage.command("/bin/sleep").arg("600"));
         let pid = sleeper.pid();
         let line = format!(
-            "for pid in {pid} 1; do ./probe ptrace $pid; ./probe read-memory $pid; ./probe steal-descriptor $pid; done
+            "for pid in {pid} 1; do ./probe ptrace $pid; ./probe read-memory $pid; ./probe steal-descriptor $pid
+             ./probe compare $pid; ./probe advise $pid; done
              ./probe kill {pid}; true"
         );
         let ran = stage.inside(&line);
@@ -158,5 +159,45 @@ fn time_that_is_up_ends_everything() {
             wait_until(Duration::from_secs(5), || !super::is_running(&word)),
             "a process outlives its run"
         );
+    });
+}
+
+const NO_MARK: &str = r#"version = 1
+
+[[rule]]
+id = "no-mark"
+exec = ["echo WON **"]
+need = "never"
+"#;
+
+#[test]
+fn nothing_that_a_program_does_to_itself_hides_what_it_starts() {
+    everybody(|stage| {
+        let policy = stage.policy(NO_MARK);
+        // A filter of its own can only take away; two listeners cannot be; who keeps its memory to itself is read all the same.
+        for how in ["under-filter allow", "under-filter log", "under-filter trace", "undumpable"] {
+            let line = format!("./probe {how} /usr/bin/echo WON; ./probe {how} /usr/bin/echo fine; true");
+            let ran = stage.inside_with(&["--policy", &policy], &line).ended(0);
+            assert!(!ran.stdout.contains("WON"), "{how}: {ran}");
+            assert!(ran.stdout.contains("EACCES"), "{how}: {ran}");
+            // Where a filter of its own wants a tracer that is not there, our answer comes first.
+            assert!(ran.stdout.contains("fine"), "{how}: {ran}");
+        }
+        let line = "./probe under-filter listener /usr/bin/echo fine; ./probe other-program /usr/bin/true; ./probe newer-calls; true";
+        let ran = stage.inside_with(&["--policy", &policy], line).ended(0);
+        let said: Vec<&str> = ran.stdout.lines().collect();
+        assert_eq!(said, ["under-filter: EBUSY", "other-program: EPERM", "newer-calls: ENOSYS"], "{ran}");
+    });
+}
+
+#[test]
+fn a_program_that_nobody_may_read_or_that_would_gain_rights_is_held_as_any_other() {
+    everybody(|stage| {
+        let policy = stage.policy(NO_MARK);
+        let line = "cp /usr/bin/echo closed; chmod 0111 closed; ./closed WON; cp /usr/bin/echo raised; chmod 6755 raised; ./raised WON
+                    ./raised fine; id -u; su -c id </dev/null >/dev/null 2>&1 && echo raised; true";
+        let ran = stage.inside_with(&["--policy", &policy], line).ended(0);
+        assert!(!ran.stdout.contains("WON") && !ran.stdout.contains("raised"), "{ran}");
+        assert!(ran.stdout.contains("fine"), "{ran}");
     });
 }
