@@ -7,6 +7,7 @@
 
 mod calls;
 mod naive;
+mod own;
 mod races;
 mod sockets;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(words: &[&str]) -> Option<Attempt> {
     let (name, rest) = words.split_first()?;
     calls::attempt(name, rest)
         .or_else(|| sockets::attempt(name, rest))
+        .or_else(|| own::attempt(name, rest))
         .or_else(|| races::attempt(name, rest))
         .or_else(|| naive::attempt(name, rest))
 }
