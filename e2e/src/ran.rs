@@ -172,3 +172,89 @@ impl fmt::Display for Ran {
         )
     }
 }
+
+/// A command that runs beside the test, and what it says so far; it is killed when dropped.
+#[derive(Debug)]
+pub struct Beside {
+    child: Child,
+    name: String,
+    began: Instant,
+    said: [std::sync::Arc<std::sync::Mutex<Vec<u8>>>; 2],
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Beside {
+    /// Starts it, with nothing to read.
+    pub fn start(command: &mut Command) -> Self {
+        let name = format!("{command:?}");
+        let (stdout, its_stdout) = pipe();
+        let (stderr, its_stderr) = pipe();
+        let child = command.stdin(Stdio::null()).stdout(its_stdout).stderr(its_stderr).spawn();
+        let child = child.unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let said: [std::sync::Arc<std::sync::Mutex<Vec<u8>>>; 2] = Default::default();
+        let read = |mut from: PipeReader, to: &std::sync::Arc<std::sync::Mutex<Vec<u8>>>| {
+            let to = std::sync::Arc::clone(to);
+            std::thread::spawn(move || {
+                let mut some = [0; 4096];
+                while let Ok(count @ 1..) = from.read(&mut some) {
+                    to.lock().expect("nobody panics with this").extend_from_slice(&some[..count]);
+                }
+            })
+        };
+        let readers = vec![read(stdout, &said[0]), read(stderr, &said[1])];
+        Self { child, name, began: Instant::now(), said, readers }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it printed so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.text(0)
+    }
+
+    fn text(&self, which: usize) -> String {
+        String::from_utf8_lossy(&self.said[which].lock().expect("nobody panics with this")).into_owned()
+    }
+
+    /// Waits until it has printed this.
+    #[track_caller]
+    pub fn prints(&self, words: &str) {
+        let there = wait_until(PATIENCE, || self.text(0).contains(words));
+        assert!(there, "`{words}` was not printed by {}: {}\n{}", self.name, self.text(0), self.text(1));
+    }
+
+    /// Waits for its end.
+    #[must_use]
+    pub fn end(mut self) -> Ran {
+        let in_time =
+            wait_until(PATIENCE, || self.child.try_wait().expect("a child can be waited for").is_some());
+        if !in_time {
+            drop(self.child.kill());
+        }
+        let status = self.child.wait().expect("a child can be waited for");
+        let took = self.began.elapsed();
+        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+        let ran = Ran {
+            command: self.name.clone(),
+            status: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            stdout: self.text(0),
+            stderr: self.text(1),
+            took,
+        };
+        assert!(in_time, "took longer than {PATIENCE:?}: {ran}");
+        ran
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use admission::{Admission, Land, Outcome};
 use ledger::event::{PolicyLoaded, RunEnded, RunOpened};
@@ -43,7 +43,7 @@ fn measure(host: &Host, dir: &Path, writers: u64) {
     let run = host.new_run().unwrap();
     let mut writer = host.begin(&run, RunOpened::default()).unwrap();
     writer.append(PolicyLoaded::default(), Trust::Observed, None).unwrap();
-    let admission = Admission::start_with(Arc::new(policy()), writer, false, Duration::from_secs(60));
+    let admission = Admission::start_with(Arc::new(policy()), writer, admission::Asking::usual(false));
     let segment = host.ledger_dir(&run).join("00000001.seg");
     let size = || std::fs::metadata(&segment).unwrap().len();
     let (done, each) = (AtomicU64::new(0), if writers == 1 { 100 } else { 50 });

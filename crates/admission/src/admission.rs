@@ -5,8 +5,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, channel};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,16 +15,39 @@ use ledger::{Body, Head, Sealed, Trust, Writer};
 use policy::{Action, Decision, Endpoint, Host, Need, Policy, Reason};
 
 use crate::approval::Refused;
-use crate::asks::{Answer, AskView, Asks};
+use crate::ask::{Answer, AskView, EndedAsk, GrantView, Question, Told, Wanted};
+use crate::asks::Asks;
+use crate::flood::{Bounds, Turned};
 use crate::judged::Judged;
-use crate::pending::{On, Pending, Verdict, With};
+use crate::pending::{On, Pending, Verdict};
 use crate::permit::{Effect, Permit, Reach};
-use crate::recorder::{Owner, Recorder};
-use crate::slot::lock;
+use crate::recorder::{Durable, Owner, Recorder};
+use crate::slot::{Slot, lock};
 use crate::{Denial, LedgerClosed, address};
 
 /// How long an ask stands before it is denied.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How people are asked in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asking {
+    /// Whether somebody attends who can be asked.
+    pub attended: bool,
+    /// How long an ask stands before it is denied.
+    pub timeout: Duration,
+    /// How much may be asked.
+    pub bounds: Bounds,
+}
+
+impl Asking {
+    /// As usual.
+    pub fn usual(attended: bool) -> Asking {
+        Asking { attended, timeout: ASK_TIMEOUT, bounds: Bounds::default() }
+    }
+}
+
+/// An allowance that stands in the ledger, or is on its way there.
+type Allowed = Result<(u64, Option<Arc<Slot<Durable>>>), LedgerClosed>;
 
 /// The one way of every action. Clones are the same line.
 #[derive(Clone)]
@@ -43,16 +66,16 @@ struct Line {
 impl Admission {
     /// Starts the line of a run: its policy, its ledger, and whether somebody attends who can be asked.
     pub fn start(policy: Arc<Policy>, writer: Writer, attended: bool) -> Admission {
-        Admission::start_with(policy, writer, attended, ASK_TIMEOUT)
+        Admission::start_with(policy, writer, Asking::usual(attended))
     }
 
-    /// Starts the line with asks that stand for `timeout`.
-    pub fn start_with(policy: Arc<Policy>, writer: Writer, attended: bool, timeout: Duration) -> Admission {
-        let run = writer.run().to_string();
+    /// Starts the line, with a manner of asking.
+    pub fn start_with(policy: Arc<Policy>, writer: Writer, asking: Asking) -> Admission {
         let owner = Owner::start(writer);
         let recorder = owner.recorder();
+        let Asking { attended, timeout, bounds } = asking;
         // Without the thread that keeps the time nobody can be asked: the run goes on as if nobody attended.
-        let asks = attended.then(|| Asks::start(recorder.clone(), &run, timeout).ok()).flatten();
+        let asks = attended.then(|| Asks::start(recorder.clone(), timeout, bounds).ok()).flatten();
         let owner = Mutex::new(Some(owner));
         Admission { line: Arc::new(Line { policy, recorder, owner, asks }) }
     }
@@ -65,35 +88,55 @@ impl Admission {
     /// Asks for a permit for something that the event `cause` led to.
     pub fn admit_because<E: Effect>(&self, effect: E, cause: Option<u64>) -> Pending<E> {
         let action = effect.action();
-        let judged = match self.decide(&action) {
-            Decision::Allow { reasons } => return self.allow(effect, &action, reasons, cause),
-            Decision::Ask { need, reasons } => match &self.line.asks {
-                Some(asks) => return self.ask(asks, effect, &action, need, reasons, cause),
-                None => Judged { verdict: event::Verdict::Deny, need: Some(need), reasons },
-            },
-            Decision::Deny { reasons } => Judged { verdict: event::Verdict::Deny, need: None, reasons },
+        let (need, reasons) = match self.decide(&action) {
+            Decision::Allow { reasons } => {
+                let allowed = self.allow(&effect, &action, reasons, None, cause);
+                return self.pass(effect, &action, allowed);
+            }
+            Decision::Ask { need, reasons } => (Some(need), reasons),
+            Decision::Deny { reasons } => (None, reasons),
         };
+        if let (Some(asks), Some(need)) = (&self.line.asks, need) {
+            let by_grant =
+                asks.grants.allow(&self.line.policy, (&action, effect.place()), |grant, reasons| {
+                    self.allow(&effect, &action, reasons, Some(grant), cause)
+                });
+            return match by_grant {
+                Some(allowed) => self.pass(effect, &action, allowed),
+                None => self.ask(asks, effect, action, need, reasons, cause),
+            };
+        }
+        let judged = Judged { verdict: event::Verdict::Deny, need, reasons, grant: None };
         let event = effect.event(&action, &judged);
         Pending::decided(Verdict::Refuse(self.deny(event, &action, judged, cause)))
     }
 
-    /// allow -> event -> Permit
+    /// allow -> event
     fn allow<E: Effect>(
         &self,
-        effect: E,
+        effect: &E,
         action: &Action,
         reasons: Vec<Reason>,
+        grant: Option<String>,
         cause: Option<u64>,
-    ) -> Pending<E> {
-        let event = effect.event(action, &Judged { verdict: event::Verdict::Allow, need: None, reasons });
-        if E::REACH == Reach::Contained {
-            return Pending::decided(match self.record(event, cause) {
-                Ok(seq) => Verdict::Pass(Permit::new(effect, seq, self.clone())),
-                Err(closed) => Verdict::Refuse(Denial::unrecorded(action.to_string(), &closed)),
-            });
+    ) -> Allowed {
+        let event =
+            effect.event(action, &Judged { verdict: event::Verdict::Allow, need: None, reasons, grant });
+        match E::REACH {
+            Reach::Contained => self.record(event, cause).map(|seq| (seq, None)),
+            Reach::Crossing => {
+                self.line.recorder.record_durably(event, cause).map(|(seq, durable)| (seq, Some(durable)))
+            }
         }
-        match self.line.recorder.record_durably(event, cause) {
-            Ok((seq, durable)) => Pending::waiting(effect, seq, On::Durable(durable), self.clone(), None),
+    }
+
+    /// event -> Permit
+    fn pass<E: Effect>(&self, effect: E, action: &Action, allowed: Allowed) -> Pending<E> {
+        match allowed {
+            Ok((seq, None)) => Pending::decided(Verdict::Pass(Permit::new(effect, seq, self.clone()))),
+            Ok((seq, Some(durable))) => {
+                Pending::waiting(effect, seq, On::Durable(durable), self.clone(), None)
+            }
             Err(closed) => refuse(action, &closed),
         }
     }
@@ -103,37 +146,45 @@ impl Admission {
         &self,
         asks: &Asks,
         effect: E,
-        action: &Action,
+        action: Action,
         need: Need,
         reasons: Vec<Reason>,
         cause: Option<u64>,
     ) -> Pending<E> {
-        let judged = Judged { verdict: event::Verdict::Ask, need: Some(need), reasons };
-        if let Some(joined) = E::JOINS.then(|| asks.join(action)).flatten() {
-            let with = With { decision: joined.decision, ask: joined.ask.clone(), reasons: judged.reasons };
-            return Pending::joined(effect, with, joined.slot, self.clone(), joined.ask);
+        let wanted = Wanted::Action(action.clone(), effect.place().map(Path::to_owned));
+        if let Err(turned) = asks.may_ask(&wanted) {
+            return self.turn_away(&effect, &action, reasons, &turned, cause);
         }
-        let asked = self.record(effect.event(action, &judged), cause).and_then(|seq| {
-            let (ask, slot) = asks.open(need, action, judged.reasons, seq)?;
-            Ok((seq, ask, slot))
+        let judged = Judged { verdict: event::Verdict::Ask, need: Some(need), reasons, grant: None };
+        let asked = self.record(effect.event(&action, &judged), cause).and_then(|seq| {
+            let class = self.line.policy.class_of(&action);
+            let question = Question { wanted, need, reasons: judged.reasons, class, claim: None };
+            Ok((seq, asks.open(question, seq)?))
         });
         match asked {
-            Ok((seq, ask, slot)) => Pending::waiting(effect, seq, On::Answer(slot), self.clone(), Some(ask)),
-            Err(closed) => refuse(action, &closed),
+            Ok((seq, asked)) => {
+                Pending::waiting(effect, seq, On::Answer(asked.slot), self.clone(), Some(asked.ask))
+            }
+            Err(closed) => refuse(&action, &closed),
         }
     }
 
-    /// Somebody said yes to the same action, for another that waited: event -> Permit
-    pub(crate) fn allow_with<E: Effect>(&self, effect: E, with: With) -> Verdict<E> {
-        let With { decision, ask, mut reasons } = with;
-        let why = Some(format!("{ask} asked about it already"));
-        reasons.insert(0, Reason { layer: "answer".to_owned(), rule: "joined".to_owned(), why });
-        let judged = Judged { verdict: event::Verdict::Allow, need: None, reasons };
-        let action = effect.action();
-        match self.record(effect.event(&action, &judged), Some(decision)) {
-            Ok(seq) => Verdict::Pass(Permit::new(effect, seq, self.clone())),
-            Err(closed) => Verdict::Refuse(Denial::unrecorded(action.to_string(), &closed)),
-        }
+    /// There are too many questions, or this one was answered a moment ago.
+    fn turn_away<E: Effect>(
+        &self,
+        effect: &E,
+        action: &Action,
+        reasons: Vec<Reason>,
+        turned: &Turned,
+        cause: Option<u64>,
+    ) -> Pending<E> {
+        let reasons = std::iter::once(turned.reason()).chain(reasons).collect();
+        let judged = Judged { verdict: event::Verdict::Deny, need: None, reasons, grant: None };
+        let denial = match self.record(effect.event(action, &judged), cause) {
+            Ok(seq) => Denial::turned_away(action.to_string(), turned, Some(seq)),
+            Err(closed) => Denial::unrecorded(action.to_string(), &closed),
+        };
+        Pending::decided(Verdict::Refuse(denial))
     }
 
     /// deny -> event
@@ -169,7 +220,8 @@ impl Admission {
         }
     }
 
-    /// What policy says, without a trace: for what the confinement already holds.
+    /// What policy says, without a trace and without grants: for what the confinement already holds. Where it asks, only
+    /// [`Admission::admit`] knows whether somebody has agreed, because a grant that is used is counted.
     pub fn decide(&self, action: &Action) -> Decision {
         self.line.policy.decide(action, &[])
     }
@@ -177,11 +229,6 @@ impl Admission {
     /// The programs that rules on commands name: names, and absolute paths.
     pub fn named_programs(&self) -> Vec<PathBuf> {
         self.line.policy.named_programs()
-    }
-
-    /// Whether there is somebody who can be asked.
-    pub fn is_attended(&self) -> bool {
-        self.line.asks.is_some()
     }
 
     /// Why nobody may connect to this host, whatever the port; `None` where somebody may, or may ask.
@@ -250,6 +297,43 @@ impl Admission {
         self.line.asks.as_ref().map_or_else(Vec::new, |asks| asks.open_asks())
     }
 
+    /// Listens for everything that is asked, answered and granted: for what stands now, and what comes. It ends with the run; at
+    /// once if nobody attends, or for whoever falls far behind.
+    pub fn follow(&self) -> Receiver<Told> {
+        self.line.asks.as_ref().map_or_else(|| sync_channel(0).1, |asks| asks.follow())
+    }
+
+    /// The grants in being.
+    pub fn grants(&self) -> Vec<GrantView> {
+        self.line.asks.as_ref().map_or_else(Vec::new, |asks| asks.grants.views())
+    }
+
+    /// A number that is another one whenever something else is granted.
+    pub fn grants_changed(&self) -> u64 {
+        self.line.asks.as_ref().map_or(0, |asks| asks.grants.changes())
+    }
+
+    /// How an ask ended, if that was lately.
+    pub fn ended(&self, ask: &str) -> Option<EndedAsk> {
+        self.line.asks.as_ref()?.ended(ask)
+    }
+
+    /// Whether somebody can be asked.
+    pub fn is_attended(&self) -> bool {
+        self.line.asks.is_some()
+    }
+
+    /// Takes a grant back: it allows nothing more from then on.
+    ///
+    /// # Errors
+    /// There is no such grant in being.
+    pub fn revoke(&self, grant: &str, by: &str, why: Option<String>) -> Result<(), Refused> {
+        match &self.line.asks {
+            Some(asks) => asks.grants.revoke(grant, by, why),
+            None => Err(Refused::NoSuchAsk(grant.to_owned())),
+        }
+    }
+
     /// Answers an ask. The first valid answer wins; a yes is durable when this returns.
     ///
     /// # Errors
@@ -297,13 +381,21 @@ impl Admission {
         owner.seal(last)
     }
 
-    pub(crate) fn withdraw(&self, ask: &str) {
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.line.policy
+    }
+
+    pub(crate) fn asking(&self) -> Option<&Asks> {
+        self.line.asks.as_deref()
+    }
+
+    pub(crate) fn withdraw(&self, ask: &str, decision: u64) {
         if let Some(asks) = &self.line.asks {
-            asks.withdraw(ask);
+            asks.withdraw(ask, decision);
         }
     }
 
-    fn record(&self, event: Body, cause: Option<u64>) -> Result<u64, LedgerClosed> {
+    pub(crate) fn record(&self, event: Body, cause: Option<u64>) -> Result<u64, LedgerClosed> {
         self.line.recorder.record(event, Trust::Observed, cause, None)
     }
 }

@@ -60,6 +60,12 @@ pub enum Refused {
     /// No answer can allow it.
     #[error("no answer can allow it")]
     Never,
+    /// Such an action is asked about each time.
+    #[error("it can be allowed this once, and is asked about each time")]
+    OnlyOnce,
+    /// No class of it is narrow enough to be agreed to.
+    #[error("it has no class that is narrow enough to be agreed to")]
+    NoClass,
     /// The answer could not be recorded, and so it does not count.
     #[error(transparent)]
     Closed(#[from] crate::LedgerClosed),

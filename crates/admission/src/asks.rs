@@ -1,12 +1,13 @@
 //! The open asks: who is told of them, who answers, when they are over.
 //!
 //! Owns the meeting of an ask's life (`approval`), its events, and the thread or task that waits for its end. An allow counts
-//! once it is durable; whatever else ends an ask is a denial. Does not own the surfaces on which people are asked: they
-//! listen, and answer by id.
+//! once it is durable; whatever else ends an ask is a denial. Asks for the same are one. Does not own the surfaces on which people
+//! are asked: they listen, and answer by id. Nor how much may be asked (`flood`), or what a yes leaves behind (`grants`).
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::BuildHasher as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -14,10 +15,15 @@ use std::time::{Duration, Instant};
 
 use ledger::Trust;
 use ledger::event::{Answered, AskAnswered, AskOpened};
-use policy::{Action, Kind, Need, Reason};
+use policy::{Grant, Selector};
 
 use crate::approval::{Approval, Refused, State, Vote};
+use crate::ask::{Answer, AskView, EndedAsk, Question, Said, Scope, Terms, Told, Wanted};
+use crate::clock::{self, millis};
+use crate::crowd::Crowd;
 use crate::denial::need_text;
+use crate::flood::{Before, Bounds, Flood, Turned};
+use crate::grants::{Gift, Grants};
 use crate::pending::Settled;
 use crate::recorder::Recorder;
 use crate::slot::{Slot, lock};
@@ -25,74 +31,47 @@ use crate::{Denial, LedgerClosed};
 
 /// The `how` of an answer that no person gave.
 const MODEL: &str = "model";
-
-/// An answer to an ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Yes or no.
-    pub allow: bool,
-    /// Who answers.
-    pub by: String,
-    /// How the answer came: `terminal`, `command`, ..; `model` where no person gave it.
-    pub how: String,
-    /// Their words.
-    pub why: Option<String>,
-}
-
-/// An ask, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AskView {
-    /// Its id.
-    pub ask: String,
-    /// The `seq` of the decision that needs it.
-    pub decision: u64,
-    /// What kind of action is asked for.
-    pub kind: Kind,
-    /// The action as a person reads it.
-    pub text: String,
-    /// What is needed: `model`, `human`, `humans(n)`.
-    pub need: String,
-    /// The rules that ask.
-    pub reasons: Vec<Reason>,
-    /// When it was opened.
-    pub opened: Instant,
-    /// How long it stands.
-    pub timeout: Duration,
-}
+/// So many asks that ended are remembered, for whoever showed them.
+const MOST_ENDED: usize = 128;
+/// What ids are spelled with: nothing that looks like another.
+const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The open asks of a run.
 pub(crate) struct Asks {
     book: Mutex<Book>,
     changed: Condvar,
     recorder: Recorder,
-    /// What ids begin with.
-    run: String,
-    counter: AtomicU64,
     timeout: Duration,
-    began: Instant,
+    bounds: Bounds,
+    crowd: Arc<Crowd>,
+    /// What was given beyond the one action.
+    pub(crate) grants: Grants,
 }
 
-#[derive(Default)]
 struct Book {
     open: BTreeMap<String, Open>,
+    /// The open ask about each thing.
+    about: HashMap<Wanted, String>,
+    flood: Flood<Wanted>,
+    ended: VecDeque<EndedAsk>,
     listeners: Vec<Sender<AskView>>,
     over: bool,
 }
 
 struct Open {
     approval: Approval,
-    action: Action,
+    question: Question,
     view: AskView,
     slot: Arc<Slot<Settled>>,
-    /// How many wait for its end.
-    waiting: usize,
+    /// The decisions that wait for the answer.
+    waiting: Vec<u64>,
+    /// What all who said yes agree to.
+    scope: Option<Scope>,
 }
 
-/// An open ask that somebody else waits for too.
-pub(crate) struct Joined {
+/// Where the answer to an ask will be known.
+pub(crate) struct Asked {
     pub(crate) ask: String,
-    /// The decision that opened it.
-    pub(crate) decision: u64,
     pub(crate) slot: Arc<Slot<Settled>>,
 }
 
@@ -106,17 +85,19 @@ struct End<'a> {
 
 impl Asks {
     /// Keeps the asks of a run, and a thread that lets time pass for them.
-    pub(crate) fn start(recorder: Recorder, run: &str, timeout: Duration) -> std::io::Result<Arc<Asks>> {
-        let run = run.rsplit('-').next().unwrap_or(run).to_owned();
-        let asks = Arc::new(Asks {
-            book: Mutex::default(),
-            changed: Condvar::new(),
-            recorder,
-            run,
-            counter: AtomicU64::new(1),
-            timeout,
-            began: Instant::now(),
-        });
+    pub(crate) fn start(recorder: Recorder, timeout: Duration, bounds: Bounds) -> std::io::Result<Arc<Asks>> {
+        let book = Book {
+            open: BTreeMap::new(),
+            about: HashMap::new(),
+            flood: Flood::new(bounds),
+            ended: VecDeque::new(),
+            listeners: Vec::new(),
+            over: false,
+        };
+        let crowd = Arc::new(Crowd::new());
+        let grants = Grants::new(recorder.clone(), Arc::clone(&crowd));
+        let (book, changed) = (Mutex::new(book), Condvar::new());
+        let asks = Arc::new(Asks { book, changed, recorder, timeout, bounds, crowd, grants });
         let clock = Arc::clone(&asks);
         thread::Builder::new().name("provost-asks".to_owned()).spawn(move || clock.let_time_pass())?;
         Ok(asks)
@@ -127,61 +108,113 @@ impl Asks {
         let (sender, receiver) = channel();
         let mut book = lock(&self.book);
         // The receiver is at hand: this cannot fail.
-        book.open.values().for_each(|open| drop(sender.send(open.view.clone())));
-        book.listeners.push(sender);
+        book.open.values().for_each(|open| drop(sender.send(open.seen())));
+        if !book.over {
+            book.listeners.push(sender);
+        }
         receiver
     }
 
-    /// The asks that are open.
-    pub(crate) fn open_asks(&self) -> Vec<AskView> {
-        lock(&self.book).open.values().map(|open| open.view.clone()).collect()
+    /// Somebody who wants to be told of everything: of what stands now, and what comes.
+    pub(crate) fn follow(&self) -> Receiver<Told> {
+        let grants = self.grants.views().into_iter().map(|grant| Told::Given(Box::new(grant)));
+        let grants: Vec<Told> = grants.collect();
+        let book = lock(&self.book);
+        let asked = book.open.values().map(|open| Told::Asked(Box::new(open.seen())));
+        self.crowd.join(asked.chain(grants))
     }
 
-    /// Opens an ask about a recorded decision; gives its id, and where its end will be known.
-    pub(crate) fn open(
-        &self,
-        need: Need,
-        action: &Action,
-        reasons: Vec<Reason>,
-        decision: u64,
-    ) -> Result<(String, Arc<Slot<Settled>>), LedgerClosed> {
-        let ask = format!("{}-{}", self.run, self.counter.fetch_add(1, Ordering::Relaxed));
-        let (text, timeout_ms) = (action.to_string(), millis(self.timeout));
-        let opened = AskOpened { ask: ask.clone(), decision, text: text.clone(), timeout_ms };
+    /// The asks that are open, the oldest first.
+    pub(crate) fn open_asks(&self) -> Vec<AskView> {
+        let mut open: Vec<AskView> = lock(&self.book).open.values().map(Open::seen).collect();
+        open.sort_by_key(|ask| ask.opened);
+        open
+    }
+
+    /// How an ask ended, if that was lately.
+    pub(crate) fn ended(&self, ask: &str) -> Option<EndedAsk> {
+        lock(&self.book).ended.iter().rev().find(|ended| ended.ask == ask).cloned()
+    }
+
+    /// Whether this may be asked: not if there are too many questions, or it was answered a moment ago. What may is opened
+    /// at once, by [`Asks::open`].
+    pub(crate) fn may_ask(&self, wanted: &Wanted) -> Result<(), Turned> {
+        let mut book = lock(&self.book);
+        if !wanted.is_the_agents() {
+            return Ok(());
+        }
+        if let Some(open) = book.about.get(wanted).and_then(|ask| book.open.get(ask)) {
+            let waiting = open.waiting.len();
+            return if waiting < self.bounds.joined { Ok(()) } else { Err(Turned::Open(waiting)) };
+        }
+        let open = book.open.len();
+        book.flood.put(wanted, open, clock::now())
+    }
+
+    /// Opens an ask about a recorded decision, or joins the one that is open about the same.
+    pub(crate) fn open(&self, question: Question, decision: u64) -> Result<Asked, LedgerClosed> {
+        if let Some(asked) = self.join(&question.wanted, decision) {
+            return Ok(asked);
+        }
+        let (text, timeout_ms) = (question.text(), millis(self.timeout));
+        let class = question.class.as_ref().map(Selector::to_string);
+        let folder = question.wanted.place().cloned();
+        let ask = self.new_id();
+        let opened = AskOpened {
+            ask: ask.clone(),
+            decision,
+            text: text.clone(),
+            folder: folder.as_deref().map(Into::into),
+            class: class.clone(),
+            timeout_ms,
+        };
         // The book is never locked while an event waits for room: those who make room may want the book.
         self.recorder.record(opened.into(), Trust::Observed, Some(decision), None)?;
         let view = AskView {
             ask: ask.clone(),
             decision,
-            kind: action.kind(),
+            kind: question.wanted.action().map(policy::Action::kind),
             text,
-            need: need_text(need),
-            reasons,
+            folder,
+            need: need_text(question.need),
+            reasons: question.reasons.clone(),
+            class,
+            requested: !matches!(question.wanted, Wanted::Action(..)),
+            claim: question.claim.clone(),
+            waiting: 1,
+            said_yes: Vec::new(),
             opened: Instant::now(),
             timeout: self.timeout,
+            left: self.timeout,
         };
         let slot = Slot::new();
-        let approval = Approval::open(need, self.now(), timeout_ms);
-        let open = Open { approval, action: action.clone(), view, slot: Arc::clone(&slot), waiting: 1 };
+        let approval = Approval::open(question.need, clock::now(), timeout_ms);
+        let (waiting, scope) = (vec![decision], None);
+        let open = Open { approval, question, view, slot: Arc::clone(&slot), waiting, scope };
         let mut book = lock(&self.book);
         if book.over {
             drop(book);
             self.end(open, End { answer: Answered::Expired, by: "run", how: "ended", why: None });
-            return Ok((ask, slot));
+            return Ok(Asked { ask, slot });
         }
-        book.listeners.retain(|listener| listener.send(open.view.clone()).is_ok());
+        book.listeners.retain(|listener| listener.send(open.seen()).is_ok());
+        self.crowd.tell(&Told::Asked(Box::new(open.seen())));
+        if open.question.wanted.is_the_agents() {
+            book.about.insert(open.question.wanted.clone(), ask.clone());
+        }
         book.open.insert(ask.clone(), open);
         drop(book);
         self.changed.notify_all();
-        Ok((ask, slot))
+        Ok(Asked { ask, slot })
     }
 
-    /// Joins the open ask about the same action, if there is one: whoever waits for it waits for one answer.
-    pub(crate) fn join(&self, action: &Action) -> Option<Joined> {
+    /// Waits with the others for the answer to the same question.
+    fn join(&self, wanted: &Wanted, decision: u64) -> Option<Asked> {
         let mut book = lock(&self.book);
-        let (ask, open) = book.open.iter_mut().find(|(_, open)| open.action == *action)?;
-        open.waiting += 1;
-        Some(Joined { ask: ask.clone(), decision: open.view.decision, slot: Arc::clone(&open.slot) })
+        let ask = book.about.get(wanted)?.clone();
+        let open = book.open.get_mut(&ask)?;
+        open.waiting.push(decision);
+        Some(Asked { ask, slot: Arc::clone(&open.slot) })
     }
 
     /// Takes an answer. A yes is durable when this returns.
@@ -192,16 +225,21 @@ impl Asks {
         Ok(())
     }
 
-    /// Takes an answer. Where it is a yes that ends the ask, gives what tells whether it became durable: whoever asked waits
-    /// for that in any case.
+    /// Takes an answer; where it is a yes, gives where it will be known that it is durable.
     pub(crate) fn cast(&self, ask: &str, answer: Answer) -> Result<Option<Arc<Slot<Settled>>>, Refused> {
         let vote = Vote { by: &answer.by, person: answer.how != MODEL, allow: answer.allow };
         let mut book = lock(&self.book);
         let open = book.open.get_mut(ask).ok_or_else(|| Refused::NoSuchAsk(ask.to_owned()))?;
-        let state = open.approval.vote(&vote, self.now()).cloned();
+        if answer.allow {
+            open.can_give(answer.scope)?;
+        }
+        let state = open.approval.vote(&vote, clock::now()).cloned();
+        if answer.allow && state.is_ok() {
+            open.scope = Some(open.scope.map_or(answer.scope, |scope| scope.narrower(answer.scope)));
+        }
         let ended = match &state {
             Ok(State::Open(_)) => return Ok(None),
-            Ok(_) | Err(Refused::Expired) => book.open.remove(ask),
+            Ok(_) | Err(Refused::Expired) => book.take(ask),
             Err(_) => None,
         };
         drop(book);
@@ -219,29 +257,32 @@ impl Asks {
         state.map(|_| None)
     }
 
-    /// One that waited for this ask does so no more. The last takes the question with it.
-    pub(crate) fn withdraw(&self, ask: &str) {
+    /// One who waited for this ask does so no more. The last takes the question along.
+    pub(crate) fn withdraw(&self, ask: &str, decision: u64) {
         let mut book = lock(&self.book);
         let Some(open) = book.open.get_mut(ask) else { return };
-        open.waiting = open.waiting.saturating_sub(1);
-        let withdrawn = if open.waiting == 0 { book.open.remove(ask) } else { None };
+        open.waiting.retain(|waiting| *waiting != decision);
+        let withdrawn = if open.waiting.is_empty() { book.take(ask) } else { None };
         drop(book);
         if let Some(open) = withdrawn {
             self.end(open, End { answer: Answered::Expired, by: "run", how: "withdrawn", why: None });
         }
     }
 
-    /// The run is over: every open ask is denied, and every later one.
+    /// The run is over: every open ask is denied, and every later one; nothing is granted any more.
     pub(crate) fn end_all(&self) {
         let mut book = lock(&self.book);
         book.over = true;
         book.listeners.clear();
+        book.about.clear();
         let open = std::mem::take(&mut book.open);
         drop(book);
         self.changed.notify_all();
         for open in open.into_values() {
             self.end(open, End { answer: Answered::Expired, by: "run", how: "ended", why: None });
         }
+        self.grants.end_all();
+        self.crowd.disperse();
     }
 
     fn expire(&self, open: Open) {
@@ -250,48 +291,97 @@ impl Asks {
 
     /// Records how an ask ended, and tells who waits for it.
     fn end(&self, open: Open, end: End<'_>) {
-        let Open { view, slot, .. } = open;
+        let (said, gift) =
+            (Said { by: end.by.to_owned(), why: end.why.clone(), grant: None }, open.gift(&end));
         let End { answer, by, how, why } = end;
         let trust =
             if by == "clock" || by == "run" || how == MODEL { Trust::Observed } else { Trust::Attested };
-        let denial = refusal(&view, answer, by, how, why.as_deref());
-        let (ask, by, how) = (view.ask, by.to_owned(), how.to_owned());
-        let event = AskAnswered { ask, decision: view.decision, answer, by, how, why };
-        if answer == Answered::Allow {
-            let text = view.text;
-            let (told, action) = (Arc::clone(&slot), text.clone());
-            let then = Box::new(move |durable: Result<(), LedgerClosed>| {
-                told.fill(durable.map_err(|closed| Denial::unrecorded(action, &closed)));
-            });
-            let recorded = self.recorder.record(event.into(), trust, Some(view.decision), Some(then));
-            if let Err(closed) = recorded {
-                slot.fill(Err(Denial::unrecorded(text, &closed)));
-            }
+        let denial = refusal(&open.view, answer, by, how, why.as_deref());
+        self.remember(&open, &End { answer, by, how, why: why.clone() });
+        let Open { view, slot, waiting, .. } = open;
+        let (ask, by, how, decision) = (view.ask, by.to_owned(), how.to_owned(), view.decision);
+        let also = waiting.into_iter().filter(|waiting| *waiting != decision).collect();
+        let event = AskAnswered { ask, decision, answer, by, how, why, also };
+        if answer != Answered::Allow {
+            // If the ledger takes nothing more the answer is no all the same.
+            let _ = self.recorder.record(event.into(), trust, Some(decision), None);
+            slot.fill(Err(denial));
             return;
         }
-        // If the ledger takes nothing more the answer is no all the same.
-        let _ = self.recorder.record(event.into(), trust, Some(view.decision), None);
-        slot.fill(Err(denial));
+        let unrecorded = move |closed: LedgerClosed| Denial::unrecorded(view.text.clone(), &closed);
+        let told = Arc::clone(&slot);
+        let recorded = match gift {
+            None => {
+                let unrecorded = unrecorded.clone();
+                let then = Box::new(move |durable: Result<(), LedgerClosed>| {
+                    told.fill(durable.map(|()| said).map_err(unrecorded));
+                });
+                self.recorder.record(event.into(), trust, Some(decision), Some(then)).map(drop)
+            }
+            // The yes counts once what it gives does.
+            Some(gift) => self.recorder.record(event.into(), trust, Some(decision), None).and_then(|_| {
+                let unrecorded = unrecorded.clone();
+                self.grants.give(gift, move |given| {
+                    told.fill(given.map(|view| Said { grant: Some(view), ..said }).map_err(unrecorded));
+                })
+            }),
+        };
+        // Whoever lets time pass looks again: it may be on its way to sleep.
+        drop(lock(&self.book));
+        self.changed.notify_all();
+        if let Err(closed) = recorded {
+            slot.fill(Err(unrecorded(closed)));
+        }
+    }
+
+    /// Keeps an end in mind: for whoever showed the question, and for whoever asks the same again.
+    fn remember(&self, open: &Open, end: &End<'_>) {
+        let ended = EndedAsk {
+            ask: open.view.ask.clone(),
+            answer: end.answer,
+            by: end.by.to_owned(),
+            how: end.how.to_owned(),
+            why: end.why.clone(),
+        };
+        let mut book = lock(&self.book);
+        // That nobody answered is good for the same again where nothing is held: it costs nobody any time to ask anew.
+        let silent = end.how == "timeout" && open.view.requested;
+        if (end.answer == Answered::Deny || silent) && open.question.wanted.is_the_agents() {
+            let why = if silent { Some("nobody answered".to_owned()) } else { end.why.clone() };
+            let before = Before { by: end.by.to_owned(), why };
+            book.flood.refused(open.question.wanted.clone(), before, clock::now());
+        }
+        if book.ended.len() >= MOST_ENDED {
+            book.ended.pop_front();
+        }
+        book.ended.push_back(ended.clone());
+        self.crowd.tell(&Told::Answered(ended));
     }
 
     fn let_time_pass(&self) {
         let mut book = lock(&self.book);
         while !book.over {
-            let now = self.now();
+            drop(book);
+            let changes = self.grants.changes();
+            let grants = self.grants.tick();
+            book = lock(&self.book);
+            let now = clock::now();
             let late: Vec<String> = book
                 .open
                 .iter_mut()
                 .filter_map(|(ask, open)| open.approval.tick(now).then(|| ask.clone()))
                 .collect();
-            let late: Vec<Open> = late.iter().filter_map(|ask| book.open.remove(ask)).collect();
+            let late: Vec<Open> = late.iter().filter_map(|ask| book.take(ask)).collect();
             if !late.is_empty() {
                 drop(book);
                 late.into_iter().for_each(|open| self.expire(open));
                 book = lock(&self.book);
                 continue;
             }
-            let next = book.open.values().map(|open| open.approval.closes()).min();
+            let next = book.open.values().map(|open| open.approval.closes()).chain(grants).min();
             book = match next {
+                _ if book.over => return,
+                _ if self.grants.changes() != changes => continue,
                 None => self.changed.wait(book).unwrap_or_else(PoisonError::into_inner),
                 Some(closes) => {
                     let left = Duration::from_millis(closes.saturating_sub(now).max(1));
@@ -301,20 +391,90 @@ impl Asks {
         }
     }
 
-    /// Milliseconds since the run's asks began to be kept.
-    fn now(&self) -> u64 {
-        millis(self.began.elapsed())
+    /// Drawn by chance, so that it names one ask among all runs, and nobody inside knows it before it is there.
+    fn new_id(&self) -> String {
+        loop {
+            let mut number = RandomState::new().hash_one(clock::now());
+            let id: String = (0..8)
+                .map(|_| {
+                    let letter = LETTERS.get((number & 31) as usize).copied().unwrap_or(b'0');
+                    number >>= 5;
+                    char::from(letter)
+                })
+                .collect();
+            let grants = self.grants.views();
+            let book = lock(&self.book);
+            let known = book.open.contains_key(&id) || book.ended.iter().any(|ended| ended.ask == id);
+            if !known && !grants.iter().any(|grant| grant.grant == id) {
+                return id;
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Takes an ask out.
+    fn take(&mut self, ask: &str) -> Option<Open> {
+        let open = self.open.remove(ask)?;
+        if self.about.get(&open.question.wanted).is_some_and(|known| known == ask) {
+            self.about.remove(&open.question.wanted);
+        }
+        Some(open)
+    }
+}
+
+impl Question {
+    pub(crate) fn text(&self) -> String {
+        match &self.wanted {
+            Wanted::Action(action, _) | Wanted::Request(action, _) => action.to_string(),
+            Wanted::Words(text) => text.clone(),
+        }
+    }
+}
+
+impl Open {
+    /// As it is shown now.
+    fn seen(&self) -> AskView {
+        let said_yes = match self.approval.state() {
+            State::Open(said_yes) => said_yes.clone(),
+            _ => Vec::new(),
+        };
+        let left = Duration::from_millis(self.approval.closes().saturating_sub(clock::now()));
+        AskView { waiting: self.waiting.len(), said_yes, left, ..self.view.clone() }
+    }
+
+    /// Whether a yes can be good for so much.
+    fn can_give(&self, scope: Scope) -> Result<(), Refused> {
+        match scope {
+            Scope::Once => Ok(()),
+            _ if !self.question.wanted.can_be_granted() => Err(Refused::OnlyOnce),
+            Scope::Class(_) if self.question.class.is_none() => Err(Refused::NoClass),
+            Scope::Run(_) | Scope::Class(_) => Ok(()),
+        }
+    }
+
+    /// What a yes gives beyond the one action. What was asked for beforehand is given to be used.
+    fn gift(&self, end: &End<'_>) -> Option<Gift> {
+        let scope = self.scope.filter(|_| end.answer == Answered::Allow)?;
+        let action = self.question.wanted.action()?;
+        let once = Terms { uses: Some(1), lasts: None };
+        let (selector, terms) = match scope {
+            Scope::Once if self.view.requested => (Selector::exact(action), once),
+            Scope::Once => return None,
+            Scope::Run(terms) => (Selector::exact(action), terms),
+            Scope::Class(terms) => (self.question.class.clone()?, terms),
+        };
+        let (id, need) = (self.view.ask.clone(), self.question.need);
+        let grant = Grant { id, selector, need, asked: self.question.reasons.clone() };
+        let (place, decision) = (self.question.wanted.place().cloned(), self.view.decision);
+        Some(Gift { grant, place, decision, by: end.by.to_owned(), terms })
     }
 }
 
 impl fmt::Debug for Asks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Asks").field("run", &self.run).finish_non_exhaustive()
+        f.debug_struct("Asks").finish_non_exhaustive()
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is told to whoever wanted it, if the end is not a yes.

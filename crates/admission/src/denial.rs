@@ -7,6 +7,8 @@ use std::fmt;
 
 use policy::{Action, Need, Reason};
 
+use crate::flood::Turned;
+
 /// An action that may not happen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
@@ -81,6 +83,12 @@ impl Denial {
         let rule = reasons.first().map_or("default", |reason| &reason.rule).to_owned();
         reasons.insert(0, Reason { layer: "answer".into(), rule, why: Some(why) });
         Denial { action, reasons, hint: hint.to_owned(), seq: Some(seq) }
+    }
+
+    /// It is not asked: there are too many questions, or it was answered a moment ago.
+    pub(crate) fn turned_away(action: String, turned: &Turned, seq: Option<u64>) -> Denial {
+        let (reason, hint) = (turned.reason(), turned.hint().to_owned());
+        Denial { action, reasons: vec![reason], hint, seq }
     }
 
     /// Without an event there is no permit.

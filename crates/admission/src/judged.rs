@@ -17,6 +17,8 @@ pub struct Judged {
     /// What an ask needs, or would have needed if somebody attended.
     pub(crate) need: Option<Need>,
     pub(crate) reasons: Vec<Reason>,
+    /// The grant that allowed it.
+    pub(crate) grant: Option<String>,
 }
 
 impl Judged {
@@ -46,6 +48,7 @@ impl Judged {
             need: self.need(),
             reasons: self.reasons(),
             default_applied: self.by_default(),
+            grant: self.grant.clone(),
         }
         .into()
     }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::admission::Admission;
+use crate::ask::Said;
 use crate::permit::{Effect, Permit};
 use crate::recorder::Durable;
 use crate::slot::Slot;
 use crate::{Denial, LedgerClosed};
-use policy::Reason;
 
 /// What became of it.
 #[must_use]
@@ -48,7 +48,7 @@ impl<E: fmt::Debug> fmt::Debug for Verdict<E> {
 }
 
 /// What a slot is filled with.
-pub(crate) type Settled = Result<(), Denial>;
+pub(crate) type Settled = Result<Said, Denial>;
 
 /// What is waited for.
 pub(crate) enum On {
@@ -70,26 +70,9 @@ enum State<E> {
     Given,
 }
 
-/// An ask that was open already.
-pub(crate) struct With {
-    /// The decision that opened it.
-    pub(crate) decision: u64,
-    pub(crate) ask: String,
-    /// The rules that ask.
-    pub(crate) reasons: Vec<Reason>,
-}
-
-/// What a permit rests on.
-enum By {
-    /// A decision of its own.
-    Own(u64),
-    /// Somebody else's ask, about the same.
-    With(With),
-}
-
 struct Waiting<E> {
     effect: E,
-    by: By,
+    seq: u64,
     on: On,
     line: Admission,
     ask: Option<String>,
@@ -101,18 +84,7 @@ impl<E: Effect> Pending<E> {
     }
 
     pub(crate) fn waiting(effect: E, seq: u64, on: On, line: Admission, ask: Option<String>) -> Pending<E> {
-        Pending { state: State::Waiting(Waiting { effect, by: By::Own(seq), on, line, ask }) }
-    }
-
-    pub(crate) fn joined(
-        effect: E,
-        with: With,
-        slot: Arc<Slot<Settled>>,
-        line: Admission,
-        ask: String,
-    ) -> Pending<E> {
-        let (by, on) = (By::With(with), On::Answer(slot));
-        Pending { state: State::Waiting(Waiting { effect, by, on, line, ask: Some(ask) }) }
+        Pending { state: State::Waiting(Waiting { effect, seq, on, line, ask }) }
     }
 
     /// Waits on this thread.
@@ -159,15 +131,14 @@ impl<E: Effect> Pending<E> {
 impl<E: Effect> Waiting<E> {
     /// What is not durable may not happen.
     fn settled(&self, durable: Durable) -> Settled {
-        durable.map_err(|closed| Denial::unrecorded(self.effect.action().to_string(), &closed))
+        durable
+            .map(|()| Said::default())
+            .map_err(|closed| Denial::unrecorded(self.effect.action().to_string(), &closed))
     }
 
     fn verdict(self, settled: Settled) -> Verdict<E> {
         match settled {
-            Ok(()) => match self.by {
-                By::Own(seq) => Verdict::Pass(Permit::new(self.effect, seq, self.line)),
-                By::With(with) => self.line.allow_with(self.effect, with),
-            },
+            Ok(_) => Verdict::Pass(Permit::new(self.effect, self.seq, self.line)),
             Err(denial) => Verdict::Refuse(denial),
         }
     }
@@ -189,8 +160,8 @@ impl<E: Effect + Unpin> Future for Pending<E> {
 
 impl<E: Effect> Drop for Pending<E> {
     fn drop(&mut self) {
-        if let State::Waiting(Waiting { line, ask: Some(ask), .. }) = &self.state {
-            line.withdraw(ask);
+        if let State::Waiting(Waiting { line, ask: Some(ask), seq, .. }) = &self.state {
+            line.withdraw(ask, *seq);
         }
     }
 }

@@ -52,7 +52,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ledger::action::{ActionRecord, CommandRecord};
 use ledger::event::{self, OutcomeResult};
@@ -90,10 +90,12 @@ mod sealed {
 pub trait Effect: sealed::Sealed {
     /// How far it goes.
     const REACH: Reach;
-    /// Whether it is the same whoever does it, so that one answer is for all who wait for it at that moment.
-    const JOINS: bool = false;
     /// The action that is judged.
     fn action(&self) -> Action;
+    /// Where a command would start: a yes for it holds there and nowhere else.
+    fn place(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// The agent's first process.
@@ -171,6 +173,7 @@ impl sealed::Sealed for Exec {
             need: judged.need(),
             reasons: judged.reasons(),
             default_applied: judged.by_default(),
+            grant: judged.grant.clone(),
         }
         .into()
     }
@@ -182,14 +185,17 @@ impl Effect for Exec {
     fn action(&self) -> Action {
         Action::Exec(self.command.clone())
     }
+
+    fn place(&self) -> Option<&Path> {
+        Some(&self.cwd)
+    }
 }
 
 macro_rules! effect {
-    ($effect:ty, $reach:ident $(, $property:ident)?, |$this:ident| $action:expr) => {
+    ($effect:ty, $reach:ident, |$this:ident| $action:expr) => {
         impl sealed::Sealed for $effect {}
         impl Effect for $effect {
             const REACH: Reach = Reach::$reach;
-            $(const $property: bool = true;)?
             fn action(&self) -> Action {
                 let $this = self;
                 $action
@@ -198,7 +204,7 @@ macro_rules! effect {
     };
 }
 effect!(Launch, Crossing, |this| Action::Launch(this.0.clone()));
-effect!(Open, Contained, JOINS, |this| match this.write {
+effect!(Open, Contained, |this| match this.write {
     true => Action::Write(this.path.clone()),
     false => Action::Read(this.path.clone()),
 });

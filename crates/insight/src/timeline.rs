@@ -68,6 +68,10 @@ pub enum What {
         /// Their words.
         why: Option<String>,
     },
+    /// A yes holds for longer than once.
+    Granted(event::GrantGiven),
+    /// It does not any more.
+    Over(event::GrantEnded),
     /// A host was reached for the first time.
     Reached {
         /// Host and port.
@@ -294,6 +298,8 @@ impl Story {
             Body::Decision(_) | Body::Denied(_) | Body::AskOpened(_) | Body::AskAnswered(_) => {
                 self.see_line(event);
             }
+            Body::GrantGiven(given) => self.tell(event, 0, What::Granted(given.clone())),
+            Body::GrantEnded(ended) => self.tell(event, 0, What::Over(ended.clone())),
             Body::Launch(_)
             | Body::Exec(_)
             | Body::Opened(_)
@@ -381,10 +387,12 @@ impl Story {
             Body::AskAnswered(answered) => {
                 let event::AskAnswered { ask, answer, by, why, .. } = answered.clone();
                 self.tell(event, 0, What::Answered { ask, answer, by, why });
-                if answered.answer != Answered::Allow
-                    && let Some(denial) = self.decided.get(&answered.decision).cloned()
-                {
-                    self.count_denial(denial);
+                for seq in std::iter::once(&answered.decision).chain(&answered.also) {
+                    if answered.answer != Answered::Allow
+                        && let Some(denial) = self.decided.get(seq).cloned()
+                    {
+                        self.count_denial(denial);
+                    }
                 }
             }
             _ => {}

@@ -100,6 +100,12 @@ pub enum Body {
     /// An ask found its answer: the first valid one, or time ran out. An allow is the permit of the decision it names.
     #[serde(rename = "ask.answered")]
     AskAnswered(AskAnswered),
+    /// A person's yes holds for more than the one action. Durable before it is used; every decision that it allows names it.
+    #[serde(rename = "grant.given")]
+    GrantGiven(GrantGiven),
+    /// A grant is over, and allows nothing more.
+    #[serde(rename = "grant.ended")]
+    GrantEnded(GrantEnded),
     /// The agent's first process was started. `cause` is the decision.
     #[serde(rename = "launch")]
     Launch(Launch),
@@ -200,6 +206,7 @@ macro_rules! bodies {
 }
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
+    GrantGiven, GrantEnded,
     Launch, Program, Opened, Exited, Connected, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
     PreimagesKept, ChangeDirect,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,

@@ -10,18 +10,20 @@
 //!    is used once.
 //! 6. Every outcome is of such a decision, once; every launch and landing has its outcome before its chapter ends.
 //! 7. What only the agent reports decides, answers and does nothing.
+//! 8. A grant is given after a yes, once; every decision that it allows comes while it is in being, no more often than it
+//!    says, about the very action that was asked about or, where it is for a class, about one of its kind.
 //!
 //! A chapter that a crash cut short says so (`run.interrupted`) and owes nothing more. Looks at every event once, and remembers
-//! of each a few bytes at most, open asks, and what those permits are about whose deed may still come.
+//! of each a few bytes at most, open asks, grants in being, and what those permits are about whose deed may still come.
 
 mod gist;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::event::Verdict;
 
 pub(crate) use gist::Gist;
-use gist::{Act, Deed};
+use gist::{Act, Deed, Held};
 
 /// A rule of the story that an event breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +56,17 @@ pub enum Breach {
     /// The chapter ends and an ask is still open.
     #[error("an ask has no answer before the end")]
     Unanswered,
+    /// An answer that is also for a decision which asks for something else, or nothing.
+    #[error("an answer to what was not asked")]
+    Beside,
+    /// A grant without a yes that it could have come from.
+    #[error("a grant that no answer gave")]
+    Given,
+    /// A decision by a grant that is not in being, or does not cover the action.
+    #[error(
+        "a grant that does not allow this: it was not given, is over, is used up, or is about something else"
+    )]
+    Ungranted,
     /// A deed without a permit.
     #[error("no earlier decision permits this")]
     Unpermitted,
@@ -78,6 +91,15 @@ struct Judged {
     settled: bool,
 }
 
+/// A grant in being.
+#[derive(Debug)]
+struct Given {
+    held: Held,
+    exact: bool,
+    /// How often it can still be used.
+    left: Option<u64>,
+}
+
 /// What was seen of a story so far.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
@@ -87,6 +109,14 @@ pub(crate) struct Story {
     about: HashMap<u64, Vec<u8>>,
     /// Open asks, with the decision each is about.
     asks: HashMap<String, u64>,
+    /// The actions that wait for an answer, by their decisions.
+    wanted: HashMap<u64, Held>,
+    /// Requests that put a question.
+    questions: HashSet<u64>,
+    /// Asks that had a yes and may give a grant, with the decision and the action.
+    agreed: HashMap<String, (u64, Held)>,
+    /// Grants in being.
+    grants: HashMap<String, Given>,
     /// Deeds that have no outcome yet, by their decisions.
     unsettled: BTreeSet<u64>,
     workspace: Option<Vec<u8>>,
@@ -112,25 +142,40 @@ impl Story {
         match act {
             Act::Opened { workspace } => self.workspace = workspace,
             Act::Policy => self.policy = true,
-            Act::Ended => return self.chapter_over(),
+            Act::Ended => {
+                self.nothing_holds();
+                return self.chapter_over();
+            }
             Act::Reopened => {
                 self.policy = false;
+                self.nothing_holds();
                 return self.chapter_over();
             }
             Act::Interrupted => {
+                self.nothing_holds();
                 self.asks.clear();
                 self.unsettled.clear();
             }
-            Act::Decision { permits, verdict, about, true_digest } => {
+            Act::Decision { permits, verdict, about, true_digest, held, grant } => {
                 vouched?;
                 self.remember(seq, permits, verdict, about);
-                return self.judged(true_digest);
+                self.judged(true_digest)?;
+                return self.hold(seq, verdict, held, grant);
             }
             Act::Ask { ask, decision } => return self.ask(ask, decision),
-            Act::Answer { ask, decision, allow } => {
+            Act::Answer { ask, decision, allow, also } => {
                 vouched?;
-                return self.answer(&ask, decision, allow);
+                return self.answer(ask, decision, allow, &also);
             }
+            Act::Given { grant, decision, exact, uses } => {
+                vouched?;
+                return self.give(grant, decision, exact, uses);
+            }
+            Act::Over { grant } => {
+                vouched?;
+                return self.grants.remove(&grant).map(drop).ok_or(Breach::Ungranted);
+            }
+            Act::Question => drop(self.questions.insert(seq)),
             Act::Said => return vouched,
             Act::Launch { argv } => {
                 vouched?;
@@ -197,21 +242,86 @@ impl Story {
         }
     }
 
+    /// A new chapter, or none: what a person agreed to in this one is over with it.
+    fn nothing_holds(&mut self) {
+        self.wanted.clear();
+        self.questions.clear();
+        self.agreed.clear();
+        self.grants.clear();
+    }
+
+    /// What waits for an answer is remembered; what a grant allowed is held against it.
+    fn hold(
+        &mut self,
+        seq: u64,
+        verdict: Verdict,
+        held: Option<Held>,
+        grant: Option<String>,
+    ) -> Result<(), Breach> {
+        match (grant, held) {
+            (Some(grant), Some(held)) if verdict == Verdict::Allow => self.use_grant(&grant, &held),
+            (Some(_), _) => Err(Breach::Ungranted),
+            (None, Some(held)) => {
+                self.wanted.insert(seq, held);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn use_grant(&mut self, grant: &str, held: &Held) -> Result<(), Breach> {
+        let given = self.grants.get_mut(grant).ok_or(Breach::Ungranted)?;
+        // A request that no rule looks at is judged as the connection that it travels on.
+        let travels = (given.held.kind, held.kind) == ("connect", "http");
+        let covers = if given.exact { given.held == *held } else { given.held.kind == held.kind };
+        match &mut given.left {
+            _ if !covers && !travels => Err(Breach::Ungranted),
+            Some(0) => Err(Breach::Ungranted),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn give(&mut self, grant: String, decision: u64, exact: bool, uses: Option<u64>) -> Result<(), Breach> {
+        let (asked, held) = self.agreed.remove(&grant).ok_or(Breach::Given)?;
+        if asked != decision {
+            return Err(Breach::Given);
+        }
+        match self.grants.insert(grant, Given { held, exact, left: uses }) {
+            None => Ok(()),
+            Some(_) => Err(Breach::Given),
+        }
+    }
+
     fn ask(&mut self, ask: String, decision: u64) -> Result<(), Breach> {
         let asks =
             self.decision(decision).is_some_and(|judged| judged.verdict == Verdict::Ask && !judged.permitted);
-        match asks && self.asks.insert(ask, decision).is_none() {
+        let puts = asks || self.questions.remove(&decision);
+        match puts && self.asks.insert(ask, decision).is_none() {
             true => Ok(()),
             false => Err(Breach::Unasked),
         }
     }
 
-    fn answer(&mut self, ask: &str, decision: u64, allow: bool) -> Result<(), Breach> {
-        if self.asks.remove(ask) != Some(decision) {
+    fn answer(&mut self, ask: String, decision: u64, allow: bool, also: &[u64]) -> Result<(), Breach> {
+        if self.asks.remove(&ask) != Some(decision) {
             return Err(Breach::Unopened);
         }
-        if allow && let Some(judged) = self.decision(decision) {
-            judged.permitted = true;
+        let held = self.wanted.remove(&decision);
+        for other in also {
+            let alike = self.wanted.remove(other).filter(|other| Some(other) == held.as_ref());
+            alike.ok_or(Breach::Beside)?;
+        }
+        for seq in std::iter::once(&decision).chain(also).filter(|_| allow) {
+            if let Some(judged) = self.decision(*seq) {
+                judged.permitted = true;
+            }
+        }
+        if let Some(held) = held.filter(|_| allow) {
+            self.agreed.insert(ask, (decision, held));
         }
         Ok(())
     }

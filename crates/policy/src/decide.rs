@@ -10,8 +10,10 @@ use serde::Serialize;
 use crate::policy::{Counted, Standard};
 use crate::{Action, Command, Grant, Guise, HttpRequest, Need, NotCanonical, Policy};
 
+/// The layer of the reason that names a grant.
+const GRANT: &str = "grant";
 /// The most rules that a decision names; an explanation names all.
-const MOST_REASONS: usize = 16;
+pub(crate) const MOST_REASONS: usize = 16;
 
 /// A rule, or what stood in for one, that led to a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -114,13 +116,15 @@ pub(crate) fn decide(policy: &Policy, action: &Action, grants: &[Grant]) -> Deci
     let judged =
         judge(policy, action).unwrap_or_else(|error| Decision::Deny { reasons: vec![unreadable(&error)] });
     match judged {
-        Decision::Ask { mut reasons, need } => match grants.iter().find(|grant| grant.action == *action) {
-            Some(grant) => {
-                reasons.push(Reason { layer: "grant".to_owned(), rule: grant.id.clone(), why: None });
-                Decision::Allow { reasons }
+        Decision::Ask { mut reasons, need } => {
+            match grants.iter().find(|grant| grant.lifts(action, need, &reasons)) {
+                Some(grant) => {
+                    reasons.push(granted(&grant.id));
+                    Decision::Allow { reasons }
+                }
+                None => Decision::Ask { need, reasons },
             }
-            None => Decision::Ask { need, reasons },
-        },
+        }
         decided => decided,
     }
 }
@@ -131,7 +135,11 @@ fn as_connection(policy: &Policy, request: &HttpRequest, grants: &[Grant]) -> De
     let why = format!("no rule looks at requests there, so it is judged as `{travels}`");
     let reasons = vec![Reason { layer: "built-in".to_owned(), rule: "default".to_owned(), why: Some(why) }];
     match decide(policy, &travels, grants) {
-        Decision::Allow { .. } => Decision::Allow { reasons },
+        // By which grant it is allowed is said of the request as of the connection.
+        Decision::Allow { reasons: theirs } => {
+            let grant = theirs.into_iter().filter(|reason| reason.layer == GRANT);
+            Decision::Allow { reasons: reasons.into_iter().chain(grant).collect() }
+        }
         Decision::Ask { need, .. } => Decision::Ask { need, reasons },
         Decision::Deny { .. } => Decision::Deny { reasons },
     }
@@ -155,6 +163,12 @@ fn strictest(policy: &Policy, action: &Action, narrows: bool) -> Result<(Need, V
             let other = strictest(policy, &Action::Exec(Command::clone(command)), brought)?;
             if other.0 > judged.0 {
                 judged = other;
+            } else if other.0 == judged.0 {
+                // Whoever answers for all of it answers for the rules on each.
+                let room = MOST_REASONS.saturating_sub(judged.1.len());
+                let new = other.1.into_iter().filter(|reason| !judged.1.contains(reason));
+                let new: Vec<Reason> = new.take(room).collect();
+                judged.1.extend(new);
             }
         }
     }
@@ -221,6 +235,11 @@ impl Spoken {
         let named = self.rules.iter().take(self.count).flatten();
         reasons.extend(named.map(|counted| reason(policy, *counted)));
     }
+}
+
+/// A grant, as a reason.
+fn granted(id: &str) -> Reason {
+    Reason { layer: GRANT.to_owned(), rule: id.to_owned(), why: None }
 }
 
 /// A rule, as a reason.

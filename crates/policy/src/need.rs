@@ -1,4 +1,4 @@
-//! What must be shown before an action may happen, and what shows it.
+//! What must be shown before an action may happen.
 //!
 //! Owns the ladder and its order. Does not own who is asked, or how: `admission` does.
 
@@ -6,8 +6,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-
-use crate::Action;
 
 /// What must be shown before an action may happen. The order is the ladder: the greater is the stricter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,17 +62,6 @@ impl FromStr for Need {
             other => persons(other).ok_or_else(|| NotANeed(other.to_owned())),
         }
     }
-}
-
-/// What an approval gave: this very action, environment included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The ask that it came from.
-    pub id: String,
-    /// What may happen.
-    pub action: Action,
-    /// When it ends, in Unix seconds. The judge has no clock: who keeps grants drops those that ended.
-    pub expires: Option<u64>,
 }
 
 #[cfg(test)]

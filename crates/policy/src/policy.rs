@@ -216,6 +216,10 @@ impl Policy {
         &self.tables[kind as usize]
     }
 
+    pub(crate) fn home(&self) -> &Path {
+        &self.anchors.home
+    }
+
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }

@@ -101,6 +101,21 @@ pub enum Verb {
         after_help = "What a run in direct mode changed is in your folder, and stays there: `provost undo` takes it back.\nWith --keep-changes what was there before is thrown away, and no undo is possible any more."
     )]
     Discard(Discard),
+    /// What waits for your answer, in all runs, and what was agreed to for longer than once.
+    #[command(
+        after_help = "  provost asks\n  provost asks --follow\n  provost allow ID | provost deny ID --why \"use the mirror\""
+    )]
+    Asks(Asks),
+    /// Say yes to what is asked.
+    #[command(
+        after_help = "`once` (the default) lets this one action happen. `run` lets the very same happen again until the run ends, `class` whatever matches the pattern that `provost asks` shows; --for and --uses bound either. `provost deny ID` takes it back. No yes lifts a `never`. Of a question, --why is the answer.\n\n  provost allow k7qd2m1x\n  provost allow k7qd2m1x --scope run --for 20m\n  provost allow k7qd2m1x --scope class --uses 5 --why \"for the release\""
+    )]
+    Allow(Allow),
+    /// Say no to what is asked, or take back what was agreed to.
+    #[command(
+        after_help = "The agent is told your words.\n\n  provost deny k7qd2m1x --why \"use the mirror\""
+    )]
+    Deny(Deny),
     /// From inside a run: ask for a capability, or put a question to a person.
     Request(Request),
     /// From a commit, a line or an event back to run, action, decision and person.
@@ -144,7 +159,7 @@ pub struct RunFlags {
     /// The folder to work on. Default: the repository around the current folder, or that folder.
     #[arg(long, value_name = "DIR")]
     pub workspace: Option<PathBuf>,
-    /// Somebody watches and can be asked. Default where input and error output are a terminal.
+    /// Somebody can be asked: at this terminal or, by `provost asks` and `allow`, from any other. Default where input and error output are a terminal.
     #[arg(long, conflicts_with = "unattended")]
     pub attended: bool,
     /// Nobody can be asked: what would ask is denied.
@@ -157,6 +172,9 @@ pub struct RunFlags {
     /// Ends the run after this time, e.g. 90s, 20m, 2h; its status is then 124.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+    /// How long a question waits for an answer before it is denied.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub ask_timeout: Option<Duration>,
     /// Lets the agent hold this credential itself (the name of a variable); recorded.
     #[arg(long, value_name = "NAME")]
     pub pass_credential: Vec<String>,
@@ -293,6 +311,67 @@ pub struct Why {
     /// A commit of this repository, a line of a file, or an event: of a run, or of the last one in this folder.
     #[arg(value_name = "COMMIT|FILE:LINE|[RUN:]EVENT")]
     pub what: String,
+}
+
+/// `asks`.
+#[derive(Debug, Args)]
+pub struct Asks {
+    /// Goes on, and tells whatever is asked, answered and granted as it comes.
+    #[arg(long, alias = "watch")]
+    pub follow: bool,
+}
+
+/// What a yes is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    /// This one action.
+    Once,
+    /// The very same action, until the run ends.
+    Run,
+    /// Whatever matches the pattern that is shown, until the run ends.
+    Class,
+}
+
+impl Scope {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Scope::Once => "once",
+            Scope::Run => "run",
+            Scope::Class => "class",
+        }
+    }
+}
+
+/// `allow`.
+#[derive(Debug, Args)]
+pub struct Allow {
+    /// The ask, or at least four letters of its beginning.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// What it is good for: once, run, class.
+    #[arg(long, value_enum, value_name = "SCOPE", hide_possible_values = true)]
+    pub scope: Option<Scope>,
+    /// How long it holds, e.g. 90s, 20m, 2h.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub lasts: Option<Duration>,
+    /// How often it can be used.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub uses: Option<u64>,
+    /// Your words, for the record and for the agent; of a question, the answer.
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+}
+
+/// `deny`.
+#[derive(Debug, Args)]
+pub struct Deny {
+    /// The ask or the grant, or at least four letters of its beginning.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Your words; the agent is told them.
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
 }
 
 /// `request`.

@@ -2,7 +2,9 @@
 //!
 //! Owns choosing among them, and what every command does first. Does not own what they call.
 
+mod answer;
 mod apply;
+mod asks;
 mod demo;
 mod discard;
 mod doctor;
@@ -131,6 +133,9 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Apply(order)) => apply::apply(&order, out),
         Some(Verb::Undo(order)) => undo::undo(&order, out),
         Some(Verb::Discard(order)) => discard::discard(&order, out),
+        Some(Verb::Asks(order)) => asks::asks(&order, out),
+        Some(Verb::Allow(order)) => answer::allow(&order, out),
+        Some(Verb::Deny(order)) => answer::deny(&order, out),
         Some(Verb::Request(order)) => request::request(&order, out),
         Some(Verb::Why(order)) => why::why(&order, out),
         Some(Verb::Policy(order)) => policy::policy(&order, out),

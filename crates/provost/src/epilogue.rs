@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use admission::{Admission, Answer};
+use admission::{Admission, Answer, Asking, Scope};
 use insight::Story;
 use ledger::{Host, RunId, Trust};
 use policy::{Context, Kind, Policy};
@@ -53,7 +53,11 @@ pub fn take_up<T>(
     let loaded = layers::record(&policy, &profile);
     let writer = host.reopen(run, verb)?;
     let policy = Arc::new(policy);
-    let admission = Admission::start_with(Arc::clone(&policy), writer, true, PATIENCE);
+    let admission = Admission::start_with(
+        Arc::clone(&policy),
+        writer,
+        Asking { timeout: PATIENCE, ..Asking::usual(true) },
+    );
     let person = answer_landings(&admission, verb)?;
     let noted = admission.note(loaded.into(), Trust::Observed, None);
     let done =
@@ -118,12 +122,13 @@ fn answer_landings(admission: &Admission, verb: &'static str) -> Result<JoinHand
     let by = task::person(&task::principal());
     let answer = move || {
         for ask in asks {
-            let allow = ask.kind == Kind::Land;
+            let allow = ask.kind == Some(Kind::Land);
             let answer = Answer {
                 allow,
                 by: by.clone(),
                 how: "command".to_owned(),
                 why: Some(format!("provost {verb}")),
+                scope: Scope::Once,
             };
             // An ask that ended meanwhile takes no answer.
             let _ = line.cast(&ask.ask, answer);

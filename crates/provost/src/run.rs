@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use admission::{Admission, Launch};
+use admission::{Admission, Asking, Launch};
 use gateway::{Flows, Gateway};
 use ledger::event::{self, Trust};
 use ledger::{Host, RunEnded, RunId};
@@ -24,7 +24,8 @@ use sandbox::{Cell, Exit, Jail, Watch};
 
 use crate::agents::{self, Agent, Outfit};
 use crate::cli::RunFlags;
-use crate::desk::{Desk, Parties};
+use crate::desk::words::Asker;
+use crate::desk::{Parties, Socket, Terminal};
 use crate::failure::Failure;
 use crate::folders::{Folders, Governor};
 use crate::inside::Door;
@@ -114,11 +115,17 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let mut notes = prepared.outfit.notes.clone();
     notes.extend(workspace.why_copy().map(|why| format!("the agent works on a copy of the folder: {why}")));
     notes.iter().for_each(|note| (order.say)(note));
-    let admission = Admission::start(Arc::clone(&prepared.policy), writer, task.attended);
+    let asking = Asking { timeout: task.ask_timeout, ..Asking::usual(task.attended) };
+    let admission = Admission::start_with(Arc::clone(&prepared.policy), writer, asking);
+    let socket = task.attended.then(|| prepared.desk(&admission, &host, &run)).transpose();
     let lands = task.attended && layers::lands(folders, &task.workspace) == Some(true);
     let mut through = direct::Through::new(kept);
-    let governed =
-        built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission, &mut through));
+    let governed = socket.and_then(|socket| {
+        let governed =
+            built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission, &mut through));
+        drop(socket);
+        governed
+    });
     let end = governed.as_ref().ok().map(|governed| (governed.exit, governed.signal));
     let ended = describe::ended(end, began);
     let sealed = finish(&host, &run, (&workspace, through), admission, ended);
@@ -239,7 +246,7 @@ fn govern(
     let terminal = console.join(jail.take_terminal())?;
     let parties =
         Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
-    let desk = Desk::open(admission, terminal.control(), parties).map_err(|error| Failure::of(&error))?;
+    let desk = Terminal::open(admission, terminal.control(), parties).map_err(|error| Failure::of(&error))?;
     let watch = Watch {
         quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),
         judged_opens: asked.judged_opens,
@@ -326,6 +333,14 @@ impl Prepared {
     pub(crate) fn inside_path(&self) -> String {
         let path = self.tools.environment.iter().find(|(name, _)| name == "PATH");
         path.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// The desk, for whoever answers from elsewhere.
+    fn desk(&self, admission: &Admission, host: &Host, run: &RunId) -> Result<Socket, Failure> {
+        let (agent, workspace) = (self.agent.name().to_owned(), self.task.workspace.display().to_string());
+        let asker = Asker { run: run.as_str().to_owned(), agent, workspace };
+        Socket::open(admission, &host.run_dir(run), asker)
+            .map_err(|error| Failure::of(&error).during("could not open the desk where people answer"))
     }
 
     fn describe<'a>(

@@ -36,6 +36,8 @@ pub struct Task {
     pub mode: ledger::Mode,
     /// When it is ended.
     pub timeout: Option<Duration>,
+    /// How long a question stands.
+    pub ask_timeout: Duration,
     /// The variables, the home, the workspace.
     pub environment: Environment,
 }
@@ -72,6 +74,7 @@ impl Task {
                 crate::cli::Mode::Direct => ledger::Mode::Direct,
             },
             timeout: flags.timeout,
+            ask_timeout: flags.ask_timeout.unwrap_or(admission::ASK_TIMEOUT),
             environment,
         })
     }
@@ -157,7 +160,11 @@ fn owner_and_name(address: &str) -> Option<String> {
 
 /// Who runs this, as the system knows them.
 pub fn principal() -> ledger::Principal {
-    let uid = rustix::process::getuid().as_raw();
+    principal_of(rustix::process::getuid().as_raw())
+}
+
+/// Somebody of this host, as the system knows them.
+pub fn principal_of(uid: u32) -> ledger::Principal {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let is_mine = |line: &&str| line.split(':').nth(2) == Some(uid.to_string().as_str());
     let name = users.lines().find(is_mine).and_then(|line| line.split(':').next());

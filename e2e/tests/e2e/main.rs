@@ -10,6 +10,7 @@
 mod cli;
 mod commits;
 mod demo;
+mod desk;
 mod direct;
 mod doubles;
 mod escapes;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admission::{Admission, Connect, Exec, Land, Launch, Open};
+use admission::{Admission, Asking, Connect, Exec, Land, Launch, Open};
 use ledger::event::{PolicyLoaded, RunOpened};
 use ledger::{Body, Event, Host, Reader, RunId, Trust};
 use policy::{AbsPath, Anchors, Command, Context, Endpoint, Layer, LayerKind, Policy};
@@ -40,7 +40,7 @@ connect = ["allowed.example:443"]
 need = "none"
 [[rule]]
 id = "asks"
-connect = ["ask.example:443"]
+connect = ["ask.example:443", "ask.example:80", "host.example:*"]
 need = "human"
 [[rule]]
 id = "asks-two"
@@ -67,6 +67,10 @@ need = "none"
 id = "true"
 exec = ["/bin/true"]
 need = "none"
+[[rule]]
+id = "ask-exec"
+exec = ["/bin/ask **"]
+need = "human"
 [[rule]]
 id = "land"
 land = ["/w/**"]
@@ -98,21 +102,25 @@ impl Line {
     }
 
     pub(crate) fn start_with(attended: bool, timeout: Duration) -> Line {
+        Line::asking(Asking { timeout, ..Asking::usual(attended) })
+    }
+
+    pub(crate) fn asking(asking: Asking) -> Line {
         let dir = tempfile::tempdir().unwrap();
         let host = Host::open(&dir.path().join("state")).unwrap();
-        Line::on(host, Some(dir), attended, timeout)
+        Line::on(host, Some(dir), asking)
     }
 
     pub(crate) fn start_at(state: &Path, attended: bool) -> Line {
-        Line::on(Host::open(state).unwrap(), None, attended, Duration::from_secs(60))
+        Line::on(Host::open(state).unwrap(), None, Asking::usual(attended))
     }
 
-    fn on(host: Host, dir: Option<tempfile::TempDir>, attended: bool, timeout: Duration) -> Line {
+    fn on(host: Host, dir: Option<tempfile::TempDir>, asking: Asking) -> Line {
         let run = host.new_run().unwrap();
         let opened = RunOpened { workspace: "/w".into(), ..RunOpened::default() };
         let mut writer = host.begin(&run, opened).unwrap();
         writer.append(PolicyLoaded::default(), Trust::Observed, None).unwrap();
-        let admission = Admission::start_with(Arc::new(policy()), writer, attended, timeout);
+        let admission = Admission::start_with(Arc::new(policy()), writer, asking);
         Line { dir, host, run, admission }
     }
 

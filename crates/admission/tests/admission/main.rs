@@ -4,6 +4,8 @@
 mod addresses;
 mod asks;
 mod common;
+mod floods;
+mod grants;
 mod no_event_no_permit;
 mod order;
 mod outcomes;

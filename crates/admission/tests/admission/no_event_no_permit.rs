@@ -40,7 +40,8 @@ fn the_child_whose_disk_is_full() {
     assert!(durable > 20);
     all_refused(&line.admission);
     assert!(early.at(&["93.184.216.34".parse().unwrap()]).is_err());
-    let yes = admission::Answer { allow: true, by: "ann".into(), how: "terminal".into(), why: None };
+    let yes =
+        admission::Answer { allow: true, by: "ann".into(), how: "terminal".into(), ..Default::default() };
     assert!(matches!(line.admission.answer(&view.ask, yes), Err(admission::Refused::Closed(_))));
     assert!(asked.wait().permit().is_err(), "a yes that is not recorded is no yes");
     assert!(line.admission.clone().close(RunEnded::default().into()).is_err());

@@ -19,7 +19,13 @@ fn answer(stage: &Stage, allow: bool) -> thread::JoinHandle<()> {
     let asks = admission.asks();
     thread::spawn(move || {
         let ask = asks.recv().unwrap();
-        let answer = Answer { allow, by: "ann".into(), how: "terminal".into(), why: Some("because".into()) };
+        let answer = Answer {
+            allow,
+            by: "ann".into(),
+            how: "terminal".into(),
+            why: Some("because".into()),
+            ..Answer::default()
+        };
         admission.answer(&ask.ask, answer).unwrap();
     })
 }

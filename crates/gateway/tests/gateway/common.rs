@@ -138,7 +138,11 @@ impl Stage {
         let run = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
         let policy = Arc::new(policy(setting.default, &setting.rules, setting.attended));
-        let admission = Admission::start_with(policy, writer, setting.attended, PATIENCE);
+        let admission = Admission::start_with(
+            policy,
+            writer,
+            admission::Asking { timeout: PATIENCE, ..admission::Asking::usual(setting.attended) },
+        );
 
         let proxy = listener();
         let listeners: Vec<(u16, TcpListener)> =

@@ -195,7 +195,13 @@ fn a_question_is_waited_for_on_the_open_connection() {
     let answer = |allow: bool| {
         let ask = stage.admission.asks().recv_timeout(PATIENCE).unwrap();
         assert_eq!(ask.text, format!("connect {to}"));
-        let by = Answer { allow, by: "tester".into(), how: "terminal".into(), why: Some("because".into()) };
+        let by = Answer {
+            allow,
+            by: "tester".into(),
+            how: "terminal".into(),
+            why: Some("because".into()),
+            ..Answer::default()
+        };
         stage.admission.answer(&ask.ask, by).unwrap();
     };
     let mut first = stage.carried(&to);

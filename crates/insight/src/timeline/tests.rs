@@ -53,7 +53,16 @@ fn reason(rule: &str) -> Reason {
 fn decision(action: ActionRecord, text: &str, verdict: Verdict) -> Decision {
     let digest = action.digest();
     let reasons = vec![reason("r")];
-    Decision { action, digest, text: text.into(), verdict, need: None, reasons, default_applied: false }
+    Decision {
+        action,
+        digest,
+        text: text.into(),
+        verdict,
+        need: None,
+        reasons,
+        default_applied: false,
+        grant: None,
+    }
 }
 
 fn connect(endpoint: &str, verdict: Verdict) -> Decision {
@@ -145,6 +154,7 @@ fn what_a_person_refused_was_denied() {
         decision: seq,
         text: "connect api.example:443".into(),
         timeout_ms: 9,
+        ..AskOpened::default()
     });
     tape.put(AskAnswered {
         ask: "d-1".into(),
@@ -153,6 +163,7 @@ fn what_a_person_refused_was_denied() {
         by: "eve".into(),
         how: "terminal".into(),
         why: None,
+        also: vec![],
     });
     let story = tape.story();
     assert_eq!((story.counts.asks, story.counts.denials), (1, 1));
@@ -164,7 +175,7 @@ fn what_a_person_allowed_was_not_denied() {
     let mut tape = Tape::new();
     let seq = tape.put(connect("api.example:443", Verdict::Ask));
     let (ask, by, how) = ("d-1".into(), "eve".into(), "terminal".into());
-    tape.put(AskAnswered { ask, decision: seq, answer: Answered::Allow, by, how, why: None });
+    tape.put(AskAnswered { ask, decision: seq, answer: Answered::Allow, by, how, why: None, also: vec![] });
     assert_eq!(tape.story().counts.denials, 0);
 }
 

@@ -48,6 +48,9 @@ pub struct Exec {
     pub reasons: Vec<Reason>,
     /// Whether no rule spoke and the kind's default applied.
     pub default_applied: bool,
+    /// The grant that allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
 }
 
 impl Exec {

@@ -76,6 +76,8 @@ bodies! {
     "decision" => Decision,
     "ask.opened" => AskOpened,
     "ask.answered" => AskAnswered,
+    "grant.given" => GrantGiven,
+    "grant.ended" => GrantEnded,
     "launch" => Launch,
     "exec" => Exec,
     "program" => Program,

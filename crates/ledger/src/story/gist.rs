@@ -10,9 +10,14 @@ use sha2::{Digest, Sha256};
 
 use crate::action::ActionRecord;
 use crate::event::{
-    Access, Answered, Bodies, Body, Event, NameAct, OsText, Read, Reason, Spelled, Text, Trust, Verdict,
+    Access, Answered, Bodies, Body, Event, GrantScope, NameAct, OsText, Read, Reason, Spelled, Text, Trust,
+    Verdict,
 };
 use crate::hex;
+
+/// The kind of an `exec`, and what a request is that puts a question.
+const EXEC: &str = "exec";
+const QUESTION: &str = "question";
 
 /// What the story needs of an event.
 #[derive(Debug)]
@@ -49,6 +54,20 @@ impl Deed {
     }
 }
 
+/// An action by its kind and digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) kind: &'static str,
+    pub(super) digest: String,
+}
+
+impl Held {
+    fn of(action: &ActionRecord, digest: &str, verdict: Verdict, grant: Option<&String>) -> Option<Held> {
+        let kind = action.kind();
+        (verdict == Verdict::Ask || grant.is_some()).then(|| Held { kind, digest: digest.to_owned() })
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Act {
     Opened {
@@ -63,6 +82,10 @@ pub(super) enum Act {
         verdict: Verdict,
         about: Option<Vec<u8>>,
         true_digest: bool,
+        /// The kind and the digest of the action, where an answer or a grant must be about it.
+        held: Option<Held>,
+        /// The grant that allowed it.
+        grant: Option<String>,
     },
     Ask {
         ask: String,
@@ -72,7 +95,19 @@ pub(super) enum Act {
         ask: String,
         decision: u64,
         allow: bool,
+        also: Vec<u64>,
     },
+    Given {
+        grant: String,
+        decision: u64,
+        exact: bool,
+        uses: Option<u64>,
+    },
+    Over {
+        grant: String,
+    },
+    /// The agent put a question to a person.
+    Question,
     /// A person said something about a change.
     Said,
     Launch {
@@ -121,18 +156,32 @@ fn act(body: &Body, cut: bool) -> Act {
             verdict: decision.verdict,
             about: if cut { None } else { about(&decision.action) },
             true_digest: cut || decision.action.digest() == decision.digest,
+            held: Held::of(&decision.action, &decision.digest, decision.verdict, decision.grant.as_ref()),
+            grant: decision.grant.clone(),
         },
         Body::Exec(exec) => Act::Decision {
             permits: Deed::Untold,
             verdict: exec.verdict,
             about: None,
             true_digest: cut || exec.action().digest() == exec.digest,
+            held: (exec.verdict == Verdict::Ask || exec.grant.is_some())
+                .then(|| Held { kind: EXEC, digest: exec.digest.clone() }),
+            grant: exec.grant.clone(),
         },
         Body::AskOpened(ask) => Act::Ask { ask: ask.ask.clone(), decision: ask.decision },
         Body::AskAnswered(answer) => {
             let allow = answer.answer == Answered::Allow;
-            Act::Answer { ask: answer.ask.clone(), decision: answer.decision, allow }
+            let (ask, decision, also) = (answer.ask.clone(), answer.decision, answer.also.clone());
+            Act::Answer { ask, decision, allow, also }
         }
+        Body::GrantGiven(given) => Act::Given {
+            grant: given.grant.clone(),
+            decision: given.decision,
+            exact: given.scope == GrantScope::Run,
+            uses: given.uses,
+        },
+        Body::GrantEnded(ended) => Act::Over { grant: ended.grant.clone() },
+        Body::RequestInside(request) if request.what == QUESTION => Act::Question,
         Body::Launch(launch) => Act::Launch { argv: if cut { None } else { words(&launch.argv) } },
         Body::Landed(landed) => Act::Landed { path: whole(&landed.path) },
         Body::Undone(undone) => Act::Landed { path: whole(&undone.path) },
@@ -197,6 +246,8 @@ pub(crate) struct ExecSketch<'l> {
     _reasons: Vec<Reason>,
     #[serde(rename = "default_applied")]
     _default_applied: bool,
+    #[serde(default, borrow)]
+    grant: Option<Text<'l>>,
 }
 
 /// An [`Opened`](crate::Opened) of which nothing is kept.
@@ -235,7 +286,10 @@ impl<'l> Bodies<'l> for Sketch<'l> {
 impl ExecSketch<'_> {
     fn act(&self, cut: bool) -> Act {
         let true_digest = cut || hex::spells(&self.digest.0, &Sha256::digest(self.action()));
-        Act::Decision { permits: Deed::Untold, verdict: self.verdict, about: None, true_digest }
+        let grant = self.grant.as_ref().map(|grant| grant.0.as_ref().to_owned());
+        let is_held = self.verdict == Verdict::Ask || grant.is_some();
+        let held = is_held.then(|| Held { kind: EXEC, digest: self.digest.0.as_ref().to_owned() });
+        Act::Decision { permits: Deed::Untold, verdict: self.verdict, about: None, true_digest, held, grant }
     }
 
     /// The action's canonical JSON. A text has one spelling, so that it stands in it as it stood in the event.

@@ -4,8 +4,8 @@ use super::*;
 use crate::action::{ActionRecord, CommandRecord};
 use crate::event::{
     Answered, AskAnswered, AskOpened, Body, ChangeAccepted, ChangeRejected, Decision, Discarded, Event, Exec,
-    Landed, Launch, Outcome, OutcomeResult, PolicyLoaded, RefMoved, Resolved, RunEnded, RunInterrupted,
-    RunOpened, RunReopened, Trust, Undone,
+    GrantEnded, GrantGiven, GrantOver, GrantScope, Landed, Launch, Outcome, OutcomeResult, PolicyLoaded,
+    RefMoved, RequestInside, Resolved, RunEnded, RunInterrupted, RunOpened, RunReopened, Trust, Undone,
 };
 
 type Told = (Body, Option<u64>, Trust);
@@ -40,8 +40,16 @@ fn policy() -> Told {
 
 fn decision(action: ActionRecord, verdict: Verdict) -> Told {
     let (digest, text) = (action.digest(), String::new());
-    let decision =
-        Decision { action, digest, text, verdict, need: None, reasons: vec![], default_applied: false };
+    let decision = Decision {
+        action,
+        digest,
+        text,
+        verdict,
+        need: None,
+        reasons: vec![],
+        default_applied: false,
+        grant: None,
+    };
     seen(decision, None)
 }
 
@@ -64,7 +72,7 @@ fn asked(decision: u64) -> Told {
 
 fn answered(decision: u64, answer: Answered) -> Told {
     let (by, how) = ("ann".into(), "terminal".into());
-    seen(AskAnswered { ask: "a".into(), decision, answer, by, how, why: None }, None)
+    seen(AskAnswered { ask: "a".into(), decision, answer, by, how, why: None, also: vec![] }, None)
 }
 
 fn landed(cause: u64) -> Told {
@@ -236,4 +244,120 @@ fn nothing_follows_the_end_but_a_new_chapter() {
     assert_eq!(tell(vec![ended(), reopened(), more(), ended()]), None);
     assert_eq!(tell(vec![seen(RunOpened::default(), None)]), Some((2, Breach::Beginning)));
     assert_eq!(tell_all(vec![policy()]), Some((0, Breach::Beginning)));
+}
+
+fn given(decision: u64, scope: GrantScope, uses: Option<u64>) -> Told {
+    let (grant, selector, by) = ("a".into(), String::new(), "ann".into());
+    seen(GrantGiven { grant, decision, scope, selector, by, uses, lasts_ms: None }, None)
+}
+
+fn over() -> Told {
+    let (grant, by) = ("a".into(), "ann".into());
+    seen(GrantEnded { grant, because: GrantOver::Revoked, by, used: 0, why: None }, None)
+}
+
+fn reads(path: &str, verdict: Verdict, grant: Option<&str>) -> Told {
+    let (body, cause, trust) = decision(ActionRecord::Read { path: path.into() }, verdict);
+    let Body::Decision(mut decision) = body else { panic!() };
+    decision.grant = grant.map(str::to_owned);
+    (decision.into(), cause, trust)
+}
+
+impl From<Box<Decision>> for Body {
+    fn from(decision: Box<Decision>) -> Body {
+        Body::Decision(decision)
+    }
+}
+
+/// Somebody was asked about `/w/a`, and said yes for more than once.
+fn granted(scope: GrantScope, uses: Option<u64>, then: Vec<Told>) -> Option<(u64, Breach)> {
+    let yes = vec![reads("/w/a", ASK, None), asked(2), answered(2, Answered::Allow), given(2, scope, uses)];
+    tell([yes, then].concat())
+}
+
+#[test]
+fn what_a_grant_allows_is_held_against_it() {
+    use GrantScope::{Class, Run};
+    let used = |path| reads(path, ALLOW, Some("a"));
+    let breach = |at| Some((at, Breach::Ungranted));
+    assert_eq!(granted(Run, None, vec![used("/w/a"), used("/w/a"), over(), ended()]), None);
+    assert_eq!(granted(Run, None, vec![used("/w/b")]), breach(6), "another action");
+    assert_eq!(granted(Class, None, vec![used("/w/b"), ended()]), None);
+    assert_eq!(granted(Class, None, vec![land_by_grant()]), breach(6), "another kind");
+    assert_eq!(granted(Run, Some(1), vec![used("/w/a"), used("/w/a")]), breach(7), "used up");
+    assert_eq!(granted(Run, None, vec![over(), used("/w/a")]), breach(7), "taken back");
+    assert_eq!(granted(Run, None, vec![over(), over()]), breach(7));
+    assert_eq!(tell(vec![used("/w/a")]), breach(2), "never given");
+    assert_eq!(granted(Run, None, vec![reads("/w/a", DENY, Some("a"))]), breach(6));
+    let (body, cause, _) = used("/w/a");
+    assert_eq!(granted(Run, None, vec![(body, cause, Trust::Reported)]), Some((6, Breach::Reported)));
+    assert_eq!(
+        granted(Run, None, vec![ended(), reopened(), policy(), used("/w/a")]),
+        breach(9),
+        "a chapter's grants end with it"
+    );
+}
+
+fn land_by_grant() -> Told {
+    let (body, cause, trust) = land(ALLOW);
+    let Body::Decision(mut decision) = body else { panic!() };
+    decision.grant = Some("a".to_owned());
+    (decision.into(), cause, trust)
+}
+
+#[test]
+fn a_grant_comes_from_a_yes_once() {
+    use GrantScope::Run;
+    let breach = |at| Some((at, Breach::Given));
+    assert_eq!(tell(vec![given(1, Run, None)]), breach(2));
+    let no = vec![reads("/w/a", ASK, None), asked(2), answered(2, Answered::Deny), given(2, Run, None)];
+    assert_eq!(tell(no), breach(5));
+    assert_eq!(granted(Run, None, vec![given(2, Run, None)]), breach(6));
+    let other = vec![reads("/w/a", ASK, None), asked(2), answered(2, Answered::Allow), given(1, Run, None)];
+    assert_eq!(tell(other), breach(5));
+    let reported = vec![
+        reads("/w/a", ASK, None),
+        asked(2),
+        answered(2, Answered::Allow),
+        self::reported(given(2, Run, None)),
+    ];
+    assert_eq!(tell(reported), Some((5, Breach::Reported)));
+}
+
+#[test]
+fn one_answer_is_for_all_who_asked_for_the_same() {
+    let also = |seqs: Vec<u64>, answer| {
+        let (by, how) = ("ann".into(), "terminal".into());
+        seen(AskAnswered { ask: "a".into(), decision: 2, answer, by, how, why: None, also: seqs }, None)
+    };
+    let allow = Answered::Allow;
+    let two = |other: Told, answer: Told, rest: Vec<Told>| {
+        tell([vec![land(ASK), asked(2), other, answer], rest].concat())
+    };
+    assert_eq!(
+        two(land(ASK), also(vec![4], allow), vec![landed(2), landed(4), settled(2), settled(4), ended()]),
+        None
+    );
+    assert_eq!(two(land(ASK), also(vec![], allow), vec![landed(4)]), Some((6, Breach::Unpermitted)));
+    assert_eq!(
+        two(land(ASK), also(vec![4], Answered::Deny), vec![landed(4)]),
+        Some((6, Breach::Unpermitted))
+    );
+    assert_eq!(two(land(DENY), also(vec![4], allow), vec![]), Some((5, Breach::Beside)));
+    assert_eq!(two(reads("/w/b", ASK, None), also(vec![4], allow), vec![]), Some((5, Breach::Beside)));
+    assert_eq!(two(land(ASK), also(vec![4, 4], allow), vec![]), Some((5, Breach::Beside)));
+}
+
+#[test]
+fn a_question_is_answered_and_permits_nothing() {
+    let put = |what: &str| {
+        let request = RequestInside { what: what.into(), text: "which?".into(), why: "x".into() };
+        reported(seen(request, None))
+    };
+    assert_eq!(tell(vec![put("question"), asked(2), answered(2, Answered::Allow), ended()]), None);
+    assert_eq!(tell(vec![put("connect"), asked(2)]), Some((3, Breach::Unasked)));
+    assert_eq!(
+        tell(vec![put("question"), asked(2), answered(2, Answered::Allow), given(2, GrantScope::Run, None)]),
+        Some((5, Breach::Given))
+    );
 }

@@ -25,7 +25,16 @@ pub(crate) fn launch_decision(verdict: Verdict) -> Decision {
     let action = ActionRecord::Launch(command);
     let digest = action.digest();
     let text = "launch true".to_owned();
-    Decision { action, digest, text, verdict, need: None, reasons: vec![], default_applied: true }
+    Decision {
+        action,
+        digest,
+        text,
+        verdict,
+        need: None,
+        reasons: vec![],
+        default_applied: true,
+        grant: None,
+    }
 }
 
 /// Policy, decision, launch, `denials` denials in groups of three, outcome, end.

@@ -390,6 +390,8 @@ fn what_the_page_says_of_actions_and_words_is_so() {
     words::<Evidence>(&schema, "Evidence");
     words::<Passed>(&schema, "Passed");
     words::<Answered>(&schema, "Answered");
+    words::<GrantScope>(&schema, "GrantScope");
+    words::<GrantOver>(&schema, "GrantOver");
     words::<Access>(&schema, "Access");
     words::<NameAct>(&schema, "NameAct");
     words::<Reach>(&schema, "Reach");

@@ -2,7 +2,7 @@
 
 use policy::{
     AbsPath, Action, Command, Context, Decision, Endpoint, Grant, Guise, HttpRequest, Layer, LayerKind,
-    Policy, Scheme,
+    Policy, Scheme, Selector,
 };
 
 use crate::common::{
@@ -92,12 +92,21 @@ fn a_floor_restricts_and_nothing_lifts_it() {
     let open = "default = { connect = \"none\" }";
     let policy = compile(vec![layer(LayerKind::Floor, floor), layer(LayerKind::File, open)]);
     let mail = connect("mail.example:25");
-    let grant = |action: &Action| Grant { id: "g1".to_owned(), action: action.clone(), expires: None };
+    let asked = |action: &Action| match policy.decide(action, &[]) {
+        Decision::Ask { need, reasons } => (need, reasons),
+        Decision::Allow { reasons } | Decision::Deny { reasons } => (policy::Need::Never, reasons),
+    };
+    let grant = |action: &Action| {
+        let (need, asked) = asked(action);
+        Grant { id: "g1".to_owned(), selector: Selector::exact(action), need, asked }
+    };
+    let less = |action: &Action| Grant { need: policy::Need::Human, ..grant(action) };
     assert_eq!(said(&policy, &mail), "deny: no-mail");
     assert_eq!(line(&policy.decide(&mail, &[grant(&mail)])), "deny: no-mail");
     let pay = connect("pay.example:443");
     assert_eq!(said(&policy, &pay), "ask humans(2): two");
     assert_eq!(line(&policy.decide(&pay, &[grant(&mail), grant(&pay)])), "allow: two, g1");
+    assert_eq!(line(&policy.decide(&pay, &[less(&pay)])), "ask humans(2): two", "one person is not two");
     assert_eq!(said(&policy, &connect("other.example:443")), "allow: default");
     let closed = compile(vec![layer(LayerKind::Floor, floor)]);
     assert_eq!(said(&closed, &connect("free.example:443")), "deny: default, free");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use policy::{Action, Context, Decision, Grant, Layer, LayerKind, Need, Policy};
+use policy::{Action, Context, Decision, Grant, Layer, LayerKind, Need, Policy, Selector};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -229,7 +229,7 @@ proptest! {
     #[test]
     fn grants_lift_an_ask_for_the_same_action_and_nothing_else(defaults in some_defaults(), base in rules(6), floor in rules(6)) {
         let policy = compile(vec![parse(LayerKind::User, &text(&defaults, &base, 0)), parse(LayerKind::Floor, &text("", &floor, 0))]);
-        let grant = |action: Action| Grant { id: "g".to_owned(), action, expires: None };
+        let grant = |action: Action| Grant { id: "g".to_owned(), selector: Selector::exact(&action), need: Need::Never, asked: Vec::new() };
         let all = actions();
         for action in &all {
             let bare = policy.decide(action, &[]);

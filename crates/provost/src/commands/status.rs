@@ -3,7 +3,8 @@
 use ledger::{RunId, Standing};
 use serde_json::json;
 
-use super::{DONE, open_whole, story};
+use super::{DONE, asks, open_whole, story};
+use crate::desk::callers::{self, Standings};
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count, short, summary};
@@ -14,6 +15,8 @@ const LOOKED_AT: usize = 50;
 pub(super) fn status(out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let (host, dead) = open_whole(&folders, "status", out)?;
+    dead.iter().for_each(|run| callers::clear(&host, run));
+    let standings = callers::standings(&host)?;
     let mut rows = Vec::new();
     for run in host.runs()?.into_iter().take(LOOKED_AT) {
         let running = run.standing == Standing::Running;
@@ -25,10 +28,22 @@ pub(super) fn status(out: Out) -> Result<u8, Failure> {
     }
     if !out.human() {
         rows.iter().for_each(|(_, summary)| out.json(summary));
+        standings.asks.iter().for_each(|ask| out.json(&json!({ "ask": ask })));
         return Ok(DONE);
     }
+    asked(out, &standings);
     told(out, &rows, &dead);
     Ok(DONE)
+}
+
+/// What waits for an answer comes first: somebody is held by it.
+fn asked(out: Out, standings: &Standings) {
+    if !standings.asks.is_empty() {
+        let waits = if standings.asks.len() == 1 { "waits" } else { "wait" };
+        let questions = count(standings.asks.len() as u64, "question");
+        out.line(out.paint().on(Tone::Notice, format!("{questions} {waits} for your answer:")));
+        standings.asks.iter().for_each(|ask| asks::one(out, ask));
+    }
 }
 
 fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use insight::{Moment, Story, What};
 use ledger::OsText;
-use ledger::event::{Answered, Manner, MovedBy};
+use ledger::event::{Answered, GrantOver, Manner, MovedBy};
 use serde_json::{Value, json};
 
 use super::{Paint, Tone, clean, short, time};
@@ -92,6 +92,19 @@ pub(super) fn what(what: &What, paint: Paint) -> String {
             };
             let why = why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
             format!("{} by {}{why}", paint.on(tone, word), clean(by))
+        }
+        What::Granted(given) => {
+            let word = paint.on(Tone::Good, "agreed to for longer");
+            format!("{word} by {}: {}", clean(&given.by), clean(&given.selector))
+        }
+        What::Over(over) => {
+            let because = match over.because {
+                GrantOver::Expired => "its time was up",
+                GrantOver::Used => "it was used up",
+                GrantOver::Revoked => "it was taken back",
+                GrantOver::Ended => "the run ended",
+            };
+            format!("that holds no longer: {because}, used {}", super::count(over.used, "time"))
         }
         What::Reached { endpoint } => format!("reached {}", clean(endpoint)),
         What::Credential { name, real: true } => {
@@ -240,6 +253,8 @@ fn body(what: &What) -> Value {
         What::Answered { ask, answer, by, why } => {
             json!({ "what": "answered", "ask": ask, "answer": answer, "by": by, "why": why })
         }
+        What::Granted(given) => json!({ "what": "granted", "grant": given }),
+        What::Over(over) => json!({ "what": "over", "grant": over }),
         What::Reached { endpoint } => json!({ "what": "reached", "endpoint": endpoint }),
         What::Credential { name, real } => json!({ "what": "credential", "name": name, "real": real }),
         What::Requested { what, text, why } => {

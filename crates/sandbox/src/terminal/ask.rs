@@ -13,7 +13,7 @@ use rustix::termios::{QueueSelector, tcflush};
 use std::time::{Duration, Instant};
 
 /// Longest answer that is taken; further keys are not heard.
-const LONGEST: usize = 64;
+const LONGEST: usize = 400;
 /// What asks for an explanation instead of answering.
 const HELP: &str = "?";
 /// How often to look whether the question has become idle.
@@ -27,11 +27,26 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn ask_on_terminal(
     input: impl AsFd,
     output: impl AsFd,
-    (question, help): (&[String], &[String]),
+    texts: (&[String], &[String]),
     word: &str,
     time: Duration,
     idle: &dyn Fn() -> bool,
 ) -> Result<Option<bool>, TerminalError> {
+    let prompt = format!("type `{}` and press enter, `?` explains, anything else refuses: ", printable(word));
+    let said = hear_on_terminal(input, output, texts, &prompt, time, idle)?;
+    Ok(said.map(|said| said.is_some_and(|said| said == word)))
+}
+
+/// The same for an answer in words: the line as it was typed, which is text of one line; `Some(None)` for ^C, ^D or a terminal
+/// that is gone.
+pub fn hear_on_terminal(
+    input: impl AsFd,
+    output: impl AsFd,
+    (question, help): (&[String], &[String]),
+    prompt: &str,
+    time: Duration,
+    idle: &dyn Fn() -> bool,
+) -> Result<Option<Option<String>>, TerminalError> {
     let deadline = Instant::now() + time;
     let keys = Line::open(input.as_fd())?;
     let show = Line::open(output.as_fd())?;
@@ -41,9 +56,8 @@ pub fn ask_on_terminal(
     for line in question {
         show.write_all(format!("{}\r\n", printable(line)).as_bytes(), PATIENCE)?;
     }
-    let prompt = format!("type `{}` and press enter, `?` explains, anything else refuses: ", printable(word));
     loop {
-        show.write_all(prompt.as_bytes(), PATIENCE)?;
+        show.write_all(printable(prompt).as_bytes(), PATIENCE)?;
         let answer = listen(&keys, &show, deadline, idle)?;
         show.write_all(b"\r\n", PATIENCE)?;
         if answer.as_ref().is_some_and(|said| said.as_ref().is_some_and(|said| said.trim() == HELP)) {
@@ -52,8 +66,13 @@ pub fn ask_on_terminal(
             }
             continue;
         }
-        return Ok(answer.map(|said| said.is_some_and(|said| said == word)));
+        return Ok(answer);
     }
+}
+
+/// Shows one line, so that it can only be text.
+pub fn say_on_terminal(output: impl AsFd, line: &str) -> Result<(), TerminalError> {
+    Line::open(output.as_fd())?.write_all(format!("{}\r\n", printable(line)).as_bytes(), PATIENCE)
 }
 
 /// A line of keys: `None` when the time is up or nobody waits, `Some(None)` if the person broke off.

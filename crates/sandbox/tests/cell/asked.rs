@@ -52,7 +52,7 @@ pub(crate) fn next(going: &Going, asks: &std::sync::mpsc::Receiver<AskView>) -> 
 
 pub(crate) fn answer(going: &Going, ask: &AskView, allow: bool) {
     let why = (!allow).then(|| "not today".to_owned());
-    let answer = Answer { allow, by: "tester".into(), how: "terminal".into(), why };
+    let answer = Answer { allow, by: "tester".into(), how: "terminal".into(), why, ..Answer::default() };
     going.admission.answer(&ask.ask, answer).unwrap();
 }
 
@@ -71,7 +71,7 @@ fn answer_all(going: Going, yes: impl Fn(&str) -> bool + Send + 'static) -> (sup
         let mut asked = Vec::new();
         for ask in asks {
             let allow = yes(&ask.text);
-            let answer = Answer { allow, by: "tester".into(), how: "terminal".into(), why: None };
+            let answer = Answer { allow, by: "tester".into(), how: "terminal".into(), ..Answer::default() };
             // One whose caller is gone takes no answer.
             let _ = admission.answer(&ask.ask, answer);
             asked.push(ask.text);
@@ -313,7 +313,7 @@ print(came)
     let open = going.admission.open_asks();
     assert_eq!(open.len(), 256);
     for ask in &open {
-        let answer = Answer { allow: true, by: "tester".into(), how: "terminal".into(), why: None };
+        let answer = Answer { allow: true, by: "tester".into(), how: "terminal".into(), ..Answer::default() };
         going.admission.cast(&ask.ask, answer).unwrap();
     }
     let ran = going.end();

@@ -203,7 +203,13 @@ fn asked(going: &Going) -> AskView {
 }
 
 fn answer(going: &Going, ask: &AskView, allow: bool) {
-    let answer = Answer { allow, by: "tester".into(), how: "terminal".into(), why: Some("because".into()) };
+    let answer = Answer {
+        allow,
+        by: "tester".into(),
+        how: "terminal".into(),
+        why: Some("because".into()),
+        ..Answer::default()
+    };
     going.admission.answer(&ask.ask, answer).unwrap();
 }
 

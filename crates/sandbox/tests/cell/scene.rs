@@ -209,7 +209,11 @@ impl Scene {
         let host = Host::open(&self.state).unwrap();
         let run: RunId = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
-        let admission = Admission::start_with(Arc::new(policy), writer, self.attended, self.patience);
+        let admission = Admission::start_with(
+            Arc::new(policy),
+            writer,
+            admission::Asking { timeout: self.patience, ..admission::Asking::usual(self.attended) },
+        );
         let jail = self.cell.prepare(&plan).unwrap_or_else(|error| panic!("{error}"));
         let words = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
         let program = AbsPath::new(Path::new(argv[0])).unwrap();

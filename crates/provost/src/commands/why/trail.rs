@@ -202,7 +202,10 @@ impl<'a> Seeing<'a> {
                     self.decisions.insert(event.seq, (told(event), path));
                 }
             }
-            Body::AskAnswered(answer) => drop(self.answers.insert(answer.decision, told(event))),
+            Body::AskAnswered(answer) => {
+                let decisions = std::iter::once(&answer.decision).chain(&answer.also);
+                decisions.for_each(|decision| drop(self.answers.insert(*decision, told(event))));
+            }
             Body::ChangeAccepted(_) => self.accepted = Some(told(event)),
             Body::Landed(landed) => self.landing(event, &landed.path),
             Body::Undone(undone) => {

@@ -1,0 +1,220 @@
+//! What an approval gives: the actions that may happen because somebody agreed to one of them.
+//!
+//! Pure. Owns which actions those are ([`Selector`]), and what of a decision a grant lifts: an ask for no more than was
+//! answered, by no other rules than those that asked. Does not own how long a grant lasts or how often it is used (`admission`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::automaton::Automaton;
+use crate::decide::{MOST_REASONS, Reason};
+use crate::pattern::{Pattern, Places, spell};
+use crate::{Action, Command, Endpoint, Host, HttpRequest, Kind, Need, Policy};
+
+/// The longest text of a class; what would be longer has none.
+const LONGEST: usize = 400;
+/// So many words of a command say what it does, at most; what follows them may differ.
+const MOST_WORDS: usize = 2;
+/// Programs that start what their words say: a class of these would be a class of everything.
+const STARTERS: [&str; 44] = [
+    "awk", "bash", "bun", "busybox", "bwrap", "chroot", "csh", "dash", "deno", "doas", "env", "find", "fish",
+    "gawk", "ionice", "java", "ksh", "lua", "nice", "node", "nohup", "nsenter", "parallel", "perl", "php",
+    "python", "pypy", "ruby", "runuser", "script", "setsid", "sh", "ssh", "stdbuf", "strace", "su", "sudo",
+    "taskset", "time", "timeout", "toybox", "unshare", "watch", "xargs",
+];
+
+/// What an approval gave.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The ask that it came from.
+    pub id: String,
+    /// What may happen.
+    pub selector: Selector,
+    /// What was shown: it lifts no ask that needs more.
+    pub need: Need,
+    /// The rules that asked: it lifts no other rule's ask.
+    pub asked: Vec<Reason>,
+}
+
+impl Grant {
+    /// Whether it answers an ask about this action.
+    pub(crate) fn lifts(&self, action: &Action, need: Need, reasons: &[Reason]) -> bool {
+        let known = |reason: &Reason| {
+            self.asked.iter().any(|asked| (&asked.layer, &asked.rule) == (&reason.layer, &reason.rule))
+        };
+        // Of more rules than are named, nobody can say that all of them were answered.
+        let answered = reasons.len() < MOST_REASONS && reasons.iter().all(known);
+        need <= self.need && (answered || self.selector.is(action)) && self.selector.covers(action)
+    }
+}
+
+/// Which actions a grant covers.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    kind: Kind,
+    text: String,
+    covers: Covers,
+}
+
+#[derive(Debug, Clone)]
+enum Covers {
+    /// This very action, environment included.
+    Exact(Action),
+    /// Whatever a pattern matches; of a command, only under the name and with the variables that somebody agreed to.
+    Class(Arc<Automaton>, Option<Command>),
+}
+
+impl Selector {
+    /// This very action.
+    pub fn exact(action: &Action) -> Selector {
+        Selector { kind: action.kind(), text: action.resource(), covers: Covers::Exact(action.clone()) }
+    }
+
+    /// The kind of action it is about.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it covers one action and no other.
+    pub fn is_exact(&self) -> bool {
+        matches!(self.covers, Covers::Exact(_))
+    }
+
+    /// Whether it is this very action, down to what is known of its program.
+    fn is(&self, action: &Action) -> bool {
+        matches!(&self.covers, Covers::Exact(one) if one == action)
+    }
+
+    /// Whether it covers this action. What cannot be spelled is never covered.
+    pub fn covers(&self, action: &Action) -> bool {
+        match &self.covers {
+            Covers::Exact(one) => same(one, action),
+            Covers::Class(automaton, command) => {
+                self.kind == action.kind() && like(command.as_ref(), action) && matches(automaton, action)
+            }
+        }
+    }
+
+    fn class(action: &Action, text: String, shown: String, methods: &[String]) -> Option<Selector> {
+        let pattern = Pattern::parse(action.kind(), &text, Need::None, methods).ok()?.pop()?;
+        // A class names its places from the root on.
+        let places = Places { workspace: "/".into(), home: "/".into() };
+        let automaton = Arc::new(Automaton::new(&[pattern.regex(&places)]).ok()?);
+        let command = match action {
+            Action::Exec(command) => Some(command.clone()),
+            _ => None,
+        };
+        let covers = Covers::Class(automaton, command);
+        let selector = Selector { kind: action.kind(), text: shown, covers };
+        // A class that lacks what was asked for says something else than was meant.
+        selector.covers(action).then_some(selector)
+    }
+}
+
+impl fmt::Display for Selector {
+    /// The text of its pattern, after its kind.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{} {}", self.kind, self.text)
+    }
+}
+
+impl Policy {
+    /// The class of an action: what else may be agreed to with it, never more than one folder, host, or command and its words.
+    /// None where there is no class that would be narrow enough to be agreed to at a glance.
+    pub fn class_of(&self, action: &Action) -> Option<Selector> {
+        match action {
+            Action::Exec(command) => {
+                let text = command_class(command)?;
+                Selector::class(action, text.clone(), text, &[])
+            }
+            Action::Read(path) => {
+                let text = folder_class(path.as_path().to_str()?, self.home().to_str()?)?;
+                Selector::class(action, text.clone(), text, &[])
+            }
+            Action::Connect(Endpoint { host: Host::Name(name), .. }) if name.contains('.') => {
+                let text = plain(name).then(|| format!("{name}:*"))?;
+                Selector::class(action, text.clone(), text, &[])
+            }
+            Action::Http(request) => {
+                let text = request_class(request)?;
+                let shown = format!("{} {text}", request.method);
+                Selector::class(action, text, shown, std::slice::from_ref(&request.method))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn matches(automaton: &Automaton, action: &Action) -> bool {
+    let mut buffer = Vec::new();
+    let Ok(input) = spell::action(action, &mut buffer) else { return false };
+    let mut found = false;
+    automaton.matches(&mut automaton.scratch(), input, |_| found = true);
+    found
+}
+
+/// The same action. A command that was asked for beforehand is known by its words alone, and not by what its program is.
+fn same(one: &Action, other: &Action) -> bool {
+    let words = |command: &Command| (command.program.clone(), command.argv.clone(), command.env.clone());
+    match (one, other) {
+        (Action::Exec(one), Action::Exec(other)) => words(one) == words(other),
+        (one, other) => one == other,
+    }
+}
+
+/// Under the same name, which decides what a program of many names does, and with the same variables.
+fn like(agreed: Option<&Command>, action: &Action) -> bool {
+    match (agreed, action) {
+        (Some(agreed), Action::Exec(command)) => {
+            let alike = |command: &Command| (command.env.clone(), command.installed);
+            alike(agreed) == alike(command) && agreed.alias() == command.alias()
+        }
+        (None, _) => true,
+        (Some(_), _) => false,
+    }
+}
+
+/// Nothing that means something in a pattern.
+fn plain(text: &str) -> bool {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@+".contains(&byte);
+    !text.is_empty() && text.len() <= LONGEST && text.bytes().all(fine)
+}
+
+/// `PROGRAM WORD WORD **`: the words that say what the program does, as far as they are words and no options or files.
+fn command_class(command: &Command) -> Option<String> {
+    let program = command.program.as_path().to_str().filter(|path| plain(path))?;
+    let name = program.rsplit('/').next().unwrap_or_default();
+    let family = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.');
+    if STARTERS.contains(&family) || family.starts_with("ld-") {
+        return None;
+    }
+    let is_word = |word: &&str| {
+        let letter = word.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+        letter && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let words = command.argv.iter().skip(1).map_while(|word| std::str::from_utf8(word).ok().filter(is_word));
+    let words: Vec<&str> = words.take(MOST_WORDS).collect();
+    let text = format!("{program} {} **", words.join(" "));
+    (!words.is_empty() && text.len() <= LONGEST).then_some(text)
+}
+
+/// `FOLDER/*`: the files of one folder, not those beneath. No folder whose name begins with a dot, nor one within such a folder,
+/// because settings and keys lie there; and none on the way to the home.
+fn folder_class(path: &str, home: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let hidden = path.split('/').any(|name| name.starts_with('.'));
+    let on_the_way = std::path::Path::new(home).starts_with(folder);
+    let shallow = folder.matches('/').count() < 2;
+    (plain(folder) && !name.is_empty() && !hidden && !on_the_way && !shallow).then(|| format!("{folder}/*"))
+}
+
+/// `https://HOST/FOLDER/*`, by the same method.
+fn request_class(request: &HttpRequest) -> Option<String> {
+    let (folder, _) = request.path.rsplit_once('/')?;
+    let named = matches!(&request.endpoint.host, Host::Name(name) if name.contains('.'));
+    let place = format!("{}://{}{folder}", request.scheme, request.endpoint);
+    (named && folder.len() > 1 && plain(&place)).then(|| format!("{place}/*"))
+}
+
+#[cfg(test)]
+mod tests;
