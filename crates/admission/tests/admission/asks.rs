@@ -179,7 +179,7 @@ fn the_end_of_the_run_ends_its_asks() {
 fn asked_by_many(line: &Line) -> Vec<thread::JoinHandle<Option<u64>>> {
     let one = |at: usize| {
         let admission = line.admission.clone();
-        let endpoint = if at % 2 == 0 { "ask.example:443" } else { "ask.example:80" };
+        let endpoint = if at.is_multiple_of(2) { "ask.example:443" } else { "ask.example:80" };
         thread::spawn(move || {
             admission.admit(connect(endpoint)).wait().permit().ok().map(|permit| permit.seq())
         })
