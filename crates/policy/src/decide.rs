@@ -163,7 +163,7 @@ fn strictest(policy: &Policy, action: &Action, narrows: bool) -> Result<(Need, V
             let other = strictest(policy, &Action::Exec(Command::clone(command)), brought)?;
             if other.0 > judged.0 {
                 judged = other;
-            } else if other.0 == judged.0 {
+            } else if other.0 == judged.0 && judged.0 > Need::None {
                 // Whoever answers for all of it answers for the rules on each.
                 let room = MOST_REASONS.saturating_sub(judged.1.len());
                 let new = other.1.into_iter().filter(|reason| !judged.1.contains(reason));
