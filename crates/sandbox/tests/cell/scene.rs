@@ -1,6 +1,6 @@
 //! A workspace, a policy and a ledger, and a shell that works in them.
 
-use admission::{Admission, Launch};
+use admission::{Admission, Asking, Bounds, Launch};
 use ledger::{Body, Event, Host, Reader, RunId, RunOpened};
 use policy::{AbsPath, Anchors, Confinement, Context, Layer, LayerKind, Policy};
 use rustix::fd::OwnedFd;
@@ -209,11 +209,10 @@ impl Scene {
         let host = Host::open(&self.state).unwrap();
         let run: RunId = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
-        let admission = Admission::start_with(
-            Arc::new(policy),
-            writer,
-            admission::Asking { timeout: self.patience, ..admission::Asking::usual(self.attended) },
-        );
+        // What is tried here is tried over and over.
+        let bounds = Bounds { rate: usize::MAX, remembered_ms: 0, ..Bounds::default() };
+        let asking = Asking { attended: self.attended, timeout: self.patience, bounds };
+        let admission = Admission::start_with(Arc::new(policy), writer, asking);
         let jail = self.cell.prepare(&plan).unwrap_or_else(|error| panic!("{error}"));
         let words = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
         let program = AbsPath::new(Path::new(argv[0])).unwrap();
