@@ -281,7 +281,7 @@ fn what_a_person_is_asked_about_starts_when_they_say_so() {
         let decision = tape.put(exec(11, 10, &["id"], Verdict::Ask));
         assert!(tape.tree().get(2).unwrap().images.is_empty(), "nobody answered yet");
         let (ask, by, how) = ("d-1".into(), "eve".into(), "terminal".into());
-        tape.put(AskAnswered { ask, decision, answer, by, how, why: None });
+        tape.put(AskAnswered { ask, decision, answer, by, how, why: None, also: vec![] });
         let tree = tape.tree();
         let process = tree.get(2).unwrap();
         assert_eq!((process.images.len(), process.refused.len()), (images, refused));
