@@ -207,7 +207,7 @@ fn gateway(dir: &std::path::Path, server: SocketAddr) -> (gateway::Gateway, Sock
     let admission = Admission::start(Arc::new(policy), writer, false);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = listener.local_addr().unwrap();
-    let seat = Seat { proxy: listener, loopback: Vec::new(), carried: None };
+    let seat = Seat { proxy: listener, loopback: Vec::new(), carried: None, guests: None };
     let credentials = Credentials::new(Vec::new(), Arc::new(Nothing)).unwrap();
     (gateway::serve(seat, admission, credentials, Arc::new(Nothing)).unwrap(), proxy)
 }

@@ -27,6 +27,7 @@ use crate::bounds::Bounds;
 use crate::carriage::{Asker, Carriage, Expected, Teller};
 use crate::dial::Outside;
 use crate::flow::Flow;
+use crate::guests::Guests;
 use crate::inside::InsideDoor;
 use crate::judge::Judge;
 use crate::meter::{Count, End, Passage};
@@ -43,6 +44,14 @@ type Stream = Prefixed<Wire>;
 pub(crate) struct Carrier {
     pub(crate) judge: Judge,
     pub(crate) inside: InsideDoor,
+    pub(crate) guests: Option<Guests>,
+}
+
+impl Carrier {
+    /// Whether a connection from there is the run's.
+    pub(crate) fn admits(&self, from: SocketAddr) -> bool {
+        self.guests.as_ref().is_none_or(|guests| guests.admits(from))
+    }
 }
 
 /// What is needed beside for connections that are carried.

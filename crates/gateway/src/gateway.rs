@@ -22,6 +22,7 @@ use crate::bounds::Bounds;
 use crate::carriage::{Carriage, Teller, Voice};
 use crate::connection::{self, Carrier, Taken};
 use crate::credential::Credentials;
+use crate::guests::Guests;
 use crate::inside::{Inside, InsideDoor};
 use crate::judge::Judge;
 use crate::meter::{Flows, Meter};
@@ -43,6 +44,8 @@ pub struct Seat {
     pub loopback: Vec<(u16, std::net::TcpListener)>,
     /// For programs that know nothing of proxies.
     pub carried: Option<Carried>,
+    /// Whose connections are taken, where others of the machine reach the sockets too; `None` where only the run does.
+    pub guests: Option<Guests>,
 }
 
 /// What takes connections that are carried, and answers for names.
@@ -116,8 +119,9 @@ pub fn serve_with(
     let meter = Arc::new(Meter::new(bounds.destinations));
     let inside = InsideDoor::new(inside, &bounds);
     let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), bounds };
+    let guests = seat.guests.clone();
     let (doors, names) = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
-    let carrier = Arc::new(Carrier { judge, inside });
+    let carrier = Arc::new(Carrier { judge, inside, guests });
     let thread = thread::Builder::new().name("provost-gateway".to_owned()).spawn(move || {
         // Closed when this thread ends, however it ends: that is what a watcher sees.
         let _living = living;
@@ -277,6 +281,8 @@ async fn attend(
                 continue;
             }
             accepted = listener.accept() => match accepted {
+                // Whoever else found the door is not let in, and not answered.
+                Ok((_, from)) if !carrier.admits(from) => continue,
                 Ok(accepted) => accepted,
                 Err(error) if is_of_one(&error) => continue,
                 Err(_) => {

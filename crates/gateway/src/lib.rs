@@ -15,6 +15,7 @@
 //! * [`carriage`], [`resolver`], [`stand_in`]: for programs that know nothing of proxies
 //! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`]: carrying, and counting what is carried
 //! * [`credential`]: placeholders inside, secrets outside
+//! * `guests`: whose connections are taken, where others reach the sockets too
 //! * [`inside`]: the one door for the inside
 //!
 //! Owns: whatever leaves the run by a network. Does not own: the rules, the asking, the secrets, or the sockets' making. TLS is
@@ -31,6 +32,7 @@ mod dial;
 mod flow;
 mod forward;
 mod gateway;
+mod guests;
 mod head;
 mod inside;
 mod judge;
@@ -49,6 +51,7 @@ pub use bounds::Bounds;
 pub use carriage::{Asker, Carriage, Voice};
 pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
 pub use gateway::{Carried, Gateway, GatewayError, Seat, serve, serve_with};
+pub use guests::Guests;
 pub use inside::{Inside, InsideAnswer};
 pub use meter::{Flows, OTHERS, Tally};
 pub use names::{Lookup, Names, System};

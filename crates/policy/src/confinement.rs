@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 mod direct;
+mod tier;
 mod trees;
 
 pub(crate) use direct::holds as holds_direct;
+pub use tier::Tier;
 pub(crate) use trees::of;
 
 /// What of a policy is asked of the kernel. Paths of the host.
@@ -36,11 +38,17 @@ pub struct Confinement {
     pub judged_execs: bool,
     /// Namespaces may be made inside; Landlock's file rules go.
     pub nested: bool,
+    /// What it is to rest on; for whoever starts the run to say, and for no policy.
+    #[serde(default)]
+    pub tier: Tier,
 }
 
 /// What the kernel gave.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Enforcement {
+    /// What the run rests on.
+    #[serde(default)]
+    pub tier: Tier,
     /// Own users.
     pub user_namespace: bool,
     /// Own view of files.
@@ -59,6 +67,12 @@ pub struct Enforcement {
     pub no_capabilities: bool,
     /// The version of Landlock that holds the files; 0 if none.
     pub landlock_abi: u32,
+    /// Landlock keeps TCP closed to the run's own calls.
+    #[serde(default)]
+    pub landlock_network: bool,
+    /// Landlock keeps signals and abstract sockets inside.
+    #[serde(default)]
+    pub landlock_scopes: bool,
     /// System calls are filtered.
     pub seccomp: bool,
     /// Opens and execs can be judged one by one.
@@ -112,24 +126,29 @@ pub fn shortfall(asked: &Confinement, given: &Enforcement) -> Result<(), Shortfa
         "a kernel from 6.1 on with this switched on is needed; `provost doctor` shows what is there";
     let namespace = |name: &str| format!("a namespace of its own for {name}");
     let landlock = asked.nested || given.landlock_abi >= LEAST_LANDLOCK;
+    let own = match asked.tier {
+        Tier::Landlock => tier::alone(asked, given),
+        Tier::Namespaces => vec![
+            (given.user_namespace, namespace("users"), NAMESPACES),
+            (given.mount_namespace, namespace("files"), NAMESPACES),
+            (given.pid_namespace, namespace("processes"), NAMESPACES),
+            (given.network_namespace, namespace("the network"), NAMESPACES),
+            (given.ipc_namespace, namespace("shared memory"), NAMESPACES),
+            (given.uts_namespace, namespace("the host name"), NAMESPACES),
+            (landlock, format!("Landlock version {LEAST_LANDLOCK} (here: {})", given.landlock_abi), KERNEL),
+        ],
+    };
     let held = [
-        (given.user_namespace, namespace("users"), NAMESPACES),
-        (given.mount_namespace, namespace("files"), NAMESPACES),
-        (given.pid_namespace, namespace("processes"), NAMESPACES),
-        (given.network_namespace, namespace("the network"), NAMESPACES),
-        (given.ipc_namespace, namespace("shared memory"), NAMESPACES),
-        (given.uts_namespace, namespace("the host name"), NAMESPACES),
         (
             given.no_new_privs,
             "that no program gains rights by being started (no_new_privs)".to_owned(),
             KERNEL,
         ),
         (given.no_capabilities, "that no capability is left".to_owned(), NAMESPACES),
-        (landlock, format!("Landlock version {LEAST_LANDLOCK} (here: {})", given.landlock_abi), KERNEL),
         (given.seccomp, "a filter for system calls (seccomp)".to_owned(), KERNEL),
         (given.supervisor, supervised(asked), KERNEL),
     ];
-    let missing = held.into_iter().filter(|(held, _, _)| !held);
+    let missing = own.into_iter().chain(held).filter(|(held, _, _)| !held);
     let missing: Vec<Missing> =
         missing.map(|(_, what, hint)| Missing { what, hint: hint.to_owned() }).collect();
     if missing.is_empty() { Ok(()) } else { Err(Shortfall { missing }) }

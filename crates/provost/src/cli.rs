@@ -46,6 +46,16 @@ pub enum Mode {
     Direct,
 }
 
+/// What a run rests on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Tier {
+    /// Namespaces, and all else beneath.
+    #[default]
+    Namespaces,
+    /// No namespaces.
+    Landlock,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -169,6 +179,10 @@ pub struct RunFlags {
     /// back what was there).
     #[arg(long, value_enum, default_value_t = Mode::Staged, value_name = "MODE", hide_possible_values = true)]
     pub mode: Mode,
+    /// What it rests on: namespaces, or landlock where this machine gives none. The second holds less, says what, and is
+    /// never chosen by itself.
+    #[arg(long, value_enum, default_value_t = Tier::Namespaces, value_name = "TIER", hide_possible_values = true)]
+    pub tier: Tier,
     /// Ends the run after this time, e.g. 90s, 20m, 2h; its status is then 124.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,

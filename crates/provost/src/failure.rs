@@ -222,8 +222,12 @@ impl From<policy::Shortfall> for Failure {
 impl From<sandbox::JailError> for Failure {
     fn from(error: sandbox::JailError) -> Failure {
         match &error {
-            sandbox::JailError::NoNamespaces(_) => Failure::of(&error)
-                .hint("`provost doctor` says what this machine lacks, and prints the lines that give it"),
+            sandbox::JailError::NoNamespaces(_) => Failure::of(&error).hint(
+                "`provost doctor` says what this machine lacks, and prints the lines that give it. `--tier landlock` runs without, and holds less: names and metadata of your files can be looked up, no server can listen inside, a kill of Provost may leave what runs (docs/tiers.md)",
+            ),
+            sandbox::JailError::RootAlone => {
+                Failure::of(&error).hint("run as an ordinary person, or without --tier landlock")
+            }
             sandbox::JailError::NotStarted { .. } => Failure::of(&error)
                 .hint("is it a program for this machine, and is its interpreter shown inside?"),
             _ => Failure::of(&error),

@@ -10,16 +10,18 @@ pub(crate) use console::terminals;
 mod describe;
 mod direct;
 mod signals;
+pub(crate) mod tier;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Asking, Launch};
-use gateway::{Flows, Gateway};
+use gateway::{Flows, Gateway, Guests};
 use ledger::event::{self, Trust};
 use ledger::{Host, RunEnded, RunId};
-use policy::{Confinement, Context, Policy, shortfall};
+use policy::{Confinement, Context, Policy, Tier, shortfall};
 use sandbox::{Cell, Exit, Jail, Watch};
 
 use crate::agents::{self, Agent, Outfit};
@@ -100,19 +102,21 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let _claim = direct::claim(task, folders)?;
     mend::whole(folders, &task.workspace)?;
     let run = host.new_run()?;
-    let (workspace, kept) = direct::place(task, &host.run_dir(&run), folders)?;
+    let run_dir = host.run_dir(&run);
+    let (workspace, kept) = direct::place(task, &run_dir, folders)?;
     let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit, task.mode);
     // The disk takes its time over the first words of a run: the view, in which nothing runs yet, is built meanwhile.
     let (writer, built) = thread::scope(|scope| {
         let opening = thread::Builder::new().name("opening".to_owned());
         let opening = opening.spawn_scoped(scope, || host.begin(&run, opened));
-        let built = build(&prepared, &workspace, cell, folders, (&run, person));
+        let built = build(&prepared, (&workspace, &run_dir), cell, folders, (&run, person));
         (opening.map(ScopedJoinHandle::join), built)
     });
     let writer = writer.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
     let writer = writer.map_err(|_| Failure::new("the thread that opens the run died"))??;
     Governor::here().and_then(|here| here.note(&host, &run)).map_err(|error| Failure::of(&error))?;
     let mut notes = prepared.outfit.notes.clone();
+    tier::warn(task, order.say);
     notes.extend(workspace.why_copy().map(|why| format!("the agent works on a copy of the folder: {why}")));
     notes.iter().for_each(|note| (order.say)(note));
     let asking = Asking { timeout: task.ask_timeout, ..Asking::usual(task.attended) };
@@ -126,6 +130,7 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
         drop(socket);
         governed
     });
+    tier::leave(&run_dir);
     let end = governed.as_ref().ok().map(|governed| (governed.exit, governed.signal));
     let ended = describe::ended(end, began);
     let sealed = finish(&host, &run, (&workspace, through), admission, ended);
@@ -200,12 +205,12 @@ struct Built {
 /// From the policy to a view of its own, and the agent's process in it before its first instruction.
 fn build(
     prepared: &Prepared,
-    workspace: &Workspace,
+    (workspace, run_dir): (&Workspace, &Path),
     cell: Cell,
     folders: &Folders,
     (run, person): (&RunId, git::Asked),
 ) -> Result<Built, Failure> {
-    let asked = prepared.policy.confinement()?;
+    let asked = Confinement { tier: prepared.task.tier, ..prepared.policy.confinement()? };
     let kept = workspace.folder(&folders.state);
     let mut order = view::order(
         &prepared.task,
@@ -216,7 +221,7 @@ fn build(
     );
     view::make_caches(&order)?;
     view::add_environment(&mut order, &prepared.tools, &prepared.outfit, run);
-    let plan = sandbox::Plan::new(&asked, &order, &sandbox::plan::look_at_host)?;
+    let plan = tier::plan(&prepared.task, &asked, &order, run_dir)?;
     let console = Console::open()?;
     let jail = cell.prepare(&plan)?;
     Ok(Built { asked, order, console, jail })
@@ -242,15 +247,17 @@ fn govern(
     let mut signals = Signals::listen()?;
     let (carried, carriage) =
         jail.take_carriers().map(|carriers| carried::join(carriers, jail.voice())).unzip();
-    let gateway = serve((&mut jail, carried), &order.ports, admission, prepared, &mut signals)?;
+    let (guests, told) = tier::guests(&prepared.task);
+    let gateway = serve((&mut jail, carried), (&order.ports, guests), admission, prepared, &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
     let parties =
         Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
     let desk = Terminal::open(admission, terminal.control(), parties).map_err(|error| Failure::of(&error))?;
     let watch = Watch {
         quiet: prepared.tools.shown.iter().map(|shown| shown.path.clone()).collect(),
-        judged_opens: asked.judged_opens,
+        judged_opens: asked.judged_opens || asked.tier == Tier::Landlock,
         carriage,
+        guests: told,
     };
     let launch = launch.wait().permit()?;
     let overlay = jail.take_overlay();
@@ -275,7 +282,7 @@ fn govern(
 
 fn serve(
     (jail, carried): (&mut Jail, Option<gateway::Carried>),
-    ports: &[u16],
+    (ports, guests): (&[u16], Option<Guests>),
     admission: &Admission,
     prepared: &Prepared,
     signals: &mut Signals,
@@ -288,7 +295,7 @@ fn serve(
         .map_err(|error| Failure::of(&error))?;
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
-    let seat = gateway::Seat { proxy, loopback, carried };
+    let seat = gateway::Seat { proxy, loopback, carried, guests };
     let gateway =
         gateway::serve(seat, admission.clone(), credentials, inside).map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.

@@ -34,6 +34,8 @@ pub struct Task {
     pub attended: bool,
     /// Where its writes go.
     pub mode: ledger::Mode,
+    /// What it rests on.
+    pub tier: policy::Tier,
     /// When it is ended.
     pub timeout: Option<Duration>,
     /// How long a question stands.
@@ -72,6 +74,10 @@ impl Task {
             mode: match flags.mode {
                 crate::cli::Mode::Staged => ledger::Mode::Staged,
                 crate::cli::Mode::Direct => ledger::Mode::Direct,
+            },
+            tier: match flags.tier {
+                crate::cli::Tier::Namespaces => policy::Tier::Namespaces,
+                crate::cli::Tier::Landlock => policy::Tier::Landlock,
             },
             timeout: flags.timeout,
             ask_timeout: flags.ask_timeout.unwrap_or(admission::ASK_TIMEOUT),

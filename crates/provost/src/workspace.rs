@@ -192,6 +192,19 @@ impl Workspace {
     /// # Errors
     /// The folder may not be a workspace, or the disk refused.
     pub fn stage(folder: &Path, run_dir: &Path, around: &Surroundings<'_>) -> Result<Workspace, StageError> {
+        Workspace::stage_as(folder, run_dir, around, None)
+    }
+
+    /// The same, as a copy where `copy` says why it must be one.
+    ///
+    /// # Errors
+    /// As [`Workspace::stage`].
+    pub fn stage_as(
+        folder: &Path,
+        run_dir: &Path,
+        around: &Surroundings<'_>,
+        copy: Option<&str>,
+    ) -> Result<Workspace, StageError> {
         let began = now();
         let root = place::root(folder, around)?;
         let stays = around.state.join("workspaces").join(place::id(&root));
@@ -200,7 +213,10 @@ impl Workspace {
         for folder in [&staged, &kept] {
             DirBuilder::new().mode(0o700).create(folder).map_err(io_error("make", folder))?;
         }
-        let unfit = stage::unfit(&root, &staged).map_err(io_error("use", &staged))?;
+        let unfit = match copy {
+            Some(why) => Some(why.to_owned()),
+            None => stage::unfit(&root, &staged).map_err(io_error("use", &staged))?,
+        };
         if unfit.is_none() && rustix::process::geteuid().is_root() {
             let stage = stage::overlay(&root, &held, &staged).map_err(io_error("lay out", &staged))?;
             warm(&stage, &held, run_dir, &stays);

@@ -207,6 +207,13 @@ pub(crate) struct Identity {
     pub(crate) thread: i32,
 }
 
+/// The parent of a process, as this process's namespace numbers both.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold anything, but not the last closing parenthesis.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Enough of /proc/PID/status for every line we want, whatever groups come before them (65,536 at most are rare).
 const STATUS_START: usize = 2048;
 

@@ -3,6 +3,8 @@
 //! Owns: the order of the steps. Does not own: what they are (`plan.rs`), the raw calls (`sys`), any judgement.
 //! Everything here runs in a process with one thread that was cloned before anything of the host was loaded.
 
+pub(crate) mod bare;
+
 use crate::channel::{self, Order, Report};
 use crate::filter::{self, Duty};
 use crate::plan::{Plan, names_at};
@@ -130,7 +132,7 @@ fn carriers(port: u16, plan: &Plan) -> Result<Vec<OwnedFd>, Failed> {
 }
 
 /// Forks the agent's process and stays as its PID 1.
-fn start(
+pub(crate) fn start(
     (wire, ear): (&UnixStream, &UnixStream),
     plan: &Plan,
     terminal: Option<OwnedFd>,
@@ -220,13 +222,21 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
     let _ = namespace::drop_groups();
     drop_capabilities().at("drop the capabilities")?;
     rustix::thread::set_no_new_privs(true).at("set no_new_privs")?;
-    let landlock_abi = if plan.nested { 0 } else { landlock(plan)? };
-    let duty = Duty { judged_opens: plan.judged_opens, nested: plan.nested };
-    // ORDER: an open is held once the filter stands, and nobody answers yet. What is read comes from then all the same.
+    // ORDER: an open may be closed once Landlock stands, and is held once the filter does, when nobody answers yet. What is
+    // read comes from then all the same.
     let witness = Witness::open().at("read back the enforcement")?;
+    let landlock_abi = match &plan.bare {
+        Some(bare) => bare::landlock(bare)?,
+        None if plan.nested => 0,
+        None => landlock(plan)?,
+    };
+    let duty = Duty { judged_opens: plan.judged_opens, nested: plan.nested, bare: plan.bare.is_some() };
     let listener =
         notify::install(&filter::compile(&filter::lines(duty))).at("install the system-call filter")?;
-    let given = witness.tell(landlock_abi).at("read back the enforcement")?;
+    let mut given = witness.tell(landlock_abi, plan.bare.is_some()).at("read back the enforcement")?;
+    if plan.bare.is_some() {
+        bare::tell(&mut given);
+    }
     channel::send(wire, &Report::Enforced(Box::new(given))).at("report the enforcement")?;
     channel::send_descriptor(wire, listener.as_fd()).at("hand out the listener")?;
     drop(listener);
@@ -326,6 +336,10 @@ pub fn landlock_abi() -> u32 {
     namespace::landlock_version()
 }
 
+/// The sets that must be empty. Where nobody has the right to empty it, what may be gained (`CapBnd`) is not asked:
+/// no_new_privs keeps anything from being gained.
+const CAPABILITIES: [&str; 4] = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+
 /// Where the kernel tells what holds.
 struct Witness {
     status: File,
@@ -340,7 +354,7 @@ impl Witness {
     }
 
     /// What holds now, as the kernel tells it, not as it was asked.
-    fn tell(self, landlock_abi: u32) -> io::Result<Enforcement> {
+    fn tell(self, landlock_abi: u32, is_bare: bool) -> io::Result<Enforcement> {
         let status = io::read_to_string(self.status)?;
         let field = |name: &str| {
             status
@@ -352,7 +366,7 @@ impl Witness {
         Ok(Enforcement {
             network_namespace: only_loopback(&io::read_to_string(self.links)?),
             no_new_privs: field("NoNewPrivs").as_deref() == Some("1"),
-            no_capabilities: ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].into_iter().all(none),
+            no_capabilities: CAPABILITIES.into_iter().all(none) && (is_bare || none("CapBnd")),
             landlock_abi,
             seccomp: field("Seccomp").as_deref() == Some("2"),
             mounts: io::read_to_string(self.mounts)?.lines().map(summarise_mount).collect(),

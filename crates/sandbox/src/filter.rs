@@ -24,6 +24,10 @@ pub(crate) enum When {
     Equal(u8, u32),
     /// It is none of these values.
     NoneOf(u8, &'static [u32]),
+    /// It has none of these bits.
+    NoBits(u8, u32),
+    /// Of these bits of it, the value is none of these.
+    MaskedNoneOf(u8, u32, &'static [u32]),
 }
 
 /// A call by name and number.
@@ -45,14 +49,18 @@ pub(crate) struct Duty {
     pub(crate) judged_opens: bool,
     /// The policy lets the agent make namespaces of its own.
     pub(crate) nested: bool,
+    /// No namespace is around the run.
+    pub(crate) bare: bool,
 }
 
 use Answer::{Notify, Refuse};
-use When::{Bits, Equal, NoneOf};
+use When::{Bits, Equal, MaskedNoneOf, NoBits, NoneOf};
 
 macro_rules! calls {
     ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
 }
+
+mod bare;
 
 const fn line(calls: &'static [Call], answer: Answer, why: &'static str) -> Line {
     Line { calls, when: &[], answer, why }
@@ -228,8 +236,8 @@ const NEWEST: u32 = 462;
 
 /// What a run's filter sees and refuses, a line for each of its reasons: for people who ask.
 #[must_use]
-pub fn describe(judged_opens: bool, nested: bool) -> Vec<String> {
-    lines(Duty { judged_opens, nested }).iter().map(ToString::to_string).collect()
+pub fn describe(judged_opens: bool, nested: bool, bare: bool) -> Vec<String> {
+    lines(Duty { judged_opens, nested, bare }).iter().map(ToString::to_string).collect()
 }
 
 impl std::fmt::Display for Line {
@@ -250,7 +258,8 @@ impl std::fmt::Display for Line {
 pub(crate) fn lines(duty: Duty) -> Vec<Line> {
     let names = if duty.judged_opens { NAMES } else { &[] };
     let namespaces = if duty.nested { &[] } else { NAMESPACES };
-    [SEEN, names, namespaces, ALWAYS].concat()
+    let bare = if duty.bare { bare::BARE } else { &[] };
+    [SEEN, names, namespaces, bare, ALWAYS].concat()
 }
 
 /// Compiles the lines to the program that the kernel runs on every call.
@@ -297,6 +306,12 @@ fn body(line: &Line) -> Vec<sock_filter> {
                 let tests = values.iter().zip(left).map(|(value, left)| jump_equal(*value, failed + left, 0));
                 [load(argument(arg))].into_iter().chain(tests).collect()
             }
+            NoBits(arg, mask) => vec![load(argument(arg)), jump_bits(mask, failed, 0)],
+            MaskedNoneOf(arg, mask, values) => {
+                let left = (0..values.len() as u8).rev();
+                let tests = values.iter().zip(left).map(|(value, left)| jump_equal(*value, failed + left, 0));
+                [load(argument(arg)), keep_bits(mask)].into_iter().chain(tests).collect()
+            }
         };
         body.splice(0..0, test);
     }
@@ -324,6 +339,10 @@ const fn argument(index: u8) -> u32 {
 
 const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+}
+
+const fn keep_bits(mask: u32) -> sock_filter {
+    sock_filter { code: (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, jt: 0, jf: 0, k: mask }
 }
 
 const fn ret(value: u32) -> sock_filter {
@@ -362,6 +381,10 @@ mod tests {
                     accumulator = word(step.k);
                     continue;
                 }
+                code if code == libc::BPF_ALU | libc::BPF_AND => {
+                    accumulator &= step.k;
+                    continue;
+                }
                 code if code == libc::BPF_RET => return step.k,
                 code if code == libc::BPF_JMP | libc::BPF_JEQ => accumulator == step.k,
                 code if code == libc::BPF_JMP | libc::BPF_JGE => accumulator >= step.k,
@@ -376,19 +399,21 @@ mod tests {
         run(&compile(&lines(duty)), number as u32, AUDIT_ARCH, args)
     }
 
-    const PLAIN: Duty = Duty { judged_opens: false, nested: false };
+    const PLAIN: Duty = Duty { judged_opens: false, nested: false, bare: false };
+    const ALONE: Duty = Duty { judged_opens: true, nested: false, bare: true };
 
     #[test]
     fn every_line_does_what_it_says_and_its_neighbours_stay_allowed() {
         for judged_opens in [false, true] {
-            for nested in [false, true] {
-                let duty = Duty { judged_opens, nested };
+            for (nested, bare) in [(false, false), (true, false), (false, true)] {
+                let duty = Duty { judged_opens, nested, bare };
                 for line in lines(duty) {
                     let mut args = [0_u64; 6];
                     for when in line.when {
                         match *when {
                             Bits(arg, value) | Equal(arg, value) => args[arg as usize] = u64::from(value),
-                            NoneOf(arg, _) => args[arg as usize] = 40,
+                            NoneOf(arg, _) | MaskedNoneOf(arg, ..) => args[arg as usize] = 0x4028,
+                            NoBits(arg, _) => args[arg as usize] = 0,
                         }
                     }
                     for (name, number) in line.calls {
@@ -407,7 +432,7 @@ mod tests {
 
     #[test]
     fn the_filter_in_words() {
-        insta::assert_snapshot!(describe(true, false).join("\n"), @r"
+        insta::assert_snapshot!(describe(true, false, false).join("\n"), @r"
         seen    execve, execveat: every exec is seen, on the words the kernel takes
         seen    open, openat, openat2, creat: every open is seen
         seen    connect: every attempt to reach out is seen
@@ -485,7 +510,7 @@ mod tests {
 
     #[test]
     fn nested_opens_namespaces_and_nothing_else() {
-        let nested = Duty { judged_opens: false, nested: true };
+        let nested = Duty { judged_opens: false, nested: true, bare: false };
         let user = libc::CLONE_NEWUSER as u64;
         assert_eq!(answer(nested, libc::SYS_unshare, [user, 0, 0, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
         assert_eq!(answer(nested, libc::SYS_bpf, [0; 6]), libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);

@@ -3,12 +3,15 @@
 //! Owns: the cell's life and what it hands out. Does not own: the steps inside (`cell.rs`), system calls held by the
 //! filter (`supervisor.rs`). A cell dies with this process: by the death signal, and by the end of its wire.
 
+mod bare;
+
 use crate::bell::{Alarm, Bell};
 use crate::carriage::{Carriers, Places};
 use crate::cell;
 use crate::channel::{self, Order, Report};
 use crate::overlay::{Overlay, Pulse};
 use crate::plan::{Plan, Whose};
+use crate::supervisor::bare::Bare;
 use crate::supervisor::{Supervisor, Tools, Watch};
 use crate::sys::namespace::{self, Side};
 use crate::sys::notify;
@@ -27,6 +30,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Why a jail could not be made.
@@ -35,6 +39,9 @@ pub enum JailError {
     /// The kernel refused new namespaces to this user.
     #[error("the kernel gives this user no new namespaces")]
     NoNamespaces(#[source] io::Error),
+    /// Without namespaces nothing holds what root may do by owning a file.
+    #[error("without namespaces, root is held by nothing")]
+    RootAlone,
     /// A step inside failed.
     #[error("could not {step}: {because}")]
     Step {
@@ -83,6 +90,8 @@ pub struct Cell {
     process: OwnedFd,
     /// Which namespaces are not ours, as the kernel names them.
     own: Enforcement,
+    /// Whether it has no namespaces: then whoever keeps it ends what is in it, and must not be killed before.
+    bare: bool,
     /// The cell's mounts, kept so that what was seen can still be looked up when its last process is gone; later the
     /// supervisor's thread has them.
     mounts: Option<OwnedFd>,
@@ -101,7 +110,8 @@ impl Cell {
                 // ORDER: looked at while PID 1 waits; afterwards it is closed to everybody but root.
                 let mounts = Some(open_mounts(pid).map_err(JailError::Lost)?);
                 let voice = Voice::new(voice).map_err(JailError::Lost)?;
-                let cell = Self { wire, voice, pid, process: pidfd, own: compare_namespaces(pid), mounts };
+                let own = compare_namespaces(pid);
+                let cell = Self { wire, voice, pid, process: pidfd, own, bare: false, mounts };
                 map_users(pid).map_err(JailError::NoNamespaces)?;
                 (&cell.wire).write_all(b"m").map_err(JailError::Lost)?;
                 Ok(cell)
@@ -112,6 +122,9 @@ impl Cell {
     /// Builds the plan inside, up to the agent's process, which stands confined before its first instruction.
     pub fn prepare(self, plan: &Plan) -> Result<Jail, JailError> {
         let mut whole = plan.clone();
+        if self.bare {
+            return self.prepare_bare(whole);
+        }
         whole.mask_sockets(&host_sockets().map_err(JailError::Lost)?);
         // A cell in which a step failed has said so and is gone: then nothing can be sent, and its word is still there.
         let sent = channel::send(&self.wire, &Order::Prepare(Box::new(whole)));
@@ -164,6 +177,7 @@ impl Cell {
             workspace,
             overlay,
             pulse,
+            bare: None,
         })
     }
 
@@ -188,6 +202,9 @@ impl Cell {
 
 impl Drop for Cell {
     fn drop(&mut self) {
+        if self.bare {
+            return self.end_bare();
+        }
         // Killing PID 1 ends everything inside; one that is gone already is fine.
         let _ = rustix::process::pidfd_send_signal(&self.process, Signal::KILL);
         if let Some(pid) = rustix::process::Pid::from_raw(self.pid) {
@@ -282,6 +299,7 @@ pub struct Jail {
     workspace: PathBuf,
     overlay: Option<Overlay>,
     pulse: Pulse,
+    bare: Option<Bare>,
 }
 
 impl Jail {
@@ -349,7 +367,9 @@ impl Jail {
             own: std::mem::take(&mut self.own),
             workspace: std::mem::take(&mut self.workspace),
             pulse: self.pulse.clone(),
+            bare: self.bare.take(),
         };
+        let over = tools.bare.as_ref().map(Bare::over);
         let mut supervisor = Supervisor::new(tools, admission.clone(), watch).map_err(JailError::Lost)?;
         supervisor.launched(&self.program);
         let (Launch(command), receipt) = permit.begin();
@@ -370,16 +390,16 @@ impl Jail {
         receipt.settle(Outcome::done());
         let alarm = Alarm::on(&bell);
         let supervised = Bell::new().map_err(JailError::Lost)?;
-        let over = Alarm::on(&supervised);
+        let ended = Alarm::on(&supervised);
         let attend = move || {
             supervisor.attend(alarm);
-            drop(over);
+            drop(ended);
             // What kept the view whole when its last process was gone. Whoever lets go of it last takes it apart, which
             // takes long: nobody waits for this thread any more.
             drop(mounts);
         };
         std::thread::Builder::new().name("supervisor".into()).spawn(attend).map_err(JailError::Lost)?;
-        Ok(Running { cell: self.cell, supervised, bell, agent })
+        Ok(Running { cell: self.cell, supervised, bell, agent, over })
     }
 
     fn note_launch(
@@ -428,6 +448,8 @@ pub struct Running {
     supervised: Arc<Bell>,
     bell: Arc<Bell>,
     agent: i32,
+    /// Without namespaces: told when the run is over, so that nothing new is made while the rest is ended.
+    over: Option<Arc<AtomicBool>>,
 }
 
 impl Running {
@@ -443,7 +465,10 @@ impl Running {
     /// The cell was lost, or nobody watched it any more; nothing is left of it then either.
     pub fn wait(self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
         let exit = self.attend_end(stop, time);
-        let Self { cell, supervised, .. } = self;
+        let Self { cell, supervised, over, .. } = self;
+        if let Some(over) = over {
+            over.store(true, Ordering::SeqCst);
+        }
         drop(cell);
         // The supervisor ends with the last process that it could answer; what it saw is then with the recorder.
         let patience = Timespec::try_from(SUPERVISOR_PATIENCE).ok();

@@ -43,3 +43,5 @@ pub use overlay::Overlay;
 pub use plan::Plan;
 pub use supervisor::Watch;
 pub use voice::Voice;
+pub use supervisor::bare::Guests;
+pub use cell::bare::LOST as LOST_WITHOUT_NAMESPACES;

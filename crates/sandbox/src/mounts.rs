@@ -67,7 +67,7 @@ pub(crate) fn finish(Shell { host }: Shell, plan: &Plan) -> Result<Option<Termin
     restrict_mount_at(&path_in(Path::new("/")), MOUNT_ATTR_RDONLY, false).at("freeze the new root")?;
     drop(host);
     enter().at("enter the view")?;
-    plan.terminal.contains(&true).then(open_terminal).transpose()
+    plan.terminal.contains(&true).then(|| open_terminal("/dev/pts/ptmx")).transpose()
 }
 
 /// An empty file system as root, with the host's tree at `/old` and a second one at `/new` for the view.
@@ -348,9 +348,10 @@ pub(crate) fn root() -> rustix::io::Result<OwnedFd> {
     rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn open_terminal() -> Result<Terminal, Failed> {
+/// A terminal that nobody has yet.
+pub(crate) fn open_terminal(maker: &str) -> Result<Terminal, Failed> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let master = rustix::fs::open("/dev/pts/ptmx", flags, Mode::empty()).at("open the terminal")?;
+    let master = rustix::fs::open(maker, flags, Mode::empty()).at("open the terminal")?;
     rustix::pty::unlockpt(&master).at("unlock the terminal")?;
     let slave = rustix::pty::ioctl_tiocgptpeer(
         &master,

@@ -6,6 +6,7 @@
 
 use crate::bell::Alarm;
 use crate::image::{CHAIN_MAX, LINE_MAX, interpreter};
+use crate::supervisor::bare::Names;
 use crate::view::{Found, View, read_some};
 use admission::{Admission, LedgerClosed};
 use ledger::{
@@ -62,12 +63,17 @@ const PATIENCE: Duration = Duration::from_millis(10);
 impl Notary {
     /// Starts the notary. `root` is the view's root, to see whether an attempt found anything.
     /// `alarm` rings if the notary ends before it is told to.
-    pub(crate) fn start(admission: Admission, root: OwnedFd, alarm: Alarm) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        admission: Admission,
+        (root, names): (OwnedFd, Names),
+        alarm: Alarm,
+    ) -> std::io::Result<Self> {
         let (channel, batches) = sync_channel::<Vec<Seen>>(64);
         let thread = std::thread::Builder::new().name("notary".into()).spawn(move || {
             let mut book = Book {
                 admission,
                 view: View::new(root),
+                names,
                 known: HashSet::new(),
                 system: HashMap::new(),
                 counts: HashMap::new(),
@@ -181,6 +187,8 @@ const SYSTEM: [&str; 4] = ["/usr", "/etc", "/lib", "/lib64"];
 struct Book {
     admission: Admission,
     view: View,
+    /// By which names it is spoken of what lies elsewhere.
+    names: Names,
     /// Programs whose digest is in the ledger, by device, inode, size and change time.
     known: HashSet<(u64, u64, i64, i64, i64)>,
     /// Where paths of the system led: nobody inside can change that.
@@ -235,7 +243,8 @@ impl Book {
         let count = *count;
         if let Some(path) = self.resolve(&path, access) {
             let pid = u32::try_from(pid).unwrap_or(0);
-            fresh.push(OpenEntry { pid, access, act, path: OsText::from(path.as_path()), count });
+            let path = OsText::from(self.names.spoken(&path).as_path());
+            fresh.push(OpenEntry { pid, access, act, path, count });
         }
     }
 
@@ -309,8 +318,8 @@ impl Book {
             return Ok(None);
         }
         let Ok(digest) = digest(&found.object) else { return Ok(None) };
-        let program =
-            Program { path: OsText::from(found.path.as_path()), digest, size: facts.st_size as u64 };
+        let path = OsText::from(self.names.spoken(&found.path).as_path());
+        let program = Program { path, digest, size: facts.st_size as u64 };
         self.admission.note(program.into(), Trust::Observed, None)?;
         Ok(Some(read_some(&found.object, LINE_MAX)))
     }

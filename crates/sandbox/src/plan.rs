@@ -3,8 +3,10 @@
 //! Owns: the order and content of mounts, links, writable places and the start of the program. Does not own: doing
 //! any of it (`jail.rs`), or what the policy means (`policy::Confinement`).
 
+mod bare;
 mod names;
 
+pub use bare::{Bare, Place};
 use policy::Confinement;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -160,6 +162,8 @@ pub struct Plan {
     pub judged_execs: bool,
     /// Namespaces may be made inside; Landlock's file rules are off.
     pub nested: bool,
+    /// Without namespaces: what the run rests on instead of a view.
+    pub bare: Option<Bare>,
 }
 
 /// How the workspace is put inside.
@@ -259,6 +263,9 @@ pub enum PlanError {
     /// The folder where the program starts is not shown.
     #[error("cannot start in `{0}`: the policy does not show it")]
     FolderHidden(PathBuf),
+    /// There are no layers where no mount can be made.
+    #[error("cannot stage `{0}` without a copy")]
+    NoCopy(PathBuf),
 }
 
 /// The host's name inside: the same for every run, so that a run can be repeated.
@@ -312,6 +319,7 @@ impl Plan {
             judged_opens: asked.judged_opens,
             judged_execs: asked.judged_execs,
             nested: asked.nested,
+            bare: None,
         })
     }
 }

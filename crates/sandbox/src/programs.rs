@@ -5,6 +5,7 @@
 //! a named program: the system's own names for a file are its author's.
 
 use crate::loader;
+use crate::supervisor::bare::Names;
 use crate::view::{Found, View, read_at};
 use rustix::fd::{AsFd, AsRawFd as _, OwnedFd};
 use rustix::fs::{Mode, OFlags, Stat, StatVfsMountFlags};
@@ -25,6 +26,8 @@ pub(crate) struct Programs {
     named: Vec<Known>,
     loaders: Vec<Known>,
     workspace: PathBuf,
+    /// Without namespaces: the run's own folders, the only ones that it writes.
+    own: Option<Names>,
 }
 
 /// An installed file.
@@ -50,8 +53,13 @@ pub(crate) struct Kind {
 
 impl Programs {
     /// Looks for what rules name, in the folders of PATH and in the system's.
-    pub(crate) fn find(view: &View, named: &[PathBuf], folders: &[PathBuf], workspace: &Path) -> Self {
-        let mut programs = Self { workspace: workspace.to_owned(), ..Self::default() };
+    pub(crate) fn find(
+        view: &View,
+        named: &[PathBuf],
+        folders: &[PathBuf],
+        (workspace, own): (&Path, Option<Names>),
+    ) -> Self {
+        let mut programs = Self { workspace: workspace.to_owned(), own, ..Self::default() };
         let folders: Vec<&Path> =
             folders.iter().map(PathBuf::as_path).chain(FOLDERS.iter().map(Path::new)).collect();
         for name in named {
@@ -109,9 +117,12 @@ impl Programs {
 
     /// Whether it lies where nobody inside can write, and is no file of the repository.
     fn is_installed(&self, found: &Found) -> bool {
-        !found.path.starts_with(&self.workspace)
-            && rustix::fs::fstatvfs(&found.object)
-                .is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY))
+        let is_closed = || match &self.own {
+            Some(own) => own.spoken(&found.path) == found.path,
+            None => rustix::fs::fstatvfs(&found.object)
+                .is_ok_and(|facts| facts.f_flag.contains(StatVfsMountFlags::RDONLY)),
+        };
+        !found.path.starts_with(&self.workspace) && is_closed()
     }
 
     /// What a program is, by where it lies and by its content.

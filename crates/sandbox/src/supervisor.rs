@@ -5,6 +5,7 @@
 //! (`open.rs`), writing evidence (`notary.rs`). Nothing here blocks on anything but the kernel and the recorder. When
 //! it ends before the agent does, every call that would be held fails, and the run ends.
 
+pub(crate) mod bare;
 mod carry;
 mod exec;
 mod files;
@@ -49,6 +50,8 @@ pub struct Watch {
     pub judged_opens: bool,
     /// Who takes connections to the outside; where nobody does, they are refused.
     pub carriage: Option<Arc<dyn Carriage>>,
+    /// Without namespaces: who is told of connections to the doors.
+    pub guests: Option<Arc<dyn bare::Guests>>,
 }
 
 /// Everything the supervisor holds while the run lives.
@@ -83,6 +86,8 @@ pub(crate) struct Supervisor {
     pulse: Pulse,
     /// How many opens wait for the other end of a pipe.
     waiters: Arc<AtomicUsize>,
+    /// What holds a run without namespaces.
+    bare: Option<bare::Bare>,
 }
 
 /// What a supervisor works with.
@@ -103,6 +108,8 @@ pub(crate) struct Tools {
     pub(crate) workspace: PathBuf,
     /// Told of every held call.
     pub(crate) pulse: Pulse,
+    /// What holds a run without namespaces.
+    pub(crate) bare: Option<bare::Bare>,
 }
 
 /// What an open or connect that is not simply let go comes to.
@@ -113,27 +120,32 @@ struct Refusal {
     /// The errno to fail with; `None` where the confinement fails the call by itself.
     errno: Option<i32>,
     tell: bool,
+    /// What was tried, where that is no open.
+    what: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal that only the supervisor holds.
     fn of(target: PathBuf, access: Access, reasons: Vec<Reason>) -> Self {
-        Self { target, access, reasons, errno: Some(libc::EACCES), tell: true }
+        Self { target, access, reasons, errno: Some(libc::EACCES), tell: true, what: None }
     }
 }
 
 impl Supervisor {
     pub(crate) fn new(tools: Tools, admission: Admission, watch: Watch) -> io::Result<Self> {
-        let Tools { listener, root, voice, bell, judged_execs, folders, places, own, workspace, pulse } =
+        let Tools { listener, root, voice, bell, judged_execs, folders, places, own, workspace, pulse, bare } =
             tools;
         notify::wake_synchronously(listener.as_fd());
         let listener = Arc::new(listener);
+        let names = bare.as_ref().map(|bare| bare.names().clone()).unwrap_or_default();
         let tracer = judged_execs.then(|| Tracer::start(&listener, &admission, &bell)).transpose()?;
         let view = View::new(root.try_clone()?);
-        let programs = judged_execs
-            .then(|| Arc::new(Programs::find(&view, &admission.named_programs(), &folders, &workspace)));
+        let programs = judged_execs.then(|| {
+            let own = bare.as_ref().map(|_| names.clone());
+            Arc::new(Programs::find(&view, &admission.named_programs(), &folders, (&workspace, own)))
+        });
         Ok(Self {
-            notary: Notary::start(admission.clone(), root, Alarm::on(&bell))?,
+            notary: Notary::start(admission.clone(), (root, names), Alarm::on(&bell))?,
             listener,
             view,
             voice,
@@ -152,6 +164,7 @@ impl Supervisor {
             workspace,
             pulse,
             waiters: Arc::default(),
+            bare,
         })
     }
 
@@ -234,10 +247,18 @@ impl Supervisor {
         self.pulse.beat();
         let outcome = match call.number {
             libc::SYS_execve | libc::SYS_execveat => self.exec(call),
+            libc::SYS_connect if self.bare.is_some() => self.connect_bare(call),
             libc::SYS_connect => self.connect(call),
             libc::SYS_exit_group => self.end(call),
+            libc::SYS_bind => self.bind_bare(call),
+            libc::SYS_listen => self.listen_bare(call),
+            libc::SYS_clone | libc::SYS_fork | libc::SYS_vfork => {
+                self.fork(call);
+                Ok(None)
+            }
+            number if files::changes_names(number) => self.change_names(call),
             libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat => self.open(call),
-            _ => self.change_names(call),
+            _ => self.touch(call),
         };
         match outcome {
             Ok(None) => {}
@@ -270,10 +291,11 @@ impl Supervisor {
     /// Records a denial, tells it where that helps, and fails the call unless it fails by itself.
     fn refuse(&mut self, call: &Notification, refusal: &Refusal) {
         let who = self.identities.of(call.pid);
-        let what = word(refusal.access);
-        let tell = refusal.tell && self.is_news(who.pid, &refusal.target, refusal.access);
-        let told = tell && self.say(call, &spoken(what, &refusal.target, &refusal.reasons));
-        self.notary.denied(who.pid, what, refusal.target.as_os_str(), &refusal.reasons, refusal.errno, told);
+        let what = refusal.what.unwrap_or_else(|| word(refusal.access));
+        let target = self.spoken(&refusal.target).into_owned();
+        let tell = refusal.tell && self.is_news(who.pid, &target, refusal.access);
+        let told = tell && self.say(call, &spoken(what, &target, &refusal.reasons));
+        self.notary.denied(who.pid, what, target.as_os_str(), &refusal.reasons, refusal.errno, told);
         match refusal.errno {
             Some(errno) => self.fail(call, errno),
             None => self.let_go(call),

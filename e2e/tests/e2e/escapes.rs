@@ -50,7 +50,7 @@ fn keeps_the_secret(stage: &Stage, options: &[&str], line: &str) {
 }
 
 /// Whether any process of the machine was started with this word.
-fn is_running(word: &str) -> bool {
+pub(crate) fn is_running(word: &str) -> bool {
     processes().into_iter().any(|pid| {
         let words =
             std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();

@@ -25,6 +25,7 @@ mod real_work;
 mod shows;
 mod suites;
 mod syncs;
+mod tier;
 mod trees_agree;
 mod words;
 

@@ -171,7 +171,7 @@ impl Stage {
             host_name: "the-inside".to_owned(),
         };
         let gateway = gateway::serve_with(
-            Seat { proxy, loopback: listeners, carried: Some(carried) },
+            Seat { proxy, loopback: listeners, carried: Some(carried), guests: None },
             admission.clone(),
             Credentials::new(vec![known], vault).unwrap(),
             Arc::new(Echo),

@@ -30,6 +30,7 @@ pub(crate) fn of(policy: &Policy) -> Result<Confinement, Shortfall> {
         // Whoever starts a program has it in memory: where reading is judged, so is what starts.
         judged_execs: judges_execs(policy) || read.judged,
         nested: policy.nested,
+        tier: crate::Tier::default(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use policy::{Confinement, Context, Enforcement, LayerKind, Policy, shortfall};
+use policy::{Confinement, Context, Enforcement, LayerKind, Policy, Tier, shortfall};
 
 use crate::common::{anchors, compile, context, file, layer};
 
@@ -198,6 +198,48 @@ fn each_thing_that_is_missing_stops_the_run_and_is_named() {
     assert_eq!(shortfall(&asked, &Enforcement::default()).unwrap_err().missing.len(), 11);
     let nested = Confinement { nested: true, ..Confinement::default() };
     assert_eq!(shortfall(&nested, &Enforcement { landlock_abi: 0, ..all() }), Ok(()));
+}
+
+/// What a machine gives that refuses namespaces.
+fn alone() -> Enforcement {
+    Enforcement {
+        tier: Tier::Landlock,
+        no_new_privs: true,
+        no_capabilities: true,
+        landlock_abi: 6,
+        landlock_network: true,
+        landlock_scopes: true,
+        seccomp: true,
+        supervisor: true,
+        ..Enforcement::default()
+    }
+}
+
+#[test]
+fn the_lesser_tier_is_held_to_its_own_and_never_stands_for_the_other() {
+    let asked = Confinement { tier: Tier::Landlock, ..Confinement::default() };
+    assert_eq!(shortfall(&asked, &alone()), Ok(()));
+    type Take = fn(&mut Enforcement);
+    let takes: [(&str, Take); 8] = [
+        ("the tier", |given| given.tier = Tier::Namespaces),
+        ("Landlock version 6 (here: 5)", |given| given.landlock_abi = 5),
+        ("TCP", |given| given.landlock_network = false),
+        ("signals", |given| given.landlock_scopes = false),
+        ("no_new_privs", |given| given.no_new_privs = false),
+        ("capability", |given| given.no_capabilities = false),
+        ("seccomp", |given| given.seccomp = false),
+        ("supervisor", |given| given.supervisor = false),
+    ];
+    for (name, take) in takes {
+        let mut given = alone();
+        take(&mut given);
+        let missing = shortfall(&asked, &given).unwrap_err().missing;
+        assert!(missing.len() == 1 && missing[0].what.contains(name), "{name}: {missing:?}");
+    }
+    let nested = Confinement { nested: true, ..asked };
+    assert!(shortfall(&nested, &alone()).unwrap_err().to_string().contains("nested"));
+    // Who asked for namespaces does not get less.
+    assert_eq!(shortfall(&Confinement::default(), &alone()).unwrap_err().missing.len(), 6);
 }
 
 #[test]

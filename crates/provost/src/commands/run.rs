@@ -4,8 +4,6 @@ mod routine;
 
 use std::ffi::OsString;
 
-use sandbox::Cell;
-
 use super::{open, open_whole, story};
 use crate::cli::{Format, Mode, Run, RunFlags};
 use crate::failure::Failure;
@@ -31,7 +29,7 @@ pub(super) fn shell(flags: RunFlags, out: Out) -> Result<u8, Failure> {
 
 fn govern(order: &Order<'_>, out: Out) -> Result<u8, Failure> {
     // ORDER: first of all, while this process has one thread and has read nothing of the person's.
-    let cell = Cell::spawn()?;
+    let cell = run::tier::cell(order.flags)?;
     let folders = Folders::find()?;
     if mend::is_wanted(&folders) {
         open_whole(&folders, "run", out)?;

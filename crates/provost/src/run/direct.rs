@@ -62,7 +62,10 @@ pub(super) fn place(
     folders: &Folders,
 ) -> Result<(Workspace, Option<PreimagesKept>), Failure> {
     match task.mode {
-        Mode::Staged => Ok((Workspace::stage(&task.workspace, run_dir, &folders.around())?, None)),
+        Mode::Staged => {
+            let copy = super::tier::must_copy(task);
+            Ok((Workspace::stage_as(&task.workspace, run_dir, &folders.around(), copy)?, None))
+        }
         Mode::Direct => {
             let (workspace, kept) = Workspace::direct(&task.workspace, run_dir, &folders.around())?;
             Ok((workspace, Some(kept)))

@@ -72,7 +72,7 @@ impl Supervisor {
         self.identities.forget(call.pid);
         let who = self.identities.of(call.pid);
         let seen = self.read_exec(call, who)?;
-        match seen.program.as_ref().map(|found| self.weigh_start(found, &seen.command)) {
+        match seen.program.as_ref().map(|found| self.weigh_start(call.pid, found, &seen.command)) {
             Some(Weighed::Refused(reasons)) => {
                 let path = seen.program.map(|found| found.path).unwrap_or_default();
                 return Ok(Some(Refusal::of(path, Access::Read, reasons)));
@@ -84,7 +84,8 @@ impl Supervisor {
     }
 
     pub(super) fn admit_exec(&mut self, call: &Notification, who: Identity, seen: Seen) {
-        let exec = Exec::new(seen.command.clone(), who.pid, who.parent, seen.folder.clone());
+        let folder = self.spoken(&seen.folder).into_owned();
+        let exec = Exec::new(seen.command.clone(), who.pid, who.parent, folder);
         let mut pending = self.admission.admit(exec);
         match pending.or_wake(self.answers.clone().into()) {
             Poll::Ready(verdict) => self.conclude(call, seen, verdict),
@@ -201,7 +202,7 @@ impl Supervisor {
             (None, Some(_)) => return Err(refused()),
             (found, None) => {
                 let path = found.as_ref().map_or(named.as_path(), |found| &found.path);
-                (Command::new(AbsPath::new(path).map_err(|_| refused())?, argv, env), None)
+                (Command::new(AbsPath::new(&self.spoken(path)).map_err(|_| refused())?, argv, env), None)
             }
         };
         if !notify::still_held(self.listener.as_fd(), call.id) {

@@ -100,7 +100,7 @@ impl Supervisor {
             // What was read may have been somebody else's.
             return Err(io::Error::from_raw_os_error(libc::EINTR));
         }
-        match self.judge_deed(&deed)? {
+        match self.judge_deed(call.pid, &deed)? {
             Judged::Clear => self.perform(call, deed),
             Judged::Refused { path, access, reasons } => {
                 Ok(Came::Refused(Refusal::of(path, access, reasons)))
@@ -139,7 +139,7 @@ impl Supervisor {
     }
 
     /// What a path leads to; its way through the caller's own entries of /proc is gone for it.
-    fn goal(&mut self, call: &Notification, mut path: PathBuf) -> io::Result<Goal> {
+    pub(super) fn goal(&mut self, call: &Notification, mut path: PathBuf) -> io::Result<Goal> {
         let base = |folder| caller::base(call.pid, folder);
         for _ in 0..OWN_MAX {
             let who = self.identities.of(call.pid);
@@ -176,4 +176,26 @@ impl Supervisor {
         };
         std::thread::Builder::new().name("other end".into()).spawn(wait).map(drop)
     }
+}
+
+/// Whether a call changes what a name means.
+pub(super) fn changes_names(number: i64) -> bool {
+    matches!(
+        number,
+        libc::SYS_unlink
+            | libc::SYS_unlinkat
+            | libc::SYS_rmdir
+            | libc::SYS_truncate
+            | libc::SYS_mkdir
+            | libc::SYS_mkdirat
+            | libc::SYS_symlink
+            | libc::SYS_symlinkat
+            | libc::SYS_mknod
+            | libc::SYS_mknodat
+            | libc::SYS_rename
+            | libc::SYS_renameat
+            | libc::SYS_renameat2
+            | libc::SYS_link
+            | libc::SYS_linkat
+    )
 }

@@ -84,7 +84,7 @@ impl Supervisor {
     /// One program by itself, with what is known of it and what it starts as a loader.
     fn known(&self, by: Caller<'_>, called: &Called<'_>, kind: Kind, depth: usize) -> io::Result<Command> {
         let Called { found, argv, env, .. } = called;
-        let path = AbsPath::new(&found.path).map_err(|_| refused(libc::EACCES))?;
+        let path = AbsPath::new(&self.spoken(&found.path)).map_err(|_| refused(libc::EACCES))?;
         let command = Command::new(path, argv.clone(), env.clone());
         let Kind { installed, loader, names, copies } = kind;
         let names = names.into_iter().map(Guise::Named);

@@ -164,7 +164,7 @@ impl Supervisor {
 }
 
 /// A socket with a path, as the ledger has it.
-fn named(path: &Path) -> OsString {
+pub(super) fn named(path: &Path) -> OsString {
     let mut name = OsString::from("unix:");
     name.push(path);
     name

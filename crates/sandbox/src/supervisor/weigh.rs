@@ -37,9 +37,9 @@ pub(super) enum Weighed {
 
 impl Supervisor {
     /// Judges everything that a call needs.
-    pub(super) fn judge_deed(&self, deed: &Deed) -> io::Result<Judged> {
+    pub(super) fn judge_deed(&self, caller: i32, deed: &Deed) -> io::Result<Judged> {
         let mut judged = Judged::Clear;
-        deed.demands(&mut |demand| match (self.weigh(&demand), &mut judged) {
+        deed.demands(&mut |demand| match (self.weigh(caller, &demand), &mut judged) {
             (Weighed::Clear, _) => true,
             (Weighed::Refused(reasons), _) => {
                 judged = Judged::Refused { path: demand.path.to_owned(), access: demand.access, reasons };
@@ -58,26 +58,31 @@ impl Supervisor {
     }
 
     /// Whether a program may be read: whoever starts it has its content in memory. What starts with it is not asked about.
-    pub(super) fn weigh_start(&self, program: &Found, command: &Command) -> Weighed {
+    pub(super) fn weigh_start(&self, caller: i32, program: &Found, command: &Command) -> Weighed {
         if !self.watch.judged_opens || program.is_nameless() {
             return Weighed::Clear;
         }
         for started in started_with(command) {
-            let demand = Demand { asks: false, ..Demand::of(started.program.as_path(), Access::Read) };
-            if let Weighed::Refused(reasons) = self.weigh(&demand) {
+            let path = self.bare.as_ref().map(|bare| bare.meant(started.program.as_path()));
+            let path = path.as_deref().unwrap_or(started.program.as_path());
+            let demand = Demand { asks: false, ..Demand::of(path, Access::Read) };
+            if let Weighed::Refused(reasons) = self.weigh(caller, &demand) {
                 return Weighed::Refused(reasons);
             }
         }
-        self.weigh(&Demand::of(&program.path, Access::Read))
+        self.weigh(caller, &Demand::of(&program.path, Access::Read))
     }
 
     /// What binds although no mount holds it: a rule that names the path, content that no rule shows, a write outside every
     /// place that may be written.
-    fn weigh(&self, demand: &Demand<'_>) -> Weighed {
+    pub(super) fn weigh(&self, caller: i32, demand: &Demand<'_>) -> Weighed {
         let path = demand.path;
         if OPENERS.iter().any(|tree| path.starts_with(tree)) {
             let why = "it would tell of the host: the kernel answers whoever opens it";
             return Weighed::Refused(vec![built_in(why)]);
+        }
+        if let Some(bare) = &self.bare {
+            return self.weigh_bare(bare, caller, demand);
         }
         let Ok(spelled) = AbsPath::new(path) else {
             return Weighed::Refused(vec![built_in("a path that cannot be spelled cannot be judged")]);
@@ -94,7 +99,7 @@ impl Supervisor {
         }
     }
 
-    fn decide(&self, path: AbsPath, access: Access) -> Decision {
+    pub(super) fn decide(&self, path: AbsPath, access: Access) -> Decision {
         self.admission.decide(&match access {
             Access::Read => Action::Read(path),
             Access::Write => Action::Write(path),
@@ -139,8 +144,9 @@ impl Supervisor {
         let explicit = is_explicit(&reasons);
         let private = self.is_private(path);
         let stands = self.view.stands(path);
-        let refusal =
-            |errno, tell| Some(Refusal { target: path.to_path_buf(), access, reasons, errno, tell });
+        let refusal = |errno, tell| {
+            Some(Refusal { errno, tell, ..Refusal::of(path.to_path_buf(), access, reasons) })
+        };
         match access {
             // The agent's own file in a private place, or a folder on the way to something that is shown.
             Access::Read if stands && (private || !explicit) => None,

@@ -23,16 +23,26 @@ pub(crate) enum Side {
 /// The caller must be single-threaded: the child goes on in Rust with the parent's heap, and a lock that another
 /// thread held would stay held for ever. This is checked, not assumed.
 pub(crate) fn clone_cell() -> io::Result<Side> {
+    clone_with(
+        libc::CLONE_NEWUSER
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS,
+    )
+}
+
+/// Clones this process, in the same namespaces. The caller must be single-threaded here too.
+pub(crate) fn clone_keeper() -> io::Result<Side> {
+    clone_with(0)
+}
+
+fn clone_with(namespaces: libc::c_int) -> io::Result<Side> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("the cell must be made before any thread starts"));
     }
-    let flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWNET
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_PIDFD;
+    let flags = namespaces | libc::CLONE_PIDFD;
     let mut pidfd: libc::c_int = -1;
     let mut args = CloneArgs {
         flags: flags as u64,
