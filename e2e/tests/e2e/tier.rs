@@ -198,6 +198,8 @@ attempt(\"pair\", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
         let policy = stage.policy(&format!(
             "version = 1\n\n[[rule]]\nid = \"own\"\nconnect = [\"{to}\"]\nneed = \"none\"\n"
         ));
+        // The attempt outside was one.
+        drop(listener.accept().unwrap());
         listener.set_nonblocking(false).unwrap();
         let serve = std::thread::spawn(move || {
             use std::io::{Read as _, Write as _};
