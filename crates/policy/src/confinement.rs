@@ -12,7 +12,7 @@ mod tier;
 mod trees;
 
 pub(crate) use direct::holds as holds_direct;
-pub use tier::Tier;
+pub use tier::{LEAST_LANDLOCK_ALONE, Tier};
 pub(crate) use trees::of;
 
 /// What of a policy is asked of the kernel. Paths of the host.

@@ -27,7 +27,7 @@ pub mod words;
 
 pub use action::{AbsPath, Action, Command, Endpoint, Guise, Host, HttpRequest, Kind, Scheme};
 pub use canonical::NotCanonical;
-pub use confinement::{Confinement, Enforcement, Missing, Shortfall, Tier, shortfall};
+pub use confinement::{Confinement, Enforcement, LEAST_LANDLOCK_ALONE, Missing, Shortfall, Tier, shortfall};
 pub use decide::{Decision, Reason};
 pub use explain::{Explanation, Nearest, Spoke};
 pub use grant::{Grant, Selector};

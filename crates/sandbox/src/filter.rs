@@ -502,6 +502,63 @@ mod tests {
     }
 
     #[test]
+    fn without_namespaces_what_leaves_the_run_is_closed_and_ordinary_work_is_not() {
+        let of = |number: i64, args: &[u64]| {
+            let mut all = [0; 6];
+            all[..args.len()].copy_from_slice(args);
+            answer(ALONE, number, all)
+        };
+        let (unix, inet, inet6) = (libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF_INET6 as u64);
+        let (stream, datagram) = (libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64);
+        let flags = (libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u64;
+        let open = [
+            (libc::SYS_socket, vec![unix, stream | flags]),
+            (libc::SYS_socket, vec![inet, stream | flags, 6]),
+            (libc::SYS_socket, vec![inet6, stream]),
+            (libc::SYS_socketpair, vec![unix, libc::SOCK_SEQPACKET as u64 | flags]),
+            (libc::SYS_sendto, vec![3, 0, 0, libc::MSG_NOSIGNAL as u64]),
+            (libc::SYS_clone, vec![(libc::CLONE_THREAD | libc::CLONE_VM) as u64]),
+            (libc::SYS_prlimit64, vec![0]),
+            (libc::SYS_ioctl, vec![0, libc::TCGETS]),
+            (libc::SYS_ioctl, vec![0, libc::FIONBIO]),
+            (libc::SYS_ioctl, vec![0, 0x4004_9409]),
+        ];
+        for (number, args) in open {
+            assert_eq!(of(number, &args), libc::SECCOMP_RET_ALLOW, "{number} {args:x?}");
+        }
+        let closed = [
+            (libc::SYS_socket, vec![unix, datagram | flags]),
+            // The kernel takes this for the one before.
+            (libc::SYS_socket, vec![unix, libc::SOCK_RAW as u64]),
+            (libc::SYS_socketpair, vec![unix, datagram]),
+            (libc::SYS_socket, vec![inet, datagram]),
+            (libc::SYS_socket, vec![inet6, datagram | flags]),
+            (libc::SYS_socket, vec![inet, stream, 262]),
+            (libc::SYS_socket, vec![inet6, stream, 132]),
+            (libc::SYS_sendto, vec![3, 0, 0, libc::MSG_FASTOPEN as u64]),
+            (libc::SYS_sendmsg, vec![3, 0, libc::MSG_FASTOPEN as u64]),
+            (libc::SYS_sendmmsg, vec![3, 0, 1, libc::MSG_FASTOPEN as u64]),
+            (libc::SYS_shmget, vec![]),
+            (libc::SYS_prlimit64, vec![7]),
+            (libc::SYS_setpriority, vec![2, 0]),
+            // Flags of a file, a subvolume in a folder, and a file that nobody changes any more.
+            (libc::SYS_ioctl, vec![3, 0x4008_6602]),
+            (libc::SYS_ioctl, vec![3, 0x5000_940e]),
+            (libc::SYS_ioctl, vec![3, 0x4080_6685]),
+        ];
+        for (number, args) in closed {
+            let answer = of(number, &args);
+            assert_eq!(answer & !libc::SECCOMP_RET_DATA, libc::SECCOMP_RET_ERRNO, "{number} {args:x?}");
+        }
+        for number in
+            [libc::SYS_fork, libc::SYS_bind, libc::SYS_listen, libc::SYS_fchmod, libc::SYS_utimensat]
+        {
+            assert_eq!(of(number, &[]), libc::SECCOMP_RET_USER_NOTIF, "{number}");
+        }
+        assert_eq!(of(libc::SYS_clone, &[libc::SIGCHLD as u64]), libc::SECCOMP_RET_USER_NOTIF);
+    }
+
+    #[test]
     fn another_architecture_is_fatal() {
         let program = compile(&lines(PLAIN));
         assert_eq!(run(&program, 0, 0x4000_0003, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);

@@ -36,6 +36,7 @@ mod voice;
 mod warden;
 
 pub use carriage::{Asker, Carriage, Carriers};
+pub use cell::bare::LOST as LOST_WITHOUT_NAMESPACES;
 pub use cell::landlock_abi;
 pub use filter::describe as describe_filter;
 pub use jail::{Cell, Exit, Jail, JailError, Running};
@@ -44,4 +45,3 @@ pub use plan::Plan;
 pub use supervisor::Watch;
 pub use voice::Voice;
 pub use supervisor::bare::Guests;
-pub use cell::bare::LOST as LOST_WITHOUT_NAMESPACES;

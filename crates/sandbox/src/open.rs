@@ -86,6 +86,11 @@ impl Wanted {
         self.flags.contains(OFlags::CREATE | OFlags::EXCL)
     }
 
+    /// Whether it gives hold of a name and of no content, and can be made nothing else of.
+    pub(crate) fn points_only(&self) -> bool {
+        self.flags.contains(OFlags::PATH) && !self.in_memory
+    }
+
     pub(crate) fn close_on_exec(&self) -> bool {
         self.flags.contains(OFlags::CLOEXEC)
     }

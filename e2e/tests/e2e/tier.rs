@@ -57,7 +57,10 @@ fn work_is_staged_recorded_and_landed_as_in_any_run() {
         let ran = inside(stage, line).ended(0).printed("the greeting is right").printed("own");
         Tree::of(&stage.workspace).same_as(&before);
         // What it does not hold is said before, and is in the record.
-        assert!(ran.stderr.contains("a lesser one") && ran.stderr.contains("caches of tools start empty"), "{ran}");
+        assert!(
+            ran.stderr.contains("a lesser one") && ran.stderr.contains("caches of tools start empty"),
+            "{ran}"
+        );
         let ledger = stage.ledger();
         let given = &ledger.of("enforcement.given").next().expect("it is recorded")["enforcement"];
         assert_eq!(given["tier"], "landlock", "{given:#}");
@@ -72,7 +75,12 @@ fn work_is_staged_recorded_and_landed_as_in_any_run() {
         assert!(opened.iter().any(|entries| entries.contains(&named)), "{named}: {opened:#?}");
         let cwd = stage.workspace.display().to_string();
         assert!(ledger.of("exec").any(|event| event["cwd"] == cwd.as_str()), "no exec in {cwd}");
-        assert!(!ledger.0.iter().any(|event| event["type"] == "opened" && event.to_string().contains("/staged/copy")));
+        assert!(
+            !ledger
+                .0
+                .iter()
+                .any(|event| event["type"] == "opened" && event.to_string().contains("/staged/copy"))
+        );
         stage.says(&["ledger", "verify"]).ended(0).printed("whole");
         stage.says(&["apply", "--only", "src/greeting.txt", "--only", "README.md"]).ended(0);
         assert!(std::fs::read_to_string(stage.workspace.join("src/greeting.txt")).unwrap().contains("more"));
@@ -93,11 +101,15 @@ fn what_is_not_shown_cannot_be_read() {
             format!("ln {home}/.ssh/id_rsa stolen; cat stolen; rm -f stolen"),
             format!("cp {home}/.ssh/id_rsa k; cat k; rm -f k"),
             format!("cd {home}/.ssh && cat id_rsa; cat ./id_rsa"),
-            format!("for way in self self/task/self thread-self $$ $PPID; do cat /proc/$way/root{home}/.ssh/id_rsa; done"),
+            format!(
+                "for way in self self/task/self thread-self $$ $PPID; do cat /proc/$way/root{home}/.ssh/id_rsa; done"
+            ),
             format!("exec 7<{home}/.ssh && cat /proc/self/fd/7/id_rsa /dev/fd/7/id_rsa"),
             format!("mv {home}/.ssh moved && cat moved/id_rsa && mv moved {home}/.ssh"),
             format!("sh {home}/.ssh/id_rsa 2>&1"),
-            format!("python3 -c 'import os; f=os.open(\"{home}/.ssh/id_rsa\", os.O_PATH); print(open(\"/proc/self/fd/%d\" % f).read())'"),
+            format!(
+                "python3 -c 'import os; f=os.open(\"{home}/.ssh/id_rsa\", os.O_PATH); print(open(\"/proc/self/fd/%d\" % f).read())'"
+            ),
         ] {
             let ran = inside(stage, &format!("{line}; true"));
             assert!(!ran.stdout.contains(SECRET) && !ran.stderr.contains(SECRET), "{line}: {ran}");
@@ -142,14 +154,18 @@ fn nothing_outside_is_changed() {
         inside(stage, &line);
         let is = std::fs::metadata(&file).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was");
-        assert_eq!((is.mode(), is.mtime(), is.ctime(), is.nlink()), (was.mode(), was.mtime(), was.ctime(), was.nlink()));
+        assert_eq!(
+            (is.mode(), is.mtime(), is.ctime(), is.nlink()),
+            (was.mode(), was.mtime(), was.ctime(), was.nlink())
+        );
         assert_eq!(std::fs::read_dir(&stage.elsewhere).unwrap().count(), 1, "something came to be");
         Tree::of(&stage.workspace).same_as(&before);
         for place in ["/dev/shm", "/tmp", "/var/tmp"] {
             let came = |entry: std::io::Result<std::fs::DirEntry>| {
                 entry.is_ok_and(|entry| {
                     let own = entry.metadata().is_ok_and(|found| found.uid() == stage.person.uid);
-                    own && entry.file_name().to_string_lossy().starts_with("provost-e2e-") && entry.path().is_file()
+                    own && entry.file_name().to_string_lossy().starts_with("provost-e2e-")
+                        && entry.path().is_file()
                 })
             };
             assert!(!std::fs::read_dir(place).unwrap().any(came), "something came to be in {place}");
@@ -205,10 +221,14 @@ attempt(\"pair\", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
             use std::io::{Read as _, Write as _};
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 1024]).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nreached").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nreached")
+                .unwrap();
         });
         let options = ["--tier", "landlock", "--policy", &policy];
-        let line = format!("curl --silent --show-error --max-time 20 http://{to}/; curl --silent --max-time 20 http://unlisted.example.org/");
+        let line = format!(
+            "curl --silent --show-error --max-time 20 http://{to}/; curl --silent --max-time 20 http://unlisted.example.org/"
+        );
         let ran = stage.inside_with(&options, &line);
         assert!(ran.stdout.contains("reached") && ran.stdout.contains("unlisted.example.org"), "{ran}");
         serve.join().unwrap();
@@ -220,24 +240,48 @@ attempt(\"pair\", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
 #[test]
 fn nobody_else_uses_the_gateway_of_a_run() {
     somebody(|stage| {
-        let mut provost = Running::start(&mut stage.provost(
-            ["run", "--unattended", "--tier", "landlock", "--", "sh", "-c", "echo up > up; sleep 30"],
-        ));
+        let mut provost = Running::start(&mut stage.provost([
+            "run",
+            "--unattended",
+            "--tier",
+            "landlock",
+            "--",
+            "sh",
+            "-c",
+            "echo up > up; sleep 30",
+        ]));
         let mine = format!("/proc/{}/fd", provost.pid());
         let ports = || -> Vec<u16> {
-            let inodes: Vec<String> = std::fs::read_dir(&mine).into_iter().flatten().flatten()
-                .filter_map(|entry| Some(std::fs::read_link(entry.path()).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+            let inodes: Vec<String> = std::fs::read_dir(&mine)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(|entry| {
+                    Some(
+                        std::fs::read_link(entry.path())
+                            .ok()?
+                            .to_str()?
+                            .strip_prefix("socket:[")?
+                            .strip_suffix(']')?
+                            .to_owned(),
+                    )
+                })
                 .collect();
             let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
-            tcp.lines().skip(1).filter_map(|line| {
-                let fields: Vec<&str> = line.split_whitespace().collect();
-                let listens = fields[3] == "0A" && inodes.iter().any(|inode| inode == fields[9]);
-                listens.then(|| u16::from_str_radix(fields[1].rsplit_once(':').unwrap().1, 16).unwrap())
-            }).collect()
+            tcp.lines()
+                .skip(1)
+                .filter_map(|line| {
+                    let fields: Vec<&str> = line.split_whitespace().collect();
+                    let listens = fields[3] == "0A" && inodes.iter().any(|inode| inode == fields[9]);
+                    listens.then(|| u16::from_str_radix(fields[1].rsplit_once(':').unwrap().1, 16).unwrap())
+                })
+                .collect()
         };
         assert!(wait_until(Duration::from_secs(20), || !ports().is_empty()), "no gateway listens");
         for port in ports() {
-            let line = format!("./probe talk 127.0.0.1:{port} 'GET http://provost.inside/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' HTTP; true");
+            let line = format!(
+                "./probe talk 127.0.0.1:{port} 'GET http://provost.inside/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' HTTP; true"
+            );
             let ran = stage.outside(&line);
             assert!(!ran.stdout.contains("HTTP/1.1"), "{ran}");
         }
@@ -249,7 +293,8 @@ fn nobody_else_uses_the_gateway_of_a_run() {
 fn sockets_of_the_host_are_closed_and_its_own_are_open() {
     somebody(|stage| {
         let paths = [stage.home.join("bus.sock"), stage.workspace.join("engine.sock")];
-        let listeners: Vec<UnixListener> = paths.iter().map(|path| UnixListener::bind(path).unwrap()).collect();
+        let listeners: Vec<UnixListener> =
+            paths.iter().map(|path| UnixListener::bind(path).unwrap()).collect();
         for (path, listener) in paths.iter().zip(&listeners) {
             stage.person.owns(path);
             listener.set_nonblocking(true).unwrap();
@@ -295,11 +340,17 @@ fn processes_outside_are_out_of_reach() {
              ls /proc; cat /proc/$$/stat >/dev/null && echo sees itself; true"
         );
         let ran = inside(stage, &line);
-        assert!(!ran.stdout.contains("done") && !ran.stdout.contains("sleep") && !ran.stdout.contains("meminfo"), "{ran}");
+        assert!(
+            !ran.stdout.contains("done") && !ran.stdout.contains("sleep") && !ran.stdout.contains("meminfo"),
+            "{ran}"
+        );
         assert!(ran.stdout.contains("sees itself"), "{ran}");
         assert!(sleeper.runs(), "a process outside was killed from inside");
         let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-        assert!(!limits.lines().any(|line| line.starts_with("Max open files") && line.contains(" 1 ")), "{limits}");
+        assert!(
+            !limits.lines().any(|line| line.starts_with("Max open files") && line.contains(" 1 ")),
+            "{limits}"
+        );
         stage.outside(&format!("./probe steal-descriptor {pid}")).ended(0);
         stage.outside(&format!("prlimit --pid {pid} --nofile=9:9")).ended(0);
     });
@@ -316,7 +367,9 @@ fn marker(stage: &Stage, salt: u64) -> String {
 fn what_leaves_its_session_ends_with_the_run() {
     somebody(|stage| {
         let word = marker(stage, 3);
-        let line = format!("setsid sh -c 'trap \"\" HUP TERM INT; (setsid sleep {word} &) ; sleep {word}' >/dev/null 2>&1 & sleep 0.3");
+        let line = format!(
+            "setsid sh -c 'trap \"\" HUP TERM INT; (setsid sleep {word} &) ; sleep {word}' >/dev/null 2>&1 & sleep 0.3"
+        );
         inside(stage, &line).ended(0);
         assert!(!is_running(&word), "a process outlives its run");
         // One that gives birth and dies, again and again, ends too.
@@ -324,7 +377,12 @@ fn what_leaves_its_session_ends_with_the_run() {
         stage.write("hop.sh", "test -e stop || (sh hop.sh $1 >/dev/null 2>&1 &)\n");
         inside(stage, &format!("({hops} &) >/dev/null 2>&1; sleep 0.3")).ended(0);
         assert!(wait_until(Duration::from_secs(2), || !is_running(&word)), "a process outlives its run");
-        stage.inside_with(&["--tier", "landlock", "--timeout", "1s"], &format!("setsid sleep {word} & sleep {word}")).ended(124);
+        stage
+            .inside_with(
+                &["--tier", "landlock", "--timeout", "1s"],
+                &format!("setsid sleep {word} & sleep {word}"),
+            )
+            .ended(124);
         assert!(!is_running(&word), "a process outlives its run");
     });
 }
@@ -334,8 +392,16 @@ fn a_killed_provost_takes_the_run_with_it() {
     somebody(|stage| {
         let word = marker(stage, 5);
         let line = format!("(setsid sleep {word} &); sleep {word}");
-        let mut provost =
-            Running::start(&mut stage.provost(["run", "--unattended", "--tier", "landlock", "--", "sh", "-c", &line]));
+        let mut provost = Running::start(&mut stage.provost([
+            "run",
+            "--unattended",
+            "--tier",
+            "landlock",
+            "--",
+            "sh",
+            "-c",
+            &line,
+        ]));
         assert!(wait_until(Duration::from_secs(20), || is_running(&word)), "it never ran");
         provost.kill();
         assert!(wait_until(Duration::from_secs(5), || !is_running(&word)), "goes on without its supervisor");
@@ -351,7 +417,11 @@ fn rules_on_commands_and_frozen_files_hold() {
         let options = ["--tier", "landlock", "--policy", &policy];
         let line = "git push -f origin main; env -i $(command -v git) push --force; echo 'echo hooked' > .git/hooks/pre-commit
                     cat deep/.env; mv deep moved && cat moved/.env; true";
-        let ran = stage.inside_with(&options, line).ended(0).complained("provost: denied exec").complained("no-force");
+        let ran = stage
+            .inside_with(&options, line)
+            .ended(0)
+            .complained("provost: denied exec")
+            .complained("no-force");
         assert!(!ran.stdout.contains(SECRET), "{ran}");
         let ledger = stage.ledger();
         ledger.denial("read", "/deep/.env");
@@ -373,7 +443,15 @@ fn without_namespaces_the_default_refuses_and_names_the_lesser_tier() {
             )
         };
         let usual = stage.outside(&within("")).ended(125);
-        assert!(usual.stderr.contains("no new namespaces") && usual.stderr.contains("--tier landlock"), "{usual}");
+        assert!(
+            usual.stderr.contains("no new namespaces") && usual.stderr.contains("--tier landlock"),
+            "{usual}"
+        );
+        let doctor = stage.outside(&within("").replace("run --unattended  -- sh", "doctor; : sh"));
+        assert!(
+            doctor.stdout.contains("lesser choice") && doctor.stdout.contains("--tier landlock"),
+            "{doctor}"
+        );
         stage.outside(&within("--tier landlock")).ended(0).printed("the greeting is right");
         let review = stage.says(&["review"]).ended(0);
         assert!(review.stdout.contains("made"), "{review}");

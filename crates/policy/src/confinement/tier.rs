@@ -19,10 +19,9 @@ pub enum Tier {
 }
 
 /// The least version of Landlock where no namespace keeps signals and abstract sockets inside.
-const LEAST_ALONE: u32 = 6;
+pub const LEAST_LANDLOCK_ALONE: u32 = 6;
 
-const KERNEL: &str =
-    "a kernel from 6.12 on with Landlock switched on is needed for this tier; `provost doctor` shows what is there";
+const KERNEL: &str = "a kernel from 6.12 on with Landlock switched on is needed for this tier; `provost doctor` shows what is there";
 const POLICY: &str = "run with `--tier namespaces`, or with a policy that does not ask for it";
 
 /// What a run without namespaces must have: whether it does, what it is, and what to do about it.
@@ -35,7 +34,11 @@ pub(super) fn alone(asked: &Confinement, given: &Enforcement) -> Vec<(bool, Stri
             "`nested = true`: namespaces inside undo what this tier holds files with".to_owned(),
             POLICY,
         ),
-        (abi >= LEAST_ALONE, format!("Landlock version {LEAST_ALONE} (here: {abi})"), KERNEL),
+        (
+            abi >= LEAST_LANDLOCK_ALONE,
+            format!("Landlock version {LEAST_LANDLOCK_ALONE} (here: {abi})"),
+            KERNEL,
+        ),
         (given.landlock_network, "Landlock's rules on TCP".to_owned(), KERNEL),
         (given.landlock_scopes, "Landlock's edge for signals and abstract sockets".to_owned(), KERNEL),
     ]

@@ -10,7 +10,7 @@ use super::DONE;
 use crate::agents::{self, AGENTS, AgentError};
 use crate::cli::RunFlags;
 use crate::doctor::facts::Facts;
-use crate::doctor::measure::measure;
+use crate::doctor::measure::{Measured, measure};
 use crate::doctor::{Layer, State, can_run, examine};
 use crate::failure::{Failure, OURS};
 use crate::folders::Folders;
@@ -25,6 +25,8 @@ use crate::toolchains::variables;
 #[derive(Debug, Serialize)]
 struct Report {
     can_run: bool,
+    /// Runs cannot start for want of namespaces alone, and those of the lesser tier can.
+    lesser_tier: bool,
     machine: Facts,
     layers: Vec<Layer>,
     agents: Vec<Found>,
@@ -78,6 +80,7 @@ pub(super) fn doctor(out: Out) -> Result<u8, Failure> {
     let (workspace, policy_holds) = workspace(&folders);
     let report = Report {
         can_run: can_run(&layers) && state.because.is_none() && policy_holds,
+        lesser_tier: is_for_lesser_tier(&facts, &measured, &layers),
         machine: facts,
         layers,
         agents: task.as_ref().map(agents).unwrap_or_default(),
@@ -91,6 +94,14 @@ pub(super) fn doctor(out: Out) -> Result<u8, Failure> {
         out.json(&report)
     }
     Ok(if report.can_run { DONE } else { OURS })
+}
+
+/// Whether `--tier landlock` is what is left here.
+fn is_for_lesser_tier(facts: &Facts, measured: &Measured, layers: &[Layer]) -> bool {
+    let no_namespaces = measured.refused.last().is_some_and(|refused| refused.step.is_none());
+    let lacks = |layer: &&Layer| layer.needed && layer.state == State::Missing;
+    let nothing_else = layers.iter().filter(lacks).all(|layer| layer.layer == "user namespace");
+    no_namespaces && nothing_else && !facts.root && measured.landlock_abi >= policy::LEAST_LANDLOCK_ALONE
 }
 
 fn untried(error: &std::io::Error, folders: &Folders, state: &Kept) -> Failure {
@@ -206,6 +217,10 @@ fn told(report: &Report, out: Out) {
         }
     };
     out.line(paint.on(tone, verdict));
+    if report.lesser_tier {
+        out.line("Until then `provost run --tier landlock` works without namespaces. It is a lesser choice: names and metadata of your");
+        out.line("files can be looked up, no server can listen inside, a kill of Provost may leave what runs. docs/tiers.md has all of it.");
+    }
 }
 
 /// Where what a layer carries begins.

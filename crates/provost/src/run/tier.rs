@@ -20,7 +20,8 @@ use crate::task::Task;
 use crate::workspace::remove_folder;
 
 /// Why the workspace is a copy.
-pub(super) const COPY: &str = "without namespaces (--tier landlock) nothing is laid over it, and it has another path";
+pub(super) const COPY: &str =
+    "without namespaces (--tier landlock) nothing is laid over it, and it has another path";
 /// What is private to the run, in its folder, while it lasts.
 const INSIDE: &str = "inside";
 
@@ -28,10 +29,10 @@ const INSIDE: &str = "inside";
 pub(crate) fn cell(flags: &cli::RunFlags) -> Result<Cell, Failure> {
     match flags.tier {
         cli::Tier::Namespaces => Ok(Cell::spawn()?),
-        cli::Tier::Landlock if flags.mode == cli::Mode::Direct => {
-            Err(Failure::new("--mode direct cannot be held without namespaces: what keeps files out of reach there is mounts")
-                .hint("run without --mode direct, or without --tier landlock"))
-        }
+        cli::Tier::Landlock if flags.mode == cli::Mode::Direct => Err(Failure::new(
+            "--mode direct cannot be held without namespaces: what keeps files out of reach there is mounts",
+        )
+        .hint("run without --mode direct, or without --tier landlock")),
         cli::Tier::Landlock => Ok(Cell::bare()?),
     }
 }

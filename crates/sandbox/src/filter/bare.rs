@@ -73,6 +73,12 @@ pub(super) const BARE: &[Line] = &[
         UNKNOWN,
         "memory and queues that all of the user's programs share",
     ),
+    line_if(
+        calls![SYS_fcntl],
+        &[Equal(1, libc::F_SETLEASE as u32)],
+        CLOSED,
+        "holds up whoever else opens a file of the machine",
+    ),
     line_if(calls![SYS_prlimit64], &[NoneOf(0, &[0])], CLOSED, "limits of other processes of the user"),
     line_if(
         calls![SYS_sched_setscheduler SYS_sched_setparam SYS_sched_setattr SYS_sched_setaffinity],

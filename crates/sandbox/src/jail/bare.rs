@@ -96,7 +96,8 @@ impl Cell {
         let _ = poll(&mut [PollFd::new(&self.process, PollFlags::IN)], patience.as_ref());
         let _ = rustix::process::pidfd_send_signal(&self.process, Signal::KILL);
         let keeper = rustix::process::Pid::from_raw(self.pid);
-        let ended = keeper.and_then(|keeper| rustix::process::waitpid(Some(keeper), WaitOptions::empty()).ok());
+        let ended =
+            keeper.and_then(|keeper| rustix::process::waitpid(Some(keeper), WaitOptions::empty()).ok());
         let was_killed = ended.flatten().is_none_or(|(_, status)| status.signaled());
         if was_killed {
             cell::bare::end_all();

@@ -5,7 +5,8 @@
 //! (`cell/bare.rs`), or the judgement of what is opened (`supervisor/bare.rs`).
 
 use super::{
-    Bytes, HOST_NAME, Order, Plan, PlanError, Stage, Standing, Step, environment_entry, shown, workspace_writes,
+    Bytes, HOST_NAME, Order, Plan, PlanError, Stage, Standing, Step, environment_entry, shown,
+    workspace_writes,
 };
 use policy::Confinement;
 use serde::{Deserialize, Serialize};
@@ -158,4 +159,87 @@ impl Names<'_> {
 fn moved(path: &Path, from: &Path, to: &Path) -> Option<PathBuf> {
     let rest = path.strip_prefix(from).ok()?;
     Some(if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        let env = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        Order {
+            workspace: "/home/ada/shop".into(),
+            stage: Stage::Copy { from: "/state/run/copy".into() },
+            home: "/home/ada".into(),
+            caches: Vec::new(),
+            files: vec![("/home/ada/.gitconfig".into(), b"x".to_vec())],
+            ports: vec![9317],
+            program: "/home/ada/shop/agent.sh".into(),
+            argv: vec!["agent.sh".into()],
+            env: vec![
+                env("HOME", "/home/ada"),
+                env("PATH", "/home/ada/.cargo/bin:/usr/bin"),
+                env("CARGO_HOME", "/home/ada/.cargo"),
+                env("PYTHONPATH", "/home/ada/shop/lib"),
+                env("LANG", "C.UTF-8"),
+            ],
+            folder: "/home/ada/shop/src".into(),
+            terminal: [false; 3],
+        }
+    }
+
+    #[test]
+    fn what_a_view_would_show_by_its_name_lies_in_folders_of_the_run() {
+        let asked = Confinement {
+            read: ["/usr", "/home/ada/.cargo/bin", "/home/ada/shop", "/proc", "/home/ada/link"]
+                .map(PathBuf::from)
+                .to_vec(),
+            write: vec!["/home/ada/shop".into()],
+            ..Confinement::default()
+        };
+        let look = |path: &Path| {
+            Some(match path.ends_with("link") {
+                true => Standing::Link { text: "/opt/tool".into(), leads_to: Some("/opt/tool".into()) },
+                false => Standing::Directory,
+            })
+        };
+        let plan = Plan::bare(&asked, &order(), Path::new("/state/run/inside"), &look).unwrap();
+        let text = |bytes: &Bytes| bytes.path().display().to_string();
+        let env: Vec<String> = plan.env.iter().map(text).collect();
+        assert_eq!(
+            env,
+            [
+                "CARGO_HOME=/state/run/inside/home/.cargo",
+                "HOME=/state/run/inside/home",
+                "LANG=C.UTF-8",
+                "PATH=/home/ada/.cargo/bin:/usr/bin",
+                "PYTHONPATH=/state/run/copy/lib",
+                "TMPDIR=/state/run/inside/tmp",
+            ]
+        );
+        assert_eq!(
+            (text(&plan.program), text(&plan.folder)),
+            ("/state/run/copy/agent.sh".into(), "/state/run/copy/src".into())
+        );
+        let bare = plan.bare.unwrap();
+        let readable: Vec<String> = bare.readable.iter().map(text).collect();
+        assert_eq!(readable, ["/home/ada/.cargo/bin", "/opt/tool", "/usr"]);
+        assert!(
+            matches!(plan.steps.as_slice(), [Step::File { at, .. }] if text(at) == "/state/run/inside/home/.gitconfig")
+        );
+        assert!(plan.judged_opens && plan.writable.is_empty());
+    }
+
+    #[test]
+    fn without_a_copy_and_for_writes_outside_there_is_no_plan() {
+        let asked = Confinement { read: vec!["/home/ada/shop".into()], ..Confinement::default() };
+        let plan = |asked: &Confinement, order: &Order| {
+            Plan::bare(asked, order, Path::new("/i"), &|_| None).map(drop)
+        };
+        let direct = Stage::Overlay { lower: "/l".into(), upper: "/u".into(), work: "/w".into() };
+        let refused = plan(&asked, &Order { stage: direct, ..order() });
+        assert_eq!(refused, Err(PlanError::NoCopy("/home/ada/shop".into())));
+        let outside = Confinement { write: vec!["/srv/data".into()], ..asked };
+        assert_eq!(plan(&outside, &order()), Err(PlanError::WritesOutside("/srv/data".into())));
+    }
 }

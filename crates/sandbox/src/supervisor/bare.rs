@@ -71,12 +71,20 @@ impl Names {
 
 /// What the kernel tells anybody, by its name beneath /proc.
 const TOLD: [&str; 10] = [
-    "cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version", "filesystems", "devices", "cmdline", "swaps",
+    "cpuinfo",
+    "meminfo",
+    "stat",
+    "uptime",
+    "loadavg",
+    "version",
+    "filesystems",
+    "devices",
+    "cmdline",
+    "swaps",
 ];
 /// Devices that hold nothing of anybody's.
-const DEVICES: [&str; 7] = [
-    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/ptmx", "/dev/pts/ptmx",
-];
+const DEVICES: [&str; 7] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/ptmx", "/dev/pts/ptmx"];
 /// How many parents are followed; a run that nests deeper is not told of its own processes.
 const DEEPEST: usize = 256;
 
@@ -85,9 +93,10 @@ impl Bare {
         let paths = |list: &[plan::Bytes]| list.iter().map(|tree| tree.path().to_owned()).collect::<Vec<_>>();
         // Links of the machine are followed before anything is judged.
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let names = plan.places.iter().map(|place| {
-            (real(place.real.path()), place.spoken.path().to_owned(), place.own)
-        });
+        let names = plan
+            .places
+            .iter()
+            .map(|place| (real(place.real.path()), place.spoken.path().to_owned(), place.own));
         Self {
             names: Names(names.collect()),
             readable: paths(&plan.readable).iter().map(|tree| real(tree)).collect(),
@@ -149,22 +158,26 @@ impl Supervisor {
                 let why = "without a view of its own, this is the machine's";
                 return if bare.is_of_the_kernel(path, access, caller) { Weighed::Clear } else { no(why) };
             }
-            None if access == Access::Write => return no("nothing but the run's own folders is written"),
             None => (path.to_owned(), None),
         };
         let Ok(name) = AbsPath::new(&name) else { return no("a path that cannot be spelled cannot be judged") };
         let lies_in = |trees: &[PathBuf]| trees.iter().any(|tree| path.starts_with(tree));
+        let is_shown = |access| access == Access::Read && lies_in(&bare.readable);
         match self.decide(name.clone(), access) {
+            Decision::Allow { .. } if own.is_none() && access == Access::Write => {
+                no("nothing but the run's own folders is written")
+            }
             Decision::Allow { .. } if own.is_some() || lies_in(&bare.readable) => Weighed::Clear,
             Decision::Allow { .. } => no("the run works on a copy; what lies here is not shown"),
             Decision::Deny { reasons } => {
                 let by_rule = super::weigh::is_explicit(&reasons);
-                let open = own == Some(true) || (own.is_none() && lies_in(&bare.linked));
+                let linked = own.is_none() && access == Access::Read && lies_in(&bare.linked);
+                let open = own == Some(true) || linked;
                 if by_rule || !open { Weighed::Refused(reasons) } else { Weighed::Clear }
             }
             Decision::Ask { .. } if own == Some(true) => Weighed::Clear,
             Decision::Ask { .. }
-                if demand.asks && self.admission.is_attended() && (own.is_some() || lies_in(&bare.readable)) =>
+                if demand.asks && self.admission.is_attended() && (own.is_some() || is_shown(access)) =>
             {
                 Weighed::Asks(name)
             }

@@ -35,6 +35,11 @@ pub(super) enum Came {
 impl Supervisor {
     pub(super) fn open(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
         let wanted = open::read(call)?;
+        if self.bare.is_some() && wanted.points_only() {
+            // It tells what a look at the name tells, which nothing here holds; whatever is done with it is judged.
+            self.let_go(call);
+            return Ok(None);
+        }
         if self.watch.judged_opens {
             return self.open_on_behalf(call, &wanted);
         }

@@ -220,7 +220,12 @@ impl Scene {
             jail,
             admission,
             launch: Launch(policy::Command::new(program, words, Vec::new())),
-            watch: Watch { quiet: Vec::new(), judged_opens: asked.judged_opens, carriage: self.carriage, guests: None },
+            watch: Watch {
+                quiet: Vec::new(),
+                judged_opens: asked.judged_opens,
+                carriage: self.carriage,
+                guests: None,
+            },
             asked,
             streams: self.streams,
             input: self.input,

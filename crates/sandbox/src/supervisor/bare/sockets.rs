@@ -12,7 +12,7 @@ use crate::sys::notify::{self, Notification};
 use ledger::{Access, Reach};
 use policy::{Action, Decision, Endpoint, Host, Reason};
 use rustix::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use rustix::fs::{FileType, Mode};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, SocketAddrUnix, sockopt};
@@ -114,7 +114,8 @@ impl Supervisor {
         let path = match self.named(call)? {
             Named::File(path) => caller::asked(call.pid, libc::AT_FDCWD, &path)?,
             Named::Internet(address) => {
-                let reasons = vec![built_in("no server of the run may be reached from the machine's network")];
+                let reasons =
+                    vec![built_in("no server of the run may be reached from the machine's network")];
                 return Ok(Some(refused(address.to_string().into(), reasons)));
             }
             Named::Kernel => {
@@ -134,13 +135,8 @@ impl Supervisor {
             return Ok(Some(refused(place.path(), reasons)));
         }
         let name = Path::new(&by_descriptor(&place.folder.object)).join(&place.name);
+        // Its mode is open to all: nobody else comes into the run's own folders. To change it by name would be a race.
         rustix::net::bind(&socket, &SocketAddrUnix::new(&name)?)?;
-        let _ = rustix::fs::chmodat(
-            &place.folder.object,
-            &place.name,
-            Mode::RWXU,
-            rustix::fs::AtFlags::empty(),
-        );
         let _ = notify::succeed(self.listener.as_fd(), call.id);
         Ok(None)
     }
@@ -250,7 +246,9 @@ fn bind_once(socket: &OwnedFd, to: &impl rustix::net::addr::SocketAddrArg) -> ru
 fn whence(socket: &OwnedFd) -> rustix::io::Result<SocketAddr> {
     let address = SocketAddr::try_from(rustix::net::getsockname(socket)?)?;
     Ok(match address.ip() {
-        IpAddr::V6(ip) => SocketAddr::new(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4), address.port()),
+        IpAddr::V6(ip) => {
+            SocketAddr::new(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4), address.port())
+        }
         IpAddr::V4(_) => address,
     })
 }
