@@ -43,5 +43,5 @@ pub use jail::{Cell, Exit, Jail, JailError, Running};
 pub use overlay::Overlay;
 pub use plan::Plan;
 pub use supervisor::Watch;
-pub use voice::Voice;
 pub use supervisor::bare::Guests;
+pub use voice::Voice;

@@ -52,10 +52,12 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     let bare = plan.bare.as_ref().ok_or("it is for namespaces").at("read the plan")?;
     inherits_no_datagrams().at("look at the standard streams")?;
     furnish(&plan, bare).at("make the run's own folders")?;
-    let terminal =
-        plan.terminal.contains(&true).then(|| mounts::open_terminal("/dev/ptmx")).transpose()?;
-    channel::send(wire, &Report::Ready { sockets: 0, terminal: terminal.is_some(), layer: false, carriers: 0 })
-        .at("report")?;
+    let terminal = plan.terminal.contains(&true).then(|| mounts::open_terminal("/dev/ptmx")).transpose()?;
+    channel::send(
+        wire,
+        &Report::Ready { sockets: 0, terminal: terminal.is_some(), layer: false, carriers: 0 },
+    )
+    .at("report")?;
     if let Some(terminal) = &terminal {
         channel::send_descriptor(wire, terminal.master.as_fd()).at("hand out the terminal")?;
     }
