@@ -160,7 +160,9 @@ impl Supervisor {
             }
             None => (path.to_owned(), None),
         };
-        let Ok(name) = AbsPath::new(&name) else { return no("a path that cannot be spelled cannot be judged") };
+        let Ok(name) = AbsPath::new(&name) else {
+            return no("a path that cannot be spelled cannot be judged");
+        };
         let lies_in = |trees: &[PathBuf]| trees.iter().any(|tree| path.starts_with(tree));
         let is_shown = |access| access == Access::Read && lies_in(&bare.readable);
         match self.decide(name.clone(), access) {

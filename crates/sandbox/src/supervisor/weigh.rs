@@ -144,9 +144,8 @@ impl Supervisor {
         let explicit = is_explicit(&reasons);
         let private = self.is_private(path);
         let stands = self.view.stands(path);
-        let refusal = |errno, tell| {
-            Some(Refusal { errno, tell, ..Refusal::of(path.to_path_buf(), access, reasons) })
-        };
+        let refusal =
+            |errno, tell| Some(Refusal { errno, tell, ..Refusal::of(path.to_path_buf(), access, reasons) });
         match access {
             // The agent's own file in a private place, or a folder on the way to something that is shown.
             Access::Read if stands && (private || !explicit) => None,
