@@ -174,6 +174,7 @@ mod tests {
             caches: Vec::new(),
             files: vec![("/home/ada/.gitconfig".into(), b"x".to_vec())],
             ports: vec![9317],
+            carrier: Some(9318),
             program: "/home/ada/shop/agent.sh".into(),
             argv: vec!["agent.sh".into()],
             env: vec![
