@@ -56,6 +56,18 @@ pub enum Tier {
     Landlock,
 }
 
+/// How much of a run is recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Evidence {
+    /// Every exec, open, connect and end.
+    #[default]
+    Full,
+    /// Without opens that only read.
+    Writes,
+    /// Without opens.
+    Exec,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -183,6 +195,10 @@ pub struct RunFlags {
     /// never chosen by itself.
     #[arg(long, value_enum, default_value_t = Tier::Namespaces, value_name = "TIER", hide_possible_values = true)]
     pub tier: Tier,
+    /// How much of what happens inside is recorded: full (programs, ends, connections, every open), writes (opens only where
+    /// something may change), or exec (no opens). Less costs less, and is refused where the policy judges opens.
+    #[arg(long, value_enum, default_value_t = Evidence::Full, value_name = "DEPTH", hide_possible_values = true)]
+    pub evidence: Evidence,
     /// Ends the run after this time, e.g. 90s, 20m, 2h; its status is then 124.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,

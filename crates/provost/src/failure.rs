@@ -237,7 +237,12 @@ impl From<sandbox::JailError> for Failure {
 
 impl From<sandbox::plan::PlanError> for Failure {
     fn from(error: sandbox::plan::PlanError) -> Failure {
-        Failure::of(&error).hint("`provost policy show` prints what the policy shows and lets be written")
+        Failure::of(&error).hint(match error {
+            sandbox::plan::PlanError::Unseen(_) => {
+                "leave `--evidence` out, or write the rule as a tree: `provost policy show` prints the rules"
+            }
+            _ => "`provost policy show` prints what the policy shows and lets be written",
+        })
     }
 }
 

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use admission::{Admission, Asking, Launch};
 use gateway::{Flows, Gateway, Guests};
 use ledger::event::{self, Trust};
-use ledger::{Host, RunEnded, RunId};
+use ledger::{Evidence, Host, RunEnded, RunId};
 use policy::{Confinement, Context, Policy, Tier, shortfall};
+use sandbox::plan::PlanError;
 use sandbox::{Cell, Exit, Jail, Watch};
 
 use crate::agents::{self, Agent, Outfit};
@@ -183,6 +184,10 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
         direct::layer(&task)?,
     )?;
     direct::check(&task, &policy)?;
+    let judged = task.tier == Tier::Landlock || policy.confinement()?.judged_opens;
+    if task.evidence != Evidence::Full && judged {
+        return Err(PlanError::Unseen(task.evidence).into());
+    }
     Ok(Prepared { task, agent, tools, credentials, outfit, profile, policy: Arc::new(policy) })
 }
 
@@ -258,6 +263,7 @@ fn govern(
         judged_opens: asked.judged_opens || asked.tier == Tier::Landlock,
         carriage,
         guests: told,
+        evidence: prepared.task.evidence,
     };
     let launch = launch.wait().permit()?;
     let overlay = jail.take_overlay();

@@ -36,6 +36,8 @@ pub struct Task {
     pub mode: ledger::Mode,
     /// What it rests on.
     pub tier: policy::Tier,
+    /// How much of it is recorded.
+    pub evidence: ledger::Evidence,
     /// When it is ended.
     pub timeout: Option<Duration>,
     /// How long a question stands.
@@ -78,6 +80,11 @@ impl Task {
             tier: match flags.tier {
                 crate::cli::Tier::Namespaces => policy::Tier::Namespaces,
                 crate::cli::Tier::Landlock => policy::Tier::Landlock,
+            },
+            evidence: match flags.evidence {
+                crate::cli::Evidence::Full => ledger::Evidence::Full,
+                crate::cli::Evidence::Writes => ledger::Evidence::Writes,
+                crate::cli::Evidence::Exec => ledger::Evidence::Exec,
             },
             timeout: flags.timeout,
             ask_timeout: flags.ask_timeout.unwrap_or(admission::ASK_TIMEOUT),

@@ -95,6 +95,7 @@ pub fn order(
         env: Vec::new(),
         folder: task.folder.clone(),
         terminal: terminals(),
+        evidence: task.evidence,
     }
 }
 

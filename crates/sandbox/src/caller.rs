@@ -4,12 +4,10 @@
 //! can change at any moment. Does not own: what follows from it.
 
 use crate::sys::notify;
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Longest path the kernel takes, with its end.
 const PATH_MAX: usize = 4096;
@@ -134,7 +132,11 @@ pub(crate) fn base(pid: i32, folder: i32) -> io::Result<PathBuf> {
     if folder == libc::AT_FDCWD {
         std::fs::read_link(format!("/proc/{pid}/cwd"))
     } else {
-        std::fs::read_link(format!("/proc/{pid}/fd/{folder}"))
+        // A descriptor that is none is no file that is not there.
+        std::fs::read_link(format!("/proc/{pid}/fd/{folder}")).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::EBADF),
+            _ => error,
+        })
     }
 }
 
@@ -175,10 +177,8 @@ pub(crate) fn named(base: &Path, path: &Path) -> PathBuf {
 /// The path of a process's controlling terminal, which is always one of the cell's own.
 pub(crate) fn terminal(pid: i32) -> io::Result<PathBuf> {
     let none = || io::Error::from_raw_os_error(libc::ENXIO);
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name before it may hold anything, but not the last closing parenthesis.
-    let (_, fields) = stat.rsplit_once(')').ok_or_else(none)?;
-    let number: u64 = fields.split_whitespace().nth(4).and_then(|text| text.parse().ok()).ok_or_else(none)?;
+    let stat = Stat::of(pid).ok_or_else(none)?;
+    let number: u64 = stat.field(4).and_then(|text| text.parse().ok()).ok_or_else(none)?;
     if number == 0 {
         return Err(none());
     }
@@ -187,11 +187,35 @@ pub(crate) fn terminal(pid: i32) -> io::Result<PathBuf> {
 
 /// Processor time that a process used so far, in microseconds: its own and the kernel's for it, of all its threads.
 pub(crate) fn time_used(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_ascii_whitespace().skip(11).map_while(|text| text.parse::<u64>().ok());
-    let ticks = times.next()? + times.next()?;
-    Some(ticks * (1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+    Stat::of(pid)?.time_used()
+}
+
+/// How a process ended that nobody waited for yet, as wait(2) tells it, and the time that it used.
+pub(crate) fn end_of(pid: i32) -> Option<(i32, u64)> {
+    let stat = Stat::of(pid)?;
+    let ended = stat.field(0)? == "Z";
+    Some((stat.field(49)?.parse().ok()?, stat.time_used()?)).filter(|_| ended)
+}
+
+/// What /proc/PID/stat tells behind the name.
+struct Stat(String);
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name may hold anything, but not the last closing parenthesis.
+        stat.rsplit_once(')').map(|(_, fields)| Self(fields.to_owned()))
+    }
+
+    /// A field, counted from the state on.
+    fn field(&self, number: usize) -> Option<&str> {
+        self.0.split_ascii_whitespace().nth(number)
+    }
+
+    fn time_used(&self) -> Option<u64> {
+        let ticks: u64 = self.field(11)?.parse::<u64>().ok()? + self.field(12)?.parse::<u64>().ok()?;
+        Some(ticks * (1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+    }
 }
 
 /// Who a thread belongs to.
@@ -234,36 +258,6 @@ pub(crate) fn identity(thread: i32) -> Identity {
         parent: number("PPid:", false).unwrap_or(0),
         inside: number("NStgid:", true).unwrap_or(0),
         thread: number("NSpid:", true).unwrap_or(0),
-    }
-}
-
-/// The identities of threads, remembered for a moment: numbers are given out again.
-#[derive(Debug)]
-pub(crate) struct Identities {
-    known: HashMap<i32, Identity>,
-    since: Instant,
-}
-
-/// No machine goes through all its process numbers in this time.
-const MOMENT: Duration = Duration::from_millis(500);
-
-impl Default for Identities {
-    fn default() -> Self {
-        Self { known: HashMap::new(), since: Instant::now() }
-    }
-}
-
-impl Identities {
-    pub(crate) fn of(&mut self, thread: i32) -> Identity {
-        if self.since.elapsed() > MOMENT {
-            self.known.clear();
-            self.since = Instant::now();
-        }
-        *self.known.entry(thread).or_insert_with(|| identity(thread))
-    }
-
-    pub(crate) fn forget(&mut self, thread: i32) {
-        self.known.remove(&thread);
     }
 }
 

@@ -230,7 +230,7 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
         None if plan.nested => 0,
         None => landlock(plan)?,
     };
-    let duty = Duty { judged_opens: plan.judged_opens, nested: plan.nested, bare: plan.bare.is_some() };
+    let duty = Duty { evidence: plan.evidence, nested: plan.nested, bare: plan.bare.is_some() };
     let listener =
         notify::install(&filter::compile(&filter::lines(duty))).at("install the system-call filter")?;
     let mut given = witness.tell(landlock_abi, plan.bare.is_some()).at("read back the enforcement")?;

@@ -4,6 +4,7 @@
 //! it notifies (`supervisor.rs`), or any decision about a path or a command. What no line speaks of is allowed, up to
 //! the newest call that was looked at.
 
+use ledger::Evidence;
 use libc::sock_filter;
 
 /// What the filter does with a call.
@@ -45,8 +46,8 @@ pub(crate) struct Line {
 /// What a filter is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Duty {
-    /// Some rule can only be held by judging opens, so whatever changes what a name means is judged too.
-    pub(crate) judged_opens: bool,
+    /// How much is seen.
+    pub(crate) evidence: Evidence,
     /// The policy lets the agent make namespaces of its own.
     pub(crate) nested: bool,
     /// No namespace is around the run.
@@ -74,9 +75,9 @@ const CLOSED: Answer = Refuse(libc::EPERM);
 /// For calls that libraries know how to do without.
 const UNKNOWN: Answer = Refuse(libc::ENOSYS);
 
+/// Seen at every depth.
 const SEEN: &[Line] = &[
     line(calls![SYS_execve SYS_execveat], Notify, "every exec is seen, on the words the kernel takes"),
-    line(calls![SYS_open SYS_openat SYS_openat2 SYS_creat], Notify, "every open is seen"),
     line(calls![SYS_connect], Notify, "every attempt to reach out is seen"),
     line(
         calls![SYS_exit_group],
@@ -85,22 +86,41 @@ const SEEN: &[Line] = &[
     ),
 ];
 
-/// Where every open is judged.
+const OPENS: &[Line] =
+    &[line(calls![SYS_open SYS_openat SYS_openat2 SYS_creat], Notify, "every open is seen")];
+
+/// Flags by which an open may change something; `O_TMPFILE` is told by the bit that it shares with nothing.
+const CHANGES: u32 = (libc::O_WRONLY
+    | libc::O_RDWR
+    | libc::O_CREAT
+    | libc::O_TRUNC
+    | libc::O_APPEND
+    | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
+
+/// Where what is only read is not seen.
+const WRITES: &[Line] = &[
+    line_if(calls![SYS_open], &[Bits(1, CHANGES)], Notify, "every open that may change something is seen"),
+    line_if(calls![SYS_openat], &[Bits(2, CHANGES)], Notify, "every open that may change something is seen"),
+    line(calls![SYS_creat], Notify, "every open that may change something is seen"),
+    line(calls![SYS_openat2], Notify, "its flags lie behind a pointer"),
+];
+
+/// Where writes are seen.
 const NAMES: &[Line] = &[
     line(
         calls![SYS_rename SYS_renameat SYS_renameat2 SYS_link SYS_linkat],
         Notify,
-        "a denied file must not get another name",
+        "every other name for a file is seen; where opens are judged, a denied file must not get one",
     ),
     line(
         calls![SYS_unlink SYS_unlinkat SYS_rmdir SYS_truncate],
         Notify,
-        "a file that must not be written must not be emptied or removed",
+        "whatever is emptied or removed by its name is seen; where opens are judged, it must be one that may be written",
     ),
     line(
         calls![SYS_mkdir SYS_mkdirat SYS_symlink SYS_symlinkat SYS_mknod SYS_mknodat],
         Notify,
-        "a name that must not be written must not come to be as a folder or a link either",
+        "whatever comes to be as a folder or a link is seen; where opens are judged, its name must be one that may be written",
     ),
 ];
 
@@ -236,8 +256,8 @@ const NEWEST: u32 = 462;
 
 /// What a run's filter sees and refuses, a line for each of its reasons: for people who ask.
 #[must_use]
-pub fn describe(judged_opens: bool, nested: bool, bare: bool) -> Vec<String> {
-    lines(Duty { judged_opens, nested, bare }).iter().map(ToString::to_string).collect()
+pub fn describe(evidence: Evidence, nested: bool, bare: bool) -> Vec<String> {
+    lines(Duty { evidence, nested, bare }).iter().map(ToString::to_string).collect()
 }
 
 impl std::fmt::Display for Line {
@@ -256,10 +276,14 @@ impl std::fmt::Display for Line {
 
 /// The lines of a filter, in the order in which they are tried.
 pub(crate) fn lines(duty: Duty) -> Vec<Line> {
-    let names = if duty.judged_opens { NAMES } else { &[] };
+    let (opens, names) = match duty.evidence {
+        Evidence::Full => (OPENS, NAMES),
+        Evidence::Writes => (WRITES, NAMES),
+        Evidence::Exec => (&[][..], &[][..]),
+    };
     let namespaces = if duty.nested { &[] } else { NAMESPACES };
     let bare = if duty.bare { bare::BARE } else { &[] };
-    [SEEN, names, namespaces, bare, ALWAYS].concat()
+    [SEEN, opens, names, namespaces, bare, ALWAYS].concat()
 }
 
 /// Compiles the lines to the program that the kernel runs on every call.
@@ -399,14 +423,14 @@ mod tests {
         run(&compile(&lines(duty)), number as u32, AUDIT_ARCH, args)
     }
 
-    const PLAIN: Duty = Duty { judged_opens: false, nested: false, bare: false };
-    const ALONE: Duty = Duty { judged_opens: true, nested: false, bare: true };
+    const PLAIN: Duty = Duty { evidence: Evidence::Full, nested: false, bare: false };
+    const ALONE: Duty = Duty { evidence: Evidence::Full, nested: false, bare: true };
 
     #[test]
     fn every_line_does_what_it_says_and_its_neighbours_stay_allowed() {
-        for judged_opens in [false, true] {
+        for evidence in [Evidence::Full, Evidence::Writes, Evidence::Exec] {
             for (nested, bare) in [(false, false), (true, false), (false, true)] {
-                let duty = Duty { judged_opens, nested, bare };
+                let duty = Duty { evidence, nested, bare };
                 for line in lines(duty) {
                     let mut args = [0_u64; 6];
                     for when in line.when {
@@ -432,14 +456,14 @@ mod tests {
 
     #[test]
     fn the_filter_in_words() {
-        insta::assert_snapshot!(describe(true, false, false).join("\n"), @r"
+        insta::assert_snapshot!(describe(Evidence::Full, false, false).join("\n"), @r"
         seen    execve, execveat: every exec is seen, on the words the kernel takes
-        seen    open, openat, openat2, creat: every open is seen
         seen    connect: every attempt to reach out is seen
         seen    exit_group: every process that ends itself is seen, with its status and its time
-        seen    rename, renameat, renameat2, link, linkat: a denied file must not get another name
-        seen    unlink, unlinkat, rmdir, truncate: a file that must not be written must not be emptied or removed
-        seen    mkdir, mkdirat, symlink, symlinkat, mknod, mknodat: a name that must not be written must not come to be as a folder or a link either
+        seen    open, openat, openat2, creat: every open is seen
+        seen    rename, renameat, renameat2, link, linkat: every other name for a file is seen; where opens are judged, a denied file must not get one
+        seen    unlink, unlinkat, rmdir, truncate: whatever is emptied or removed by its name is seen; where opens are judged, it must be one that may be written
+        seen    mkdir, mkdirat, symlink, symlinkat, mknod, mknodat: whatever comes to be as a folder or a link is seen; where opens are judged, its name must be one that may be written
         closed  unshare: new namespaces would bring capabilities back
         closed  clone: new namespaces would bring capabilities back
         unknown clone3: its flags lie behind a pointer; libraries fall back to clone
@@ -559,6 +583,46 @@ mod tests {
     }
 
     #[test]
+    fn each_depth_sees_what_it_says() {
+        let seen = |evidence, number, args: [u64; 6]| {
+            answer(Duty { evidence, nested: false, bare: false }, number, args)
+                == libc::SECCOMP_RET_USER_NOTIF
+        };
+        let flags = |flags: i32| [0, flags as u64, flags as u64, 0, 0, 0];
+        let (read, change) = (
+            [libc::O_RDONLY, libc::O_DIRECTORY | libc::O_CLOEXEC, libc::O_PATH],
+            [
+                libc::O_WRONLY,
+                libc::O_RDWR,
+                libc::O_CREAT,
+                libc::O_TRUNC,
+                libc::O_APPEND,
+                libc::O_TMPFILE | libc::O_RDWR,
+            ],
+        );
+        use Evidence::{Exec, Full, Writes};
+        for number in [libc::SYS_open, libc::SYS_openat] {
+            for flag in read {
+                assert!(seen(Full, number, flags(flag)) && !seen(Writes, number, flags(flag)), "{flag:#o}");
+            }
+            for flag in change {
+                assert!(seen(Full, number, flags(flag)) && seen(Writes, number, flags(flag)), "{flag:#o}");
+                assert!(!seen(Exec, number, flags(flag)));
+            }
+        }
+        for number in
+            [libc::SYS_openat2, libc::SYS_creat, libc::SYS_renameat2, libc::SYS_mkdir, libc::SYS_unlinkat]
+        {
+            assert!(
+                seen(Full, number, [0; 6]) && seen(Writes, number, [0; 6]) && !seen(Exec, number, [0; 6])
+            );
+        }
+        for number in [libc::SYS_execve, libc::SYS_execveat, libc::SYS_connect, libc::SYS_exit_group] {
+            assert!([Full, Writes, Exec].iter().all(|depth| seen(*depth, number, [0; 6])));
+        }
+    }
+
+    #[test]
     fn another_architecture_is_fatal() {
         let program = compile(&lines(PLAIN));
         assert_eq!(run(&program, 0, 0x4000_0003, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
@@ -567,7 +631,7 @@ mod tests {
 
     #[test]
     fn nested_opens_namespaces_and_nothing_else() {
-        let nested = Duty { judged_opens: false, nested: true, bare: false };
+        let nested = Duty { evidence: Evidence::Full, nested: true, bare: false };
         let user = libc::CLONE_NEWUSER as u64;
         assert_eq!(answer(nested, libc::SYS_unshare, [user, 0, 0, 0, 0, 0]), libc::SECCOMP_RET_ALLOW);
         assert_eq!(answer(nested, libc::SYS_bpf, [0; 6]), libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);

@@ -143,7 +143,7 @@ impl Cell {
         let carriers = carriers.map_err(JailError::Lost)?;
         let places = carriers.as_ref().map(Carriers::places).transpose().map_err(JailError::Lost)?;
         let view = take()?;
-        let (workspace, pulse) = (plan.workspace.path().to_path_buf(), Pulse::new());
+        let (workspace, pulse) = (plan.workspace.path().to_path_buf(), Pulse::new(plan.evidence));
         let root = view.try_clone().map_err(JailError::Lost)?;
         let mounts: Option<&OwnedFd> = (&self.mounts).into();
         let mounts = mounts.and_then(|mounts| rustix::fs::fstat(mounts).ok());

@@ -1,33 +1,29 @@
 //! The notary: writes down what the supervisor saw, off the path of the held calls.
 //!
-//! Owns: batching what was opened, telling attempts that found something from those that did not, digests of programs.
-//! Does not own: any answer. A batch is never dropped: when the recorder is behind, the notary waits, and then the
-//! supervisor, and then the agent.
+//! Owns: batching what was seen. Does not own: any answer, counting (`tally.rs`), what is written of it (`book.rs`). A batch
+//! is never dropped: when the recorder is behind, the notary waits, and then the supervisor, and then the agent.
+
+mod book;
+mod tally;
 
 use crate::bell::Alarm;
-use crate::image::{CHAIN_MAX, LINE_MAX, interpreter};
 use crate::supervisor::bare::Names;
-use crate::view::{Found, View, read_some};
+use crate::view::Found;
 use admission::{Admission, LedgerClosed};
-use ledger::{
-    Access, ConnectEntry, Connected, Denied, ExitEntry, Exited, NameAct, OpenEntry, Opened, OsText, Program,
-    Reach, Trust,
-};
+use book::Book;
+use ledger::{Access, Denied, ExitEntry, NameAct, OsText, Reach};
 use policy::Reason;
-use rustix::fd::{AsRawFd as _, OwnedFd};
-use sha2::{Digest as _, Sha256};
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use rustix::fd::OwnedFd;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// One thing that was seen.
 #[derive(Debug)]
-pub(crate) enum Seen {
+enum Seen {
+    /// What was opened, or what was done to a name.
     Opened {
         pid: i32,
         access: Access,
@@ -61,7 +57,7 @@ const BATCH: usize = 512;
 const PATIENCE: Duration = Duration::from_millis(10);
 
 impl Notary {
-    /// Starts the notary. `root` is the view's root, to see whether an attempt found anything.
+    /// Starts the notary. `root` is the view's root, where programs are found.
     /// `alarm` rings if the notary ends before it is told to.
     pub(crate) fn start(
         admission: Admission,
@@ -70,20 +66,12 @@ impl Notary {
     ) -> std::io::Result<Self> {
         let (channel, batches) = sync_channel::<Vec<Seen>>(64);
         let thread = std::thread::Builder::new().name("notary".into()).spawn(move || {
-            let mut book = Book {
-                admission,
-                view: View::new(root),
-                names,
-                known: HashSet::new(),
-                system: HashMap::new(),
-                counts: HashMap::new(),
-                reached: HashMap::new(),
-                ends: Vec::new(),
-            };
+            let mut book = Book::new(admission, root, names);
             for batch in batches {
                 // A ledger that is closed takes no more evidence, and what leaves no evidence must end.
                 book.enter(batch)?;
             }
+            book.close()?;
             alarm.all_is_well();
             Ok(())
         })?;
@@ -179,163 +167,4 @@ impl Notary {
         let ended = self.thread.take().map(JoinHandle::join);
         matches!(ended, Some(Ok(Ok(())))) && !self.gone
     }
-}
-
-/// Places that are shown read-only in every view, or not at all.
-const SYSTEM: [&str; 4] = ["/usr", "/etc", "/lib", "/lib64"];
-
-struct Book {
-    admission: Admission,
-    view: View,
-    /// By which names it is spoken of what lies elsewhere.
-    names: Names,
-    /// Programs whose digest is in the ledger, by device, inode, size and change time.
-    known: HashSet<(u64, u64, i64, i64, i64)>,
-    /// Where paths of the system led: nobody inside can change that.
-    system: HashMap<OsString, PathBuf>,
-    /// What each process was seen to open, so that floods become counts.
-    counts: HashMap<(i32, Access, Option<NameAct>, OsString), u64>,
-    /// Where each process was seen to connect to.
-    reached: HashMap<(i32, OsText, Reach), u64>,
-    /// Processes that ended, not yet written.
-    ends: Vec<ExitEntry>,
-}
-
-impl Book {
-    fn enter(&mut self, batch: Vec<Seen>) -> Result<(), LedgerClosed> {
-        let mut fresh: Vec<OpenEntry> = Vec::new();
-        for seen in batch {
-            match seen {
-                Seen::Opened { pid, access, act, path } => self.count(&mut fresh, (pid, access, act), path),
-                Seen::Exited(end) => self.ends.push(end),
-                Seen::Connected { pid, target, how } => self.connected(pid, target, how)?,
-                Seen::Denied(body) => {
-                    self.flush(&mut fresh)?;
-                    self.admission.note(body.into(), Trust::Observed, None)?;
-                }
-                Seen::Program(found) => self.program(&found)?,
-                Seen::Reached(told) => {
-                    self.flush(&mut fresh)?;
-                    // Nobody waits any more where the supervisor died.
-                    let _ = told.send(());
-                }
-            }
-        }
-        self.flush(&mut fresh)
-    }
-
-    fn count(
-        &mut self,
-        fresh: &mut Vec<OpenEntry>,
-        (pid, access, act): (i32, Access, Option<NameAct>),
-        path: PathBuf,
-    ) {
-        if self.counts.len() > 100_000 {
-            self.counts.clear();
-        }
-        let count = self.counts.entry((pid, access, act, path.as_os_str().to_os_string())).or_insert(0);
-        *count += 1;
-        // Powers of two: a flood costs its logarithm, and the last figure is never off by more than half. An attempt
-        // that found nothing read nothing.
-        if !count.is_power_of_two() {
-            return;
-        }
-        let count = *count;
-        if let Some(path) = self.resolve(&path, access) {
-            let pid = u32::try_from(pid).unwrap_or(0);
-            let path = OsText::from(self.names.spoken(&path).as_path());
-            fresh.push(OpenEntry { pid, access, act, path, count });
-        }
-    }
-
-    /// What a path leads to, if anything. A file to be written may be about to be made.
-    fn resolve(&mut self, path: &Path, access: Access) -> Option<PathBuf> {
-        if let Some(known) = self.system.get(path.as_os_str()) {
-            return Some(known.clone());
-        }
-        let found = self.look(path, access)?;
-        if SYSTEM.iter().any(|place| path.starts_with(place)) {
-            self.system.insert(path.into(), found.clone());
-        }
-        Some(found)
-    }
-
-    fn look(&self, path: &Path, access: Access) -> Option<PathBuf> {
-        match (self.view.find(path, true), access) {
-            (Ok(found), _) => Some(found.path),
-            (Err(_), Access::Read) => None,
-            (Err(_), Access::Write) => {
-                let folder = self.view.find(path.parent()?, true).ok()?;
-                Some(folder.path.join(path.file_name()?))
-            }
-        }
-    }
-
-    fn connected(&mut self, pid: i32, target: OsText, how: Reach) -> Result<(), LedgerClosed> {
-        let count = self.reached.entry((pid, target.clone(), how)).or_insert(0);
-        *count += 1;
-        if !count.is_power_of_two() {
-            return Ok(());
-        }
-        let entry = ConnectEntry { pid: u32::try_from(pid).unwrap_or(0), target, count: *count, how };
-        self.admission.note(Connected { entries: vec![entry] }.into(), Trust::Observed, None).map(drop)
-    }
-
-    fn flush(&mut self, fresh: &mut Vec<OpenEntry>) -> Result<(), LedgerClosed> {
-        if !fresh.is_empty() {
-            let opened = Opened { entries: std::mem::take(fresh) };
-            self.admission.note(opened.into(), Trust::Observed, None)?;
-        }
-        if !self.ends.is_empty() {
-            let exited = Exited { entries: std::mem::take(&mut self.ends) };
-            self.admission.note(exited.into(), Trust::Observed, None)?;
-        }
-        Ok(())
-    }
-
-    /// The content of a program, and of the interpreters that its `#!` lines name.
-    fn program(&mut self, found: &Found) -> Result<(), LedgerClosed> {
-        let Some(start) = self.content(found)? else { return Ok(()) };
-        let mut next = interpreter(&start);
-        for _ in 0..CHAIN_MAX {
-            let Some((name, _)) = next else { break };
-            let name = Path::new(OsStr::from_bytes(&name));
-            // Where a name without a beginning starts from, only the process knew.
-            let Some(found) = name.is_absolute().then(|| self.view.find(name, true).ok()).flatten() else {
-                break;
-            };
-            let Some(start) = self.content(&found)? else { break };
-            next = interpreter(&start);
-        }
-        Ok(())
-    }
-
-    /// Writes down a program's content unless it is known, and gives its first bytes.
-    fn content(&mut self, found: &Found) -> Result<Option<Vec<u8>>, LedgerClosed> {
-        let Ok(facts) = rustix::fs::fstat(&found.object) else { return Ok(None) };
-        let key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_ctime, facts.st_ctime_nsec as i64);
-        if !self.known.insert(key) {
-            return Ok(None);
-        }
-        let Ok(digest) = digest(&found.object) else { return Ok(None) };
-        let path = OsText::from(self.names.spoken(&found.path).as_path());
-        let program = Program { path, digest, size: facts.st_size as u64 };
-        self.admission.note(program.into(), Trust::Observed, None)?;
-        Ok(Some(read_some(&found.object, LINE_MAX)))
-    }
-}
-
-/// SHA-256 of a file that is held, in hexadecimal.
-fn digest(object: &OwnedFd) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(format!("/proc/self/fd/{}", object.as_raw_fd()))?;
-    let mut hash = Sha256::new();
-    let mut block = vec![0_u8; 1 << 16];
-    loop {
-        let read = file.read(&mut block)?;
-        if read == 0 {
-            break;
-        }
-        hash.update(block.get(..read).unwrap_or_default());
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -62,13 +62,7 @@ pub(crate) fn by_descriptor(object: &OwnedFd) -> String {
 impl Wanted {
     /// Whether the open could change anything.
     pub(crate) fn access(&self) -> Access {
-        let changes = OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND;
-        let temporary = self.flags.contains(OFlags::TMPFILE);
-        if !self.flags.contains(OFlags::PATH) && (self.flags.intersects(changes) || temporary) {
-            Access::Write
-        } else {
-            Access::Read
-        }
+        access(self.flags)
     }
 
     /// Whether what is in a file can be had by it. Neither reading nor writing, as the kernel counts, wants both.
@@ -93,6 +87,17 @@ impl Wanted {
 
     pub(crate) fn close_on_exec(&self) -> bool {
         self.flags.contains(OFlags::CLOEXEC)
+    }
+}
+
+/// Whether an open with these flags could change anything.
+pub(crate) fn access(flags: OFlags) -> Access {
+    let changes = OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::APPEND;
+    let temporary = flags.contains(OFlags::TMPFILE);
+    if !flags.contains(OFlags::PATH) && (flags.intersects(changes) || temporary) {
+        Access::Write
+    } else {
+        Access::Read
     }
 }
 

@@ -7,6 +7,7 @@
 //! replaced, added or removed outside is not, until the kernel forgets the name: that is what a reconfiguration with
 //! nothing to configure does, except for what somebody inside holds open.
 
+use ledger::Evidence;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use std::collections::BTreeSet;
@@ -23,11 +24,13 @@ use std::time::{Duration, Instant};
 pub(crate) struct Pulse {
     began: Instant,
     last_ms: Arc<AtomicU64>,
+    /// Whether calls tell that files are at work.
+    sees_files: bool,
 }
 
 impl Pulse {
-    pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), last_ms: Arc::default() }
+    pub(crate) fn new(evidence: Evidence) -> Self {
+        Self { began: Instant::now(), last_ms: Arc::default(), sees_files: evidence != Evidence::Exec }
     }
 
     /// A call was held.
@@ -36,7 +39,11 @@ impl Pulse {
         self.last_ms.store(now, Ordering::Relaxed);
     }
 
+    /// How long nothing was held; where opens are not seen, nobody knows how long it has been quiet.
     fn quiet(&self) -> Duration {
+        if !self.sees_files {
+            return Duration::ZERO;
+        }
         self.began.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
 }

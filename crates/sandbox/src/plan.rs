@@ -7,6 +7,7 @@ mod bare;
 mod names;
 
 pub use bare::{Bare, Place};
+use ledger::Evidence;
 use policy::Confinement;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -156,8 +157,8 @@ pub struct Plan {
     pub folder: Bytes,
     /// Which of stdin, stdout, stderr are the run's terminal; the others are passed on as they are.
     pub terminal: [bool; 3],
-    /// Renames and links are judged too, because a rule can only be held at the open.
-    pub judged_opens: bool,
+    /// How much is seen; everything where a rule can only be held at the open.
+    pub evidence: Evidence,
     /// Some rule is about execs, so what came of each is checked.
     pub judged_execs: bool,
     /// Namespaces may be made inside; Landlock's file rules are off.
@@ -225,6 +226,8 @@ pub struct Order {
     pub folder: PathBuf,
     /// Which of stdin, stdout, stderr are the run's terminal.
     pub terminal: [bool; 3],
+    /// How much is seen.
+    pub evidence: Evidence,
 }
 
 /// What stands at a path of the host.
@@ -266,6 +269,9 @@ pub enum PlanError {
     /// There are no layers where no mount can be made.
     #[error("cannot stage `{0}` without a copy")]
     NoCopy(PathBuf),
+    /// A rule on files is no tree, so that every open must be judged, and opens are not to be seen.
+    #[error("the policy can only be held by judging every open, which `--evidence {}` does not see", .0.word())]
+    Unseen(Evidence),
 }
 
 /// The host's name inside: the same for every run, so that a run can be repeated.
@@ -285,6 +291,9 @@ impl Plan {
         order: &Order,
         look: &dyn Fn(&Path) -> Option<Standing>,
     ) -> Result<Self, PlanError> {
+        if asked.judged_opens && order.evidence != Evidence::Full {
+            return Err(PlanError::Unseen(order.evidence));
+        }
         let writes = workspace_writes(asked, order)?;
         if !order.folder.starts_with(&order.workspace)
             || !asked.read.iter().any(|tree| order.folder.starts_with(tree))
@@ -316,7 +325,7 @@ impl Plan {
             workspace: order.workspace.as_path().into(),
             folder: order.folder.as_path().into(),
             terminal: order.terminal,
-            judged_opens: asked.judged_opens,
+            evidence: order.evidence,
             judged_execs: asked.judged_execs,
             nested: asked.nested,
             bare: None,

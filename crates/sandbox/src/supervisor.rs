@@ -11,23 +11,25 @@ mod exec;
 mod files;
 mod guise;
 mod held;
+mod seen;
 mod sockets;
 mod weigh;
 
 use crate::bell::{Alarm, Bell};
-use crate::caller::{self, Identities};
 use crate::carriage::{Carriage, Places};
 use crate::notary::Notary;
 use crate::overlay::Pulse;
 use crate::plan::Whose;
+use crate::processes::Identities;
 use crate::programs::Programs;
+use crate::sight::Sight;
 use crate::sys::namespace;
 use crate::sys::notify::{self, Notification};
 use crate::tracer::Tracer;
 use crate::view::View;
 use crate::voice::Voice;
 use admission::Admission;
-use ledger::{Access, ExitEntry};
+use ledger::{Access, Evidence, ExitEntry};
 use policy::{AbsPath, Action, Decision, Reason};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, OwnedFd};
@@ -37,8 +39,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use carry::Carrier;
+
+/// How long a folder that was looked up is taken for what it was: names that change inside are seen, but what changes
+/// outside is not.
+const SEEN_FOR: Duration = Duration::from_millis(50);
 
 /// What the supervisor must know of the run.
 #[derive(Debug)]
@@ -52,6 +59,8 @@ pub struct Watch {
     pub carriage: Option<Arc<dyn Carriage>>,
     /// Without namespaces: who is told of connections to the doors.
     pub guests: Option<Arc<dyn bare::Guests>>,
+    /// How much is seen.
+    pub evidence: Evidence,
 }
 
 /// Everything the supervisor holds while the run lives.
@@ -72,6 +81,9 @@ pub(crate) struct Supervisor {
     identities: Identities,
     /// Calls that somebody is asked about.
     held: held::Held,
+    sight: Sight,
+    /// Threads that were let go to change names, and did not call again yet.
+    changing: HashMap<i32, seen::Changing>,
     /// Rings when one of them was answered.
     answers: Arc<Bell>,
     /// Judgements of paths that the confinement decides anyway: whether a denial is to be told.
@@ -140,6 +152,7 @@ impl Supervisor {
         let names = bare.as_ref().map(|bare| bare.names().clone()).unwrap_or_default();
         let tracer = judged_execs.then(|| Tracer::start(&listener, &admission, &bell)).transpose()?;
         let view = View::new(root.try_clone()?);
+        let sight = Sight::new(root.try_clone()?, SEEN_FOR);
         let programs = judged_execs.then(|| {
             let own = bare.as_ref().map(|_| names.clone());
             Arc::new(Programs::find(&view, &admission.named_programs(), &folders, (&workspace, own)))
@@ -154,8 +167,10 @@ impl Supervisor {
             programs,
             carrier: watch.carriage.clone().zip(places).map(Carrier::from),
             watch,
-            identities: Identities::default(),
             held: held::Held::default(),
+            identities: Identities::new()?,
+            sight,
+            changing: HashMap::new(),
             answers: Bell::new()?,
             judged: Default::default(),
             told: HashSet::new(),
@@ -177,6 +192,8 @@ impl Supervisor {
     /// Answers calls until nothing is left that could make one.
     pub(crate) fn attend(mut self, alarm: Alarm) {
         let seen_to_the_end = self.take_no_more_rights().and_then(|()| self.answer_all());
+        let last = self.identities.take_last();
+        self.tell_ends(last);
         // ORDER: the questions go first, then what is being started, then the last of what was seen.
         self.held.clear();
         if let Some(tracer) = &mut self.tracer {
@@ -204,13 +221,14 @@ impl Supervisor {
             let mut watched = [
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
                 PollFd::new(&self.answers, PollFlags::IN),
+                PollFd::new(&self.identities, PollFlags::IN),
             ];
             match poll(&mut watched, self.patience().as_ref()) {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
                 Ok(_) => {}
             }
-            let [calls, answers] = watched.map(|fd| fd.revents());
+            let [calls, answers, ends] = watched.map(|fd| fd.revents());
             if calls.contains(PollFlags::IN) {
                 match notify::receive(self.listener.as_fd()) {
                     Ok(call) => self.answer(&call),
@@ -224,6 +242,10 @@ impl Supervisor {
             }
             if !answers.is_empty() || self.held.is_due() {
                 self.take_answers();
+            }
+            if !ends.is_empty() {
+                let ends = self.identities.take_ends();
+                self.tell_ends(ends);
             }
             if calls.is_empty() {
                 self.notary.send();
@@ -245,6 +267,7 @@ impl Supervisor {
 
     fn answer(&mut self, call: &Notification) {
         self.pulse.beat();
+        self.back(call.pid);
         let outcome = match call.number {
             libc::SYS_execve | libc::SYS_execveat => self.exec(call),
             libc::SYS_connect if self.bare.is_some() => self.connect_bare(call),
@@ -256,7 +279,8 @@ impl Supervisor {
                 self.fork(call);
                 Ok(None)
             }
-            number if files::changes_names(number) => self.change_names(call),
+            number if files::changes_names(number) && self.watch.judged_opens => self.change_names(call),
+            number if files::changes_names(number) => self.see_change(call),
             libc::SYS_open | libc::SYS_openat | libc::SYS_openat2 | libc::SYS_creat => self.open(call),
             _ => self.touch(call),
         };
@@ -270,18 +294,21 @@ impl Supervisor {
 
     /// A process ends itself: its last word and what it used are there now and never again.
     fn end(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
-        let who = self.identities.of(call.pid);
-        let cpu_us = caller::time_used(who.pid).unwrap_or(0);
-        let code = Some(call.args[0] as i32 & 0xff);
-        let [pid, ppid] = [who.pid, who.parent].map(|pid| u32::try_from(pid).unwrap_or(0));
-        self.notary.exited(ExitEntry { pid, ppid, code, signal: None, cpu_us });
+        self.identities.ending(call.pid, call.args[0] as i32);
         self.let_go(call);
         Ok(None)
     }
 
-    fn let_go(&self, call: &Notification) {
-        // A caller that was killed meanwhile needs no answer.
-        let _ = notify::let_go(self.listener.as_fd(), call.id);
+    fn tell_ends(&mut self, ends: Vec<ExitEntry>) {
+        for end in ends {
+            self.gone(end.pid as i32);
+            self.notary.exited(end);
+        }
+    }
+
+    /// Whether the call was still held: a caller that was killed meanwhile needs no answer.
+    fn let_go(&self, call: &Notification) -> bool {
+        notify::let_go(self.listener.as_fd(), call.id).is_ok()
     }
 
     fn fail(&self, call: &Notification, errno: i32) {
@@ -298,7 +325,9 @@ impl Supervisor {
         self.notary.denied(who.pid, what, target.as_os_str(), &refusal.reasons, refusal.errno, told);
         match refusal.errno {
             Some(errno) => self.fail(call, errno),
-            None => self.let_go(call),
+            None => {
+                self.let_go(call);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod namespace;
 pub(crate) mod notify;
+pub(crate) mod process;
 pub(crate) mod socket;
 pub(crate) mod trace;
 

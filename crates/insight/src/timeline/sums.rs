@@ -213,8 +213,8 @@ impl Opens {
         }
         let folder = self.folders.entry(name.to_vec()).or_default();
         let known = self.known.entry((entry.pid, key(entry))).or_default();
-        // A smaller one is another process's that was given the number again.
-        let more = entry.count.checked_sub(*known).unwrap_or(entry.count);
+        // One that is not larger begins anew: counted apart, or another process by the same number.
+        let more = if entry.count > *known { entry.count - *known } else { entry.count };
         *known = entry.count;
         match entry.access {
             Access::Read => (self.reads, folder.reads) = (self.reads + more, folder.reads + more),

@@ -72,7 +72,10 @@ pub struct Program {
     pub size: u64,
 }
 
-/// Body of `opened`.
+/// Body of `opened`: what the kernel did, and no attempt that failed. Neither is what the kernel makes for the run, /proc and
+/// /dev (but for /dev/shm), in it, nor what was opened by a descriptor's own entry there. A name is the file's own, links followed.
+/// Where opens are not judged, the call is looked at while it is held and done by the kernel then: a program that changes its memory or
+/// its files in between makes the record of its own acts wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
     /// What was opened, and which names changed, since the last batch.
@@ -91,8 +94,9 @@ pub struct OpenEntry {
     pub act: Option<NameAct>,
     /// The file.
     pub path: OsText,
-    /// How often since the process began. Later entries of the same replace earlier ones; the last before the process ends, or
-    /// the run, is exact.
+    /// How often so far. Told at one and at every power of two, and once more before the process ends, or the run: that last one is
+    /// exact. A count that is not larger than the one before it begins anew, and what was counted before stays counted: that is
+    /// so where a number was given to another process, and where more was counted than could be held.
     pub count: u64,
 }
 
@@ -179,7 +183,7 @@ pub struct ConnectEntry {
     pub pid: u32,
     /// Where to: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`.
     pub target: OsText,
-    /// How often since the process began. Later entries of the same replace earlier ones.
+    /// How often so far, told as in `opened`.
     pub count: u64,
     /// What became of it.
     pub how: Reach,

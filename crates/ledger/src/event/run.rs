@@ -80,13 +80,24 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
-    /// Every exec, open and connect.
+    /// Every exec, every open and change of names, every connect and end.
     #[default]
     Full,
-    /// Every exec, every open for writing, every connect.
+    /// The same without opens that only read.
     Writes,
-    /// Every exec and connect.
+    /// Every exec, connect and end.
     Exec,
+}
+
+impl Evidence {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Evidence::Full => "full",
+            Evidence::Writes => "writes",
+            Evidence::Exec => "exec",
+        }
+    }
 }
 
 /// Body of `environment.recorded`.

@@ -120,6 +120,7 @@ fn attempt(place: &Place, home: &Path, overlay: bool, terminal: bool) -> Result<
         argv: vec!["true".into()],
         env: Vec::new(),
         terminal: [terminal; 3],
+        evidence: ledger::Evidence::Full,
     };
     let unplanned = |error: sandbox::plan::PlanError| JailError::Step {
         step: "plan the trial".into(),

@@ -14,7 +14,7 @@ use ledger::event::{
     ConfinementAsked, CredentialPassed, EnforcementGiven, EnvVar, EnvironmentRecorded, LimitReached, Machine,
     Passed, PolicyLoaded, RunEnded, RunOpened, TerminalFiltered,
 };
-use ledger::{Evidence, Mode, OsText};
+use ledger::{Mode, OsText};
 use policy::{AbsPath, Command, Confinement, Enforcement};
 use sandbox::Exit;
 use sandbox::plan::Order;
@@ -41,7 +41,7 @@ pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, mode: Mode) -> R
         },
         workspace: OsText::from(task.workspace.as_path()),
         mode,
-        evidence: Evidence::Full,
+        evidence: task.evidence,
         attended: task.attended,
         provost_version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: Machine {

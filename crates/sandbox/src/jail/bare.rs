@@ -47,7 +47,7 @@ impl Cell {
         let own = plan.bare.clone().ok_or_else(|| unplanned("a plan for namespaces"))?;
         let (program, folder) = (plan.program.path().to_path_buf(), plan.folder.path().to_path_buf());
         let (workspace, ports) = (plan.workspace.path().to_path_buf(), plan.ports.clone());
-        let (judged_execs, folders) = (plan.judged_execs, plan.folders());
+        let (judged_execs, folders, evidence) = (plan.judged_execs, plan.folders(), plan.evidence);
         let sent = channel::send(&self.wire, &Order::Prepare(Box::new(plan)));
         let has_terminal = match self.hear().map_err(|lost| sent.err().map_or(lost, JailError::Lost))? {
             Report::Ready { terminal, .. } => terminal,
@@ -68,7 +68,7 @@ impl Cell {
         let enforcement = self.with_namespaces(given);
         let bare = Bare::new(&own, self.pid, doors);
         let (folder, bare) = (bare.names().spoken(&folder), Some(bare));
-        let (own, overlay, pulse, held) = (Vec::new(), None, Pulse::new(), Some((listener, root)));
+        let (own, overlay, pulse, held) = (Vec::new(), None, Pulse::new(evidence), Some((listener, root)));
         Ok(Jail {
             cell: self,
             enforcement,

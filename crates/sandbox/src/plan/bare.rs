@@ -8,6 +8,7 @@ use super::{
     Bytes, HOST_NAME, Order, Plan, PlanError, Stage, Standing, Step, environment_entry, shown,
     workspace_writes,
 };
+use ledger::Evidence;
 use policy::Confinement;
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
@@ -53,6 +54,9 @@ impl Plan {
         {
             return Err(PlanError::FolderHidden(order.folder.clone()));
         }
+        if order.evidence != Evidence::Full {
+            return Err(PlanError::Unseen(order.evidence));
+        }
         let Stage::Copy { from } = &order.stage else {
             return Err(PlanError::NoCopy(order.workspace.clone()));
         };
@@ -81,7 +85,7 @@ impl Plan {
             workspace: order.workspace.as_path().into(),
             folder: names.staged(&order.folder).as_path().into(),
             terminal: order.terminal,
-            judged_opens: true,
+            evidence: order.evidence,
             judged_execs: asked.judged_execs,
             nested: asked.nested,
             bare: Some(bare),
@@ -186,6 +190,7 @@ mod tests {
             ],
             folder: "/home/ada/shop/src".into(),
             terminal: [false; 3],
+            evidence: Evidence::Full,
         }
     }
 
@@ -228,7 +233,7 @@ mod tests {
         assert!(
             matches!(plan.steps.as_slice(), [Step::File { at, .. }] if text(at) == "/state/run/inside/home/.gitconfig")
         );
-        assert!(plan.judged_opens && plan.writable.is_empty());
+        assert!(plan.writable.is_empty());
     }
 
     #[test]

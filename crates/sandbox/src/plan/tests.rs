@@ -72,6 +72,7 @@ fn order() -> Order {
         env: vec![("HOME".into(), "/home/ann".into())],
         folder: "/home/ann/w/src".into(),
         terminal: [false; 3],
+        evidence: ledger::Evidence::Full,
     }
 }
 

@@ -8,13 +8,13 @@ use super::{Refusal, Supervisor};
 use crate::caller;
 use crate::deed::{Deed, Done};
 use crate::names::Change;
-use crate::open::{self, Goal, Opening, TRIES_MAX, Waiting, Wanted, is_of_the_kernel};
+use crate::open::{self, Goal, Opening, TRIES_MAX, Waiting, Wanted};
 use crate::sys::notify::{self, Notification};
 use crate::view::{Found, Own, through_own};
 use ledger::Access;
 use rustix::fd::AsFd as _;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -43,30 +43,7 @@ impl Supervisor {
         if self.watch.judged_opens {
             return self.open_on_behalf(call, &wanted);
         }
-        let path = self.name(call, &wanted)?;
-        let access = wanted.access();
-        if is_of_the_kernel(&path) {
-            self.let_go(call);
-            return Ok(None);
-        }
-        if let Some(refusal) = self.denied(&path, access) {
-            return Ok(Some(refusal));
-        }
-        let who = self.identities.of(call.pid);
-        self.notary.opened(who.pid, access, None, path);
-        self.let_go(call);
-        Ok(None)
-    }
-
-    /// What the caller named, folded to an absolute path of the inside.
-    fn name(&self, call: &Notification, wanted: &Wanted) -> io::Result<PathBuf> {
-        let asked = caller::asked(call.pid, wanted.folder, &wanted.path)?;
-        if caller::goes_up(&asked)
-            && let Ok(found) = self.view.find(&asked, true)
-        {
-            return Ok(found.path);
-        }
-        Ok(caller::named(Path::new("/"), &asked))
+        self.see_open(call, &wanted)
     }
 
     /// Every open is judged on what it leads to, and done by us: nothing that the caller changes afterwards matters.

@@ -1,12 +1,13 @@
 //! A workspace, a policy and a ledger, and a shell that works in them.
 
 use admission::{Admission, Asking, Bounds, Launch};
-use ledger::{Body, Event, Host, Reader, RunId, RunOpened};
+use ledger::{Access, Body, Event, Host, NameAct, OpenEntry, Reader, RunId, RunOpened};
 use policy::{AbsPath, Anchors, Confinement, Context, Layer, LayerKind, Policy};
 use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
-use sandbox::plan::{Cache, Order, Plan, Stage, look_at_host};
+use sandbox::plan::{Cache, Order, Plan, PlanError, Stage, look_at_host};
 use sandbox::{Carriage, Cell, Exit, Jail, JailError, Running, Watch};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
@@ -64,6 +65,7 @@ pub(crate) struct Scene {
     /// How long a question stands.
     pub(crate) patience: Duration,
     pub(crate) copy: bool,
+    pub(crate) evidence: ledger::Evidence,
     pub(crate) terminal: bool,
     pub(crate) ports: Vec<u16>,
     /// Who takes connections to the outside.
@@ -131,6 +133,7 @@ impl Scene {
             attended: false,
             patience: admission::ASK_TIMEOUT,
             copy: false,
+            evidence: ledger::Evidence::Full,
             terminal: false,
             ports: Vec::new(),
             carriage: None,
@@ -197,7 +200,13 @@ impl Scene {
             env,
             folder: work,
             terminal: [self.terminal; 3],
+            evidence: self.evidence,
         }
+    }
+
+    /// What would be done for this, or why not.
+    pub(crate) fn plan(&self, argv: &[&str]) -> Result<Plan, PlanError> {
+        Plan::new(&self.policy().confinement().unwrap(), &self.order(argv), &look_at_host)
     }
 
     /// Builds the view, up to the program's first instruction.
@@ -225,6 +234,7 @@ impl Scene {
                 judged_opens: asked.judged_opens,
                 carriage: self.carriage,
                 guests: None,
+                evidence: order.evidence,
             },
             asked,
             streams: self.streams,
@@ -311,17 +321,29 @@ impl Ran {
     }
 
     /// Every file seen to be opened, with what for.
-    pub(crate) fn opened(&self, access: ledger::Access) -> Vec<String> {
-        self.events
-            .iter()
-            .filter_map(|event| match &event.body {
-                Body::Opened(opened) => Some(opened.entries.iter()),
-                _ => None,
-            })
-            .flatten()
-            .filter(|entry| entry.access == access)
-            .map(|entry| entry.path.to_string())
-            .collect()
+    pub(crate) fn opened(&self, access: Access) -> Vec<String> {
+        let entries = self.entries().into_iter().filter(|entry| entry.access == access);
+        entries.map(|entry| entry.path.to_string()).collect()
+    }
+
+    /// What was written down of opens and names.
+    pub(crate) fn entries(&self) -> Vec<OpenEntry> {
+        let opened = self.events.iter().filter_map(|event| match &event.body {
+            Body::Opened(opened) => Some(opened.entries.clone()),
+            _ => None,
+        });
+        opened.flatten().collect()
+    }
+
+    /// What was done to what, by everybody, how often.
+    pub(crate) fn deeds(&self) -> BTreeMap<(Access, Option<NameAct>, String), u64> {
+        let (mut known, mut sums) = (BTreeMap::new(), BTreeMap::new());
+        for OpenEntry { pid, access, act, path, count } in self.entries() {
+            let deed = (access, act, path.to_string());
+            let before = known.insert((pid, deed.clone()), count).unwrap_or(0);
+            *sums.entry(deed).or_insert(0) += if count > before { count - before } else { count };
+        }
+        sums
     }
 }
 
