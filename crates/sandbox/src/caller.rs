@@ -4,6 +4,9 @@
 //! can change at any moment. Does not own: what follows from it.
 
 use crate::sys::notify;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -14,6 +17,8 @@ const PATH_MAX: usize = 4096;
 /// Most words and bytes that an exec may carry before we stop reading; the kernel's own limit is in the same range.
 const WORDS_MAX: usize = 1 << 20;
 const WORDS_BYTES_MAX: usize = 6 << 20;
+/// Bytes that a path seldom has more of.
+const USUAL: usize = 256;
 /// How much is read at once: a path is short, and every page more costs.
 const PATH_WINDOW: usize = 512;
 const WORDS_WINDOW: usize = 4096;
@@ -129,15 +134,51 @@ impl Memory {
 
 /// Where a path argument starts from.
 pub(crate) fn base(pid: i32, folder: i32) -> io::Result<PathBuf> {
-    if folder == libc::AT_FDCWD {
-        std::fs::read_link(format!("/proc/{pid}/cwd"))
-    } else {
-        // A descriptor that is none is no file that is not there.
-        std::fs::read_link(format!("/proc/{pid}/fd/{folder}")).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::EBADF),
-            _ => error,
-        })
+    Bases::default().of(pid, folder)
+}
+
+/// Where path arguments start from, for a caller that asks often: its entry of /proc is looked up once.
+#[derive(Debug, Default)]
+pub(crate) struct Bases {
+    /// The last caller's entry. One whose process is gone leads nowhere, whoever has the number now.
+    last: Option<(i32, OwnedFd)>,
+}
+
+impl Bases {
+    /// As [`base`].
+    pub(crate) fn of(&mut self, pid: i32, folder: i32) -> io::Result<PathBuf> {
+        if let Some((known, entry)) = &self.last
+            && *known == pid
+            && let Ok(path) = base_in(entry, folder)
+        {
+            return Ok(path);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let entry = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())?;
+        let path = base_in(&entry, folder)?;
+        self.last = Some((pid, entry));
+        Ok(path)
     }
+
+    /// As [`asked`].
+    pub(crate) fn asked(&mut self, pid: i32, folder: i32, path: &Path) -> io::Result<PathBuf> {
+        if path.is_absolute() { Ok(path.to_path_buf()) } else { Ok(self.of(pid, folder)?.join(path)) }
+    }
+}
+
+/// Where a path argument starts from, by a process's entry of /proc.
+fn base_in(entry: &OwnedFd, folder: i32) -> io::Result<PathBuf> {
+    let text = Vec::with_capacity(USUAL);
+    let found = if folder == libc::AT_FDCWD {
+        rustix::fs::readlinkat(entry, "cwd", text)?
+    } else {
+        rustix::fs::readlinkat(entry, format!("fd/{folder}"), text).map_err(|error| match error {
+            // A descriptor that is none is no file that is not there.
+            Errno::NOENT => Errno::BADF,
+            other => other,
+        })?
+    };
+    Ok(PathBuf::from(OsString::from_vec(found.into_bytes())))
 }
 
 /// What a path argument names, as an absolute path that still has its `..`: only the kernel knows where they lead.
@@ -293,6 +334,25 @@ mod tests {
             words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect();
         let read = memory.words(array.as_ptr() as u64).unwrap();
         assert_eq!(read, [b"one".to_vec(), b"two".to_vec(), b"".to_vec()]);
+    }
+
+    #[test]
+    fn where_paths_start_is_the_callers_own_whoever_had_the_number() {
+        let own = std::process::id() as i32;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        let held = std::fs::File::open(&path).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&held);
+        let mut bases = Bases::default();
+        assert_eq!(bases.of(own, libc::AT_FDCWD).unwrap(), std::env::current_dir().unwrap());
+        assert_eq!(bases.asked(own, number, Path::new("x")).unwrap(), path.join("x"));
+        assert_eq!(bases.of(own, 9999).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        // An entry whose process is gone leads nowhere: it is looked up anew.
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let entry = rustix::fs::open(format!("/proc/{}", child.id()), OFlags::PATH, Mode::empty()).unwrap();
+        child.wait().unwrap();
+        bases.last = Some((own, entry));
+        assert_eq!(bases.of(own, number).unwrap(), path);
     }
 
     #[test]

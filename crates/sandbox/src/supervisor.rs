@@ -16,6 +16,7 @@ mod sockets;
 mod weigh;
 
 use crate::bell::{Alarm, Bell};
+use crate::caller::Bases;
 use crate::carriage::{Carriage, Places};
 use crate::notary::Notary;
 use crate::overlay::Pulse;
@@ -82,6 +83,7 @@ pub(crate) struct Supervisor {
     /// Calls that somebody is asked about.
     held: held::Held,
     sight: Sight,
+    bases: Bases,
     /// Threads that were let go to change names, and did not call again yet.
     changing: HashMap<i32, seen::Changing>,
     /// Rings when one of them was answered.
@@ -170,6 +172,7 @@ impl Supervisor {
             held: held::Held::default(),
             identities: Identities::new()?,
             sight,
+            bases: Bases::default(),
             changing: HashMap::new(),
             answers: Bell::new()?,
             judged: Default::default(),

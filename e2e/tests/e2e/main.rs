@@ -22,6 +22,7 @@ mod live;
 mod real_agents;
 mod real_patch;
 mod real_work;
+mod record;
 mod shows;
 mod suites;
 mod syncs;

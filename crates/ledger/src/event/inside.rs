@@ -73,7 +73,7 @@ pub struct Program {
 }
 
 /// Body of `opened`: what the kernel did, and no attempt that failed. Neither is what the kernel makes for the run, /proc and
-/// /dev (but for /dev/shm), in it, nor what was opened by a descriptor's own entry there. A name is the file's own, links followed.
+/// /dev (but for /dev/shm), in it, nor what was opened by a descriptor's own entry there. A name is the file's own, links followed; a file without a name (O_TMPFILE) is told by its folder.
 /// Where opens are not judged, the call is looked at while it is held and done by the kernel then: a program that changes its memory or
 /// its files in between makes the record of its own acts wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

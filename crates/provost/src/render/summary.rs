@@ -26,6 +26,8 @@ pub struct Summary {
     pub workspace: String,
     /// Where its writes went: `staged`, `direct`.
     pub mode: &'static str,
+    /// How much of it was recorded: `full`, `writes`, `exec`.
+    pub evidence: &'static str,
     /// `running`, `ended`, `interrupted`.
     pub state: &'static str,
     /// The agent's exit status, if it ended by itself.
@@ -196,6 +198,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
             Mode::Staged => "staged",
             Mode::Direct => "direct",
         },
+        evidence: opened.evidence.word(),
         state,
         exit_code: story.ended.and_then(|end| end.exit.code),
         stopped: story.ended.and_then(|end| end.stopped),
