@@ -288,7 +288,8 @@ fn sees(root: &Path, evidence: Evidence, reads: bool, writes: bool) {
     assert_eq!(ran.deeds().keys().any(|(access, ..)| *access == Access::Read), reads);
     let count = |of: fn(&Body) -> bool| ran.events.iter().filter(|event| of(&event.body)).count();
     assert_eq!(count(|body| matches!(body, Body::Exec(_))), 3);
-    assert!(count(|body| matches!(body, Body::Connected(_))) == 1 && ran.ends().len() == 5);
+    assert!(count(|body| matches!(body, Body::Connected(_))) >= 1);
+    assert_eq!(ran.ends().len(), 5);
 }
 
 fn a_lesser_depth_is_refused_where_opens_are_judged(root: &Path) {
