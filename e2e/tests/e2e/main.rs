@@ -7,6 +7,7 @@
     reason = "all of this is tests, their helpers included"
 )]
 
+mod asks;
 mod cli;
 mod commits;
 mod demo;

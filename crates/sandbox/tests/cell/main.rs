@@ -46,7 +46,7 @@ fn main() -> std::process::ExitCode {
             seen::CASES,
             dying::CASES,
         ],
-        dying::PARTS,
+        &[dying::PARTS, held::PARTS].concat(),
     )
 }
 
