@@ -51,7 +51,10 @@ impl Supervisor {
         for _ in 0..TRIES_MAX {
             let asked = caller::asked(call.pid, wanted.folder, &wanted.path)?;
             let goal = self.goal(call, asked)?;
-            let opening = Opening::find(&self.view, goal, wanted.clone(), call.pid)?;
+            let opening = match Opening::find(&self.view, goal, wanted.clone(), call.pid) {
+                Ok(opening) => opening,
+                Err(error) => return self.unfound(call, wanted, error),
+            };
             match self.on_behalf(call, Deed::Open(opening))? {
                 Came::Done => return Ok(None),
                 Came::Refused(refusal) => return Ok(Some(refusal)),
@@ -60,6 +63,20 @@ impl Supervisor {
             }
         }
         Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    }
+
+    /// What the view has not, or does not open, fails as it does; where policy is why, that is recorded and told.
+    fn unfound(
+        &mut self,
+        call: &Notification,
+        wanted: &Wanted,
+        error: io::Error,
+    ) -> io::Result<Option<Refusal>> {
+        let errno = error.raw_os_error().filter(|errno| matches!(*errno, libc::ENOENT | libc::EACCES));
+        let path = self.name(call, wanted)?;
+        let denies = errno.is_some() && self.denies(&path, wanted.access());
+        let refusal = if denies { self.denied(&path, wanted.access()) } else { None };
+        refusal.map_or(Err(error), |refusal| Ok(Some(Refusal { errno, ..refusal })))
     }
 
     /// Whatever changes what a name means is judged and done by us.

@@ -99,6 +99,12 @@ impl Supervisor {
         }
     }
 
+    /// Whether nobody's yes could open a path.
+    pub(super) fn denies(&self, path: &Path, access: Access) -> bool {
+        let asks = |path| matches!(self.decide(path, access), Decision::Ask { .. });
+        !(self.admission.is_attended() && AbsPath::new(path).is_ok_and(asks))
+    }
+
     pub(super) fn decide(&self, path: AbsPath, access: Access) -> Decision {
         self.admission.decide(&match access {
             Access::Read => Action::Read(path),
