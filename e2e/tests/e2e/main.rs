@@ -20,6 +20,7 @@ mod half_landed;
 mod killed;
 mod kinds;
 mod live;
+mod no_proxy;
 mod real_agents;
 mod real_patch;
 mod real_work;

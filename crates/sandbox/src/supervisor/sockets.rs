@@ -24,7 +24,8 @@ impl Supervisor {
     /// to the inside, whatever its memory says by then.
     pub(super) fn connect(&mut self, call: &Notification) -> io::Result<Option<Refusal>> {
         let mut raw = [0_u8; 128];
-        let length = (call.args[2] as usize).min(raw.len());
+        // The kernel takes none that is longer; of that nothing is read, and it says so.
+        let length = usize::try_from(call.args[2] & 0xffff_ffff).unwrap_or(usize::MAX);
         let address = raw.get_mut(..length).unwrap_or_default();
         let read = Memory::of(call.pid).raw(call.args[1], address)?;
         let target = parse_address(raw.get(..read).unwrap_or_default());

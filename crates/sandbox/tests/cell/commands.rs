@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     ("a_question_ends_with_its_caller", a_question_ends_with_its_caller),
 ];
 
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 fn rule(need: &str, pattern: &str) -> String {
     format!("[[rule]]\nid = \"speak\"\nexec = [\"{pattern}\"]\nneed = \"{need}\"\nwhy = \"Too loud.\"\n")
@@ -62,7 +62,7 @@ fn a_denied_command_by_another_path(root: &Path) {
     assert_eq!(ran.fine(), "");
 }
 
-fn without_python() -> bool {
+pub(crate) fn without_python() -> bool {
     let missing = !Path::new(PYTHON).exists();
     if missing {
         eprintln!("SKIPPED: no {PYTHON}");

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod asked;
 #[cfg(test)]
+mod carried;
+#[cfg(test)]
 mod closed;
 #[cfg(test)]
 mod commands;
@@ -37,6 +39,7 @@ fn main() -> std::process::ExitCode {
             starts::CASES,
             view::CASES,
             closed::CASES,
+            carried::CASES,
             judged::CASES,
             asked::CASES,
             held::CASES,

@@ -47,6 +47,11 @@ fn nothing_leaves_straight() {
             ./probe tcp $to; ./probe udp-connect $to; ./probe udp-sendto $to; done; true",
         );
         assert!(!ran.stdout.contains("done"), "{ran}");
+        // What goes straight is judged as what goes by the proxy.
+        for to in ["192.0.2.1:443", "169.254.169.254:80", "[2001:db8::1]:443"] {
+            assert!(ran.stderr.contains(&format!("provost: denied connect {to} (")), "{to}: {ran}");
+            stage.ledger().denial("connect", to);
+        }
     });
 }
 
