@@ -54,7 +54,7 @@ fn has(program: &str) -> bool {
 fn with_network(scene: impl Fn(&Stage, &Path)) {
     let missing = ["unshare", "ip", "setpriv", "python3", "curl"].into_iter().find(|program| !has(program));
     if Person::myself().uid != 0 || missing.is_some() {
-        eprintln!("SKIPPED: a network of its own needs root and iproute2 here ({missing:?})");
+        println!("SKIPPED: a network of its own needs root and iproute2 here ({missing:?})");
         return;
     }
     for person in Person::everybody() {

@@ -74,7 +74,7 @@ impl Gateway {
                 std::thread::yield_now();
             };
             match told {
-                Some((to, asker)) => drop(write!(stream, "{to} {}", asker.inside)),
+                Some((to, asker)) => drop(stream.write_all(format!("{to} {}", asker.inside).as_bytes())),
                 None => drop(self.untold.fetch_add(1, Ordering::SeqCst)),
             }
         }
