@@ -2,10 +2,13 @@
 //!
 //! Owns the words and the comparison. `trees` owns how rules become what is asked, `direct` what a run without staging cannot hold. Does not own how the kernel is told.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{Limit, Limits};
 
 mod direct;
 mod tier;
@@ -41,6 +44,9 @@ pub struct Confinement {
     /// What it is to rest on; for whoever starts the run to say, and for no policy.
     #[serde(default)]
     pub tier: Tier,
+    /// How much of the machine it may use.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// What the kernel gave.
@@ -77,6 +83,9 @@ pub struct Enforcement {
     pub seccomp: bool,
     /// Opens and execs can be judged one by one.
     pub supervisor: bool,
+    /// What holds each limit that is asked, by the limit's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<Limit, String>,
     /// The view, one mount a line.
     pub mounts: Vec<String>,
     /// What a person should know beside.
@@ -149,9 +158,20 @@ pub fn shortfall(asked: &Confinement, given: &Enforcement) -> Result<(), Shortfa
         (given.supervisor, supervised(asked), KERNEL),
     ];
     let missing = own.into_iter().chain(held).filter(|(held, _, _)| !held);
-    let missing: Vec<Missing> =
+    let mut missing: Vec<Missing> =
         missing.map(|(_, what, hint)| Missing { what, hint: hint.to_owned() }).collect();
+    missing.extend(asked.limits.unheld());
+    missing.extend(unlimited(asked, given));
     if missing.is_empty() { Ok(()) } else { Err(Shortfall { missing }) }
+}
+
+/// The limits that are asked and that nothing here holds.
+fn unlimited(asked: &Confinement, given: &Enforcement) -> impl Iterator<Item = Missing> {
+    let open = asked.limits.iter().filter(|(limit, _)| !given.limits.contains_key(limit));
+    open.filter(|(limit, _)| limit.is_held()).map(|(limit, bound)| Missing {
+        what: format!("a limit on {limit} ({}, set by `{}`)", limit.show(bound.most), bound.by),
+        hint: "`provost doctor` shows what holds each limit here".to_owned(),
+    })
 }
 
 /// Why somebody must look at calls one by one.

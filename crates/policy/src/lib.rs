@@ -3,7 +3,7 @@
 //! Read it in this order. [`canonical`] gives every resource one spelling; [`action`] is what can be asked for, built
 //! from such spellings only. `pattern` turns what a rule says into a regular language, `layer` reads one TOML file,
 //! [`policy`] puts layers together, [`decide`] is the only judge; [`grant`] is what an approval adds to it. [`explain`] says why and calls the same judge.
-//! [`profile`] is what is shipped. [`confinement`] is what of a policy the kernel is asked to hold, and whether it does.
+//! [`profile`] is what is shipped. [`limits`] is how much of the machine a run may use. [`confinement`] is what of a policy the kernel is asked to hold, and whether it does.
 //!
 //! Owns what an action is, which spelling is canonical, and what a policy says about it. Does not own asking people,
 //! recording, or any effect.
@@ -17,6 +17,7 @@ pub mod decide;
 pub mod explain;
 pub mod grant;
 pub mod layer;
+pub mod limits;
 pub mod need;
 mod pattern;
 pub mod policy;
@@ -32,6 +33,7 @@ pub use decide::{Decision, Reason};
 pub use explain::{Explanation, Nearest, Spoke};
 pub use grant::{Grant, Selector};
 pub use layer::{Layer, LayerKind, PatternSpec, PolicyError, RuleSpec, Tested};
+pub use limits::{Bound, Limit, Limits, ListedLimit};
 pub use need::Need;
 pub use policy::listed::Listed;
 pub use policy::{Anchors, Context, Policy};

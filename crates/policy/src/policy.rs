@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::layer::rule::Rule;
 use crate::pattern::{Pattern, Places};
 use crate::{
-    Action, Confinement, Decision, Endpoint, Explanation, Grant, Kind, Layer, LayerKind, Need, PolicyError,
-    RuleSpec, Shortfall, canonical, confinement, decide, explain,
+    Action, Confinement, Decision, Endpoint, Explanation, Grant, Kind, Layer, LayerKind, Limits, ListedLimit,
+    Need, PolicyError, RuleSpec, Shortfall, canonical, confinement, decide, explain, limits,
 };
 
 pub(crate) mod listed;
@@ -60,6 +60,7 @@ pub struct Policy {
     requests: Requests,
     pub(crate) defaults: Vec<Standard>,
     pub(crate) nested: bool,
+    pub(crate) limits: Limits,
 }
 
 /// A rule that counts in this run.
@@ -96,6 +97,7 @@ impl Policy {
             requests: Requests::new(&layers, &rules)?,
             defaults: Kind::ALL.iter().map(|kind| standard(*kind, &layers, context)).collect(),
             nested: nested(&layers, context),
+            limits: limits::of(&layers, context),
             layers,
             anchors: anchors.clone(),
             context: context.clone(),
@@ -205,6 +207,11 @@ impl Policy {
     /// Every rule of every layer, pattern by pattern: what `policy show` prints.
     pub fn listed(&self) -> Vec<Listed> {
         listed::of(&self.layers, &self.context)
+    }
+
+    /// Every limit of every layer, and which of them hold.
+    pub fn listed_limits(&self) -> Vec<ListedLimit> {
+        limits::listed(&self.layers, &self.context)
     }
 
     pub(crate) fn rule(&self, counted: Counted) -> &Rule {

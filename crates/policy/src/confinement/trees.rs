@@ -16,6 +16,7 @@ pub(crate) fn of(policy: &Policy) -> Result<Confinement, Shortfall> {
     let mut missing = Vec::new();
     let read = held(policy, Kind::Read, &mut missing);
     let write = held(policy, Kind::Write, &mut missing);
+    missing.extend(policy.limits.unheld());
     if !missing.is_empty() {
         return Err(Shortfall { missing });
     }
@@ -31,6 +32,7 @@ pub(crate) fn of(policy: &Policy) -> Result<Confinement, Shortfall> {
         judged_execs: judges_execs(policy) || read.judged,
         nested: policy.nested,
         tier: crate::Tier::default(),
+        limits: policy.limits.clone(),
     })
 }
 

@@ -9,14 +9,14 @@ use crate::canonical;
 use crate::layer::rule::{self, Content, Example, Named, Rule, Said, When};
 use crate::layer::{LayerKind, PolicyError};
 use crate::pattern::{Family, Pattern, PatternError, family};
-use crate::{Kind, Need};
+use crate::{Kind, Limit, Need};
 
 /// The largest file.
 const LARGEST: usize = 1 << 20;
 /// The longest `why`, in bytes.
 const LONGEST_WHY: usize = 1000;
 
-const FILE_KEYS: [&str; 5] = ["version", "default", "when", "nested", "rule"];
+const FILE_KEYS: [&str; 6] = ["version", "default", "when", "nested", "limits", "rule"];
 const RULE_KEYS: [&str; 8] = ["id", "need", "why", "when", "except", "methods", "yes", "no"];
 const WHEN_KEYS: [&str; 4] = ["repo", "agent", "principal", "attended"];
 
@@ -62,6 +62,7 @@ impl Page<'_> {
                 "default" => content.defaults = self.defaults(key, value)?,
                 "when" => content.when = self.when(value)?,
                 "nested" => content.nested = Some(self.boolean(key, value)?),
+                "limits" => content.limits = self.limits(key, value)?,
                 "rule" => content.rules = self.rules(key, value)?,
                 _ => return Err(self.unknown(key, &FILE_KEYS)),
             }
@@ -103,6 +104,30 @@ impl Page<'_> {
             defaults.push((kind, need));
         }
         Ok(defaults)
+    }
+
+    fn limits(&self, key: &Key<'_>, value: &Value<'_>) -> Result<Vec<(Limit, u64)>, PolicyError> {
+        let mut limits = Vec::new();
+        for (key, value) in self.table(key, value)? {
+            let limit = Limit::named(key.get_ref());
+            let limit = limit.ok_or_else(|| self.unknown(key, &Limit::ALL.map(Limit::word)))?;
+            limits.push((limit, self.amount(limit, value)?));
+        }
+        Ok(limits)
+    }
+
+    fn amount(&self, limit: Limit, value: &Value<'_>) -> Result<u64, PolicyError> {
+        let written = value.get_ref();
+        let text = match written.as_integer().filter(|number| limit.is_count() && number.radix() == 10) {
+            Some(number) => number.as_str(),
+            // A number without a unit, or a text where a number belongs: refused as what it looks like.
+            None if limit.is_count() => "",
+            None => written.as_str().unwrap_or_default(),
+        };
+        limit.read(text).map_err(|error| {
+            let because = format!("`{limit}` is no limit that can be held");
+            self.wrong(&value.span(), because).hint(error.hint())
+        })
     }
 
     fn need(&self, value: &Value<'_>, text: &str) -> Result<Need, PolicyError> {

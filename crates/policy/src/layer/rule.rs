@@ -7,7 +7,7 @@ use crate::pattern::command::{CommandPattern, Program};
 use crate::pattern::name::ToolPattern;
 use crate::pattern::path::PathPattern;
 use crate::pattern::{Pattern, PatternError, regex};
-use crate::{Context, Kind, Need};
+use crate::{Context, Kind, Limit, Need};
 
 /// How long an id can be.
 const LONGEST_ID: usize = 64;
@@ -20,6 +20,8 @@ pub(crate) struct Content {
     pub(crate) when: When,
     /// Whether namespaces may be made inside.
     pub(crate) nested: Option<bool>,
+    /// The most of what this layer limits.
+    pub(crate) limits: Vec<(Limit, u64)>,
     pub(crate) rules: Vec<Rule>,
 }
 

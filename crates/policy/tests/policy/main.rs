@@ -10,5 +10,6 @@ mod hostile;
 mod hosts;
 mod laws;
 mod layers;
+mod limits;
 mod profiles;
 mod words;
