@@ -230,6 +230,8 @@ pub struct Story {
     pub interrupted: Option<String>,
     /// The limits it ran into.
     pub limits: Vec<String>,
+    /// The limit that ended it, if one did: `memory`, `time`, ..
+    pub ended_by: Option<String>,
     /// The commits that it made, if it made any.
     pub commits: Option<MadeCommits>,
     /// What was counted.
@@ -329,6 +331,9 @@ impl Story {
             }
             Body::LimitReached(limit) => {
                 self.limits.push(limit.what.clone());
+                if limit.done.as_deref() == Some("ended") {
+                    self.ended_by.clone_from(&limit.limit);
+                }
                 self.tell(event, 0, What::Limit { what: limit.what.clone() });
             }
             Body::RunReopened(again) => {

@@ -73,7 +73,7 @@ pub enum Evidence {
 pub enum Verb {
     /// Run an agent, or any command, governed.
     #[command(
-        after_help = "The agent works on a staged copy; your folder stays as it is until `provost apply`.\nThe exit status is the agent's own; 124 its time was up, 125 Provost refused or failed, 128+n a signal ended it.\nThe summary goes to standard error, so that the agent's output can be piped.\n\n  provost run -- claude -p \"add a test for the parser\"\n  provost run --profile review -- codex exec \"explain this crate\"\n  provost run --unattended --timeout 20m -- ./agent.sh"
+        after_help = "The agent works on a staged copy; your folder stays as it is until `provost apply`.\nThe exit status is the agent's own; 124 a limit was reached, 125 Provost refused or failed, 128+n a signal ended it.\nThe summary goes to standard error, so that the agent's output can be piped.\n\n  provost run -- claude -p \"add a test for the parser\"\n  provost run --profile review -- codex exec \"explain this crate\"\n  provost run --unattended --timeout 20m -- ./agent.sh"
     )]
     Run(Run),
     /// Open a shell where the agent would be.
@@ -205,6 +205,10 @@ pub struct RunFlags {
     /// How long a question waits for an answer before it is denied.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ask_timeout: Option<Duration>,
+    /// Ends the run where it uses more than this, e.g. memory=4GiB, cpu=30m, disk=10GiB; may be given several times. The least
+    /// of this and the policy's `[limits]` holds.
+    #[arg(long, value_name = "NAME=AMOUNT", value_parser = crate::run::limits::read)]
+    pub limit: Vec<(policy::Limit, u64)>,
     /// Lets the agent hold this credential itself (the name of a variable); recorded.
     #[arg(long, value_name = "NAME")]
     pub pass_credential: Vec<String>,

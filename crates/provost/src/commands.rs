@@ -103,6 +103,9 @@ fn mistyped(error: &clap::Error) -> Failure {
         return failure
             .hint("a time is a number and its unit: `--timeout 90s`, `--timeout 20m`, `--timeout 2h`");
     }
+    if error.kind() == ErrorKind::ValueValidation && about.contains("--limit") {
+        return failure.hint("as in `--limit memory=4GiB`, `--limit cpu=30m`, `--limit processes=512`");
+    }
     match tip.map(str::to_owned).or(usage) {
         Some(hint) => failure.hint(hint),
         None => failure,

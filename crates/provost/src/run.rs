@@ -9,6 +9,7 @@ mod console;
 pub(crate) use console::terminals;
 mod describe;
 mod direct;
+pub(crate) mod limits;
 mod signals;
 pub(crate) mod tier;
 
@@ -215,7 +216,7 @@ fn build(
     folders: &Folders,
     (run, person): (&RunId, git::Asked),
 ) -> Result<Built, Failure> {
-    let asked = Confinement { tier: prepared.task.tier, ..prepared.policy.confinement()? };
+    let asked = prepared.asked()?;
     let kept = workspace.folder(&folders.state);
     let mut order = view::order(
         &prepared.task,
@@ -273,7 +274,7 @@ fn govern(
         let beside = staged.then(|| Beside::start(scope, (workspace, lands), overlay, admission)).transpose();
         let beside = beside.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
         let agent = jail.go(launch, admission, watch);
-        let exit = agent.and_then(|agent| agent.wait(signals.stop(), prepared.task.timeout));
+        let exit = agent.and_then(|agent| agent.wait(signals.stop()));
         drop(beside);
         Ok::<_, Failure>(exit)
     })?;
@@ -282,7 +283,7 @@ fn govern(
     let filtered = terminal.leave();
     let flows = gateway.drain(DRAIN);
     let exit = exit?;
-    describe::after(admission, exit, prepared.task.timeout, &filtered)?;
+    describe::after(admission, &filtered)?;
     Ok(Governed { exit, signal: signals.heard(), notes: notes(&flows) })
 }
 
@@ -336,7 +337,7 @@ fn status(exit: Exit) -> u8 {
     match exit {
         Exit::Code(code) => low(code),
         Exit::Signal(signal) => 128_u8.saturating_add(low(signal)),
-        Exit::TimedOut => 124,
+        Exit::Limit(_) => 124,
         Exit::Stopped => 143,
     }
 }
@@ -354,6 +355,13 @@ impl Prepared {
         let asker = Asker { run: run.as_str().to_owned(), agent, workspace };
         Socket::open(admission, &host.run_dir(run), asker)
             .map_err(|error| Failure::of(&error).during("could not open the desk where people answer"))
+    }
+
+    /// What is asked of the kernel: by the policy, by flags, and where neither says, for the machine's sake.
+    fn asked(&self) -> Result<Confinement, Failure> {
+        let mut asked = Confinement { tier: self.task.tier, ..self.policy.confinement()? };
+        limits::complete(&mut asked.limits, &self.task);
+        Ok(asked)
     }
 
     fn describe<'a>(
@@ -384,6 +392,7 @@ mod tests {
         assert_eq!(status(Exit::Code(0)), 0);
         assert_eq!(status(Exit::Code(3)), 3);
         assert_eq!(status(Exit::Signal(9)), 137);
-        assert_eq!(status(Exit::TimedOut), 124);
+        let reached = sandbox::Reached { limit: policy::Limit::Memory, most: 1, used: 2 };
+        assert_eq!(status(Exit::Limit(reached)), 124);
     }
 }

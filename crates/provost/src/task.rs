@@ -42,6 +42,8 @@ pub struct Task {
     pub timeout: Option<Duration>,
     /// How long a question stands.
     pub ask_timeout: Duration,
+    /// How much of the machine it may use at most, beside what the policy says.
+    pub limits: Vec<(policy::Limit, u64)>,
     /// The variables, the home, the workspace.
     pub environment: Environment,
 }
@@ -88,6 +90,7 @@ impl Task {
             },
             timeout: flags.timeout,
             ask_timeout: flags.ask_timeout.unwrap_or(admission::ASK_TIMEOUT),
+            limits: flags.limit.clone(),
             environment,
         })
     }

@@ -7,16 +7,18 @@ pub(crate) mod bare;
 
 use crate::channel::{self, Order, Report};
 use crate::filter::{self, Duty};
+use crate::limits;
 use crate::plan::{Plan, names_at};
-use crate::sys::{namespace, notify, socket};
+use crate::sys::{count, namespace, notify, socket};
 use crate::{mounts, speak};
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
-use policy::Enforcement;
+use policy::{Enforcement, Limit};
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::process::{DumpableBehavior, Signal, WaitStatus};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -62,6 +64,7 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     namespace::wipe_environment();
     let mut mapped = [0_u8; 1];
     (&mut &*wire).read_exact(&mut mapped).at("wait for the user mapping")?;
+    limits::go_first();
     // ORDER: only now. Nobody but root may write the mapping of a process that is closed to others.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("close PID 1 to the inside")?;
     namespace::raise_loopback().at("raise the loopback link")?;
@@ -77,12 +80,14 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     let carriers = plan.carrier.map(|port| carriers(port, &plan)).transpose()?.unwrap_or_default();
     let terminal = mounts::finish(shell, &plan)?;
     let layer = mounts::workspace_layer(&plan);
-    let (count, terminals) = (sockets.len(), terminal.is_some());
+    // Where the kernel keeps its counters to itself, the outside adds up what it sees.
+    let counter = plan.limits.get(Limit::Cpu).and_then(|_| count::processor_time().ok());
     let ready = Report::Ready {
-        sockets: count,
-        terminal: terminals,
+        sockets: sockets.len(),
+        terminal: terminal.is_some(),
         layer: layer.is_some(),
         carriers: carriers.len(),
+        counter: counter.is_some(),
     };
     channel::send(wire, &ready).at("report")?;
     for socket in &sockets {
@@ -97,9 +102,12 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     for carrier in &carriers {
         channel::send_descriptor(wire, carrier.as_fd()).at("hand out a socket")?;
     }
+    if let Some(counter) = &counter {
+        channel::send_descriptor(wire, counter.as_fd()).at("hand out the count of processor time")?;
+    }
     let root = mounts::root().at("open the view")?;
     channel::send_descriptor(wire, root.as_fd()).at("hand out the view")?;
-    drop((sockets, carriers, layer, root));
+    drop((sockets, carriers, layer, counter, root));
     start((wire, ear), &plan, terminal.map(|terminal| terminal.slave))
 }
 
@@ -217,7 +225,7 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
     rustix::process::chdir(plan.folder.path()).at(format!("enter `{}`", plan.folder.path().display()))?;
     namespace::reset_signals();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("tie the agent to the cell")?;
-    limit_processes().at("limit the processes")?;
+    limits::set_on_process(&plan.limits).at("limit what a process may use")?;
     // ORDER: Landlock and seccomp need no_new_privs; capabilities go before them so that neither is made with any.
     let _ = namespace::drop_groups();
     drop_capabilities().at("drop the capabilities")?;
@@ -231,9 +239,10 @@ fn confine(wire: &UnixStream, plan: &Plan, terminal: Option<OwnedFd>) -> Result<
         None => landlock(plan)?,
     };
     let duty = Duty { evidence: plan.evidence, nested: plan.nested, bare: plan.bare.is_some() };
+    let held = limits::read_back(&plan.limits);
     let listener =
         notify::install(&filter::compile(&filter::lines(duty))).at("install the system-call filter")?;
-    let mut given = witness.tell(landlock_abi, plan.bare.is_some()).at("read back the enforcement")?;
+    let mut given = witness.tell(landlock_abi, plan.bare.is_some(), held).at("read back the enforcement")?;
     if plan.bare.is_some() {
         bare::tell(&mut given);
     }
@@ -266,17 +275,6 @@ fn take_terminal(slave: &OwnedFd, which: [bool; 3]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Most processes and threads of a run. Counted in the cell's own user namespace; the kernel exempts the host's root.
-const PROCESSES_MAX: u64 = 8192;
-
-fn limit_processes() -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let now = getrlimit(Resource::Nproc);
-    let least = |limit: Option<u64>| Some(limit.map_or(PROCESSES_MAX, |limit| limit.min(PROCESSES_MAX)));
-    let limit = Rlimit { current: least(now.current), maximum: least(now.maximum) };
-    Ok(setrlimit(Resource::Nproc, limit)?)
 }
 
 fn drop_capabilities() -> io::Result<()> {
@@ -354,7 +352,12 @@ impl Witness {
     }
 
     /// What holds now, as the kernel tells it, not as it was asked.
-    fn tell(self, landlock_abi: u32, is_bare: bool) -> io::Result<Enforcement> {
+    fn tell(
+        self,
+        landlock_abi: u32,
+        is_bare: bool,
+        limits: BTreeMap<Limit, String>,
+    ) -> io::Result<Enforcement> {
         let status = io::read_to_string(self.status)?;
         let field = |name: &str| {
             status
@@ -368,6 +371,7 @@ impl Witness {
             no_new_privs: field("NoNewPrivs").as_deref() == Some("1"),
             no_capabilities: CAPABILITIES.into_iter().all(none) && (is_bare || none("CapBnd")),
             landlock_abi,
+            limits,
             seccomp: field("Seccomp").as_deref() == Some("2"),
             mounts: io::read_to_string(self.mounts)?.lines().map(summarise_mount).collect(),
             // Which namespaces are new, and whether somebody answers, is for the outside to say.

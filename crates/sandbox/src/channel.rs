@@ -37,8 +37,9 @@ pub(crate) enum Report {
     /// A step could not be done.
     Failed { step: String, because: String },
     /// Everything but the agent itself stands; the sockets follow, then the terminal if there is one, then the layer over
-    /// the workspace if there is one, then what takes carried connections.
-    Ready { sockets: usize, terminal: bool, layer: bool, carriers: usize },
+    /// the workspace if there is one, then what takes carried connections, then what the kernel counts of processor time if it
+    /// does.
+    Ready { sockets: usize, terminal: bool, layer: bool, carriers: usize, counter: bool },
     /// What the kernel gave; the listener follows.
     Enforced(Box<Enforcement>),
     /// The program could not be started.

@@ -9,6 +9,9 @@ use crate::bell::{Alarm, Bell};
 use crate::carriage::{Carriers, Places};
 use crate::cell;
 use crate::channel::{self, Order, Report};
+use crate::limits::disk::Disk;
+use crate::limits::watch::{Watched, Watcher};
+use crate::limits::{self, Reached};
 use crate::overlay::{Overlay, Pulse};
 use crate::plan::{Plan, Whose};
 use crate::supervisor::bare::Bare;
@@ -18,10 +21,10 @@ use crate::sys::notify;
 use crate::voice::Voice;
 use admission::{Admission, Launch, Outcome, Permit};
 use ledger::{OsText, Trust};
-use policy::{Command, Enforcement};
+use policy::{Command, Enforcement, Limit, Limits};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use rustix::process::{Signal, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write as _};
@@ -31,7 +34,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Why a jail could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +79,8 @@ pub enum Exit {
     Signal(i32),
     /// Provost ended it, because it was told to.
     Stopped,
-    /// Its time was up.
-    TimedOut,
+    /// It used as much of something as it was allowed.
+    Limit(Reached),
 }
 
 /// Namespaces with nothing in them yet but PID 1, waiting for a plan.
@@ -128,9 +131,11 @@ impl Cell {
         whole.mask_sockets(&host_sockets().map_err(JailError::Lost)?);
         // A cell in which a step failed has said so and is gone: then nothing can be sent, and its word is still there.
         let sent = channel::send(&self.wire, &Order::Prepare(Box::new(whole)));
-        let (count, has_terminal, has_layer, carriers) =
+        let (count, has_terminal, has_layer, carriers, has_counter) =
             match self.hear().map_err(|lost| sent.err().map_or(lost, JailError::Lost))? {
-                Report::Ready { sockets, terminal, layer, carriers } => (sockets, terminal, layer, carriers),
+                Report::Ready { sockets, terminal, layer, carriers, counter } => {
+                    (sockets, terminal, layer, carriers, counter)
+                }
                 other => return Err(unexpected(other)),
             };
         let take = || channel::receive_descriptor(&self.wire).map_err(JailError::Lost);
@@ -142,6 +147,7 @@ impl Cell {
         let carriers = (!carriers.is_empty()).then(|| Carriers::of(carriers)).transpose();
         let carriers = carriers.map_err(JailError::Lost)?;
         let places = carriers.as_ref().map(Carriers::places).transpose().map_err(JailError::Lost)?;
+        let counter = has_counter.then(take).transpose()?;
         let view = take()?;
         let (workspace, pulse) = (plan.workspace.path().to_path_buf(), Pulse::new(plan.evidence));
         let root = view.try_clone().map_err(JailError::Lost)?;
@@ -160,7 +166,10 @@ impl Cell {
             other => return Err(unexpected(other)),
         };
         let listener = take()?;
-        let enforcement = self.with_namespaces(given);
+        let mut enforcement = self.with_namespaces(given);
+        enforcement.limits.extend(limits::watched(&plan.limits, counter.is_some()));
+        // ORDER: before the agent's first instruction, since what is there then is not the run's.
+        let disk = plan.limits.get(Limit::Disk).map(|_| Disk::of(plan)).transpose();
         Ok(Jail {
             cell: self,
             enforcement,
@@ -178,6 +187,9 @@ impl Cell {
             overlay,
             pulse,
             bare: None,
+            limits: plan.limits.clone(),
+            counter,
+            disk: disk.map_err(JailError::Lost)?,
         })
     }
 
@@ -300,6 +312,9 @@ pub struct Jail {
     overlay: Option<Overlay>,
     pulse: Pulse,
     bare: Option<Bare>,
+    limits: Limits,
+    counter: Option<OwnedFd>,
+    disk: Option<Disk>,
 }
 
 impl Jail {
@@ -354,6 +369,7 @@ impl Jail {
             .ok_or_else(|| JailError::Lost(io::Error::other("the jail was let go before")))?;
         let bell = Bell::new().map_err(JailError::Lost)?;
         let voice = self.cell.voice.clone();
+        let view = root.try_clone().map_err(JailError::Lost)?;
         let first = listener.try_clone().map_err(JailError::Lost)?;
         let mounts = self.cell.mounts.take();
         let tools = Tools {
@@ -399,7 +415,30 @@ impl Jail {
             drop(mounts);
         };
         std::thread::Builder::new().name("supervisor".into()).spawn(attend).map_err(JailError::Lost)?;
-        Ok(Running { cell: self.cell, supervised, bell, agent, over })
+        let watcher = self.watch_limits((view, agent), admission, &bell).map_err(JailError::Lost)?;
+        Ok(Running { cell: self.cell, supervised, bell, agent, watcher, over })
+    }
+
+    fn watch_limits(
+        &mut self,
+        (root, agent): (OwnedFd, i32),
+        admission: &Admission,
+        bell: &Arc<Bell>,
+    ) -> io::Result<Watcher> {
+        let pid = agent;
+        let agent = Pid::from_raw(pid).and_then(|agent| pidfd_open(agent, PidfdFlags::empty()).ok());
+        let watched = Watched {
+            limits: self.limits.clone(),
+            held: self.enforcement.limits.clone(),
+            root,
+            pid,
+            cell: self.cell.process.try_clone()?,
+            agent,
+            counter: self.counter.take(),
+            disk: self.disk.take(),
+            admission: admission.clone(),
+        };
+        Watcher::start(watched, Alarm::on(bell))
     }
 
     fn note_launch(
@@ -450,6 +489,7 @@ pub struct Running {
     agent: i32,
     /// Without namespaces: told when the run is over, so that nothing new is made while the rest is ended.
     over: Option<Arc<AtomicBool>>,
+    watcher: Watcher,
 }
 
 impl Running {
@@ -459,38 +499,35 @@ impl Running {
         self.agent
     }
 
-    /// Waits until the agent ends, `stop` becomes readable, or the time is up; then nothing of the run is left.
+    /// Waits until the agent ends, `stop` becomes readable, or a limit is reached; then nothing of the run is left.
     ///
     /// # Errors
     /// The cell was lost, or nobody watched it any more; nothing is left of it then either.
-    pub fn wait(self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
-        let exit = self.attend_end(stop, time);
-        let Self { cell, supervised, over, .. } = self;
+    pub fn wait(self, stop: BorrowedFd<'_>) -> Result<Exit, JailError> {
+        let exit = self.attend_end(stop);
+        let Self { cell, supervised, watcher, over, .. } = self;
         if let Some(over) = over {
             over.store(true, Ordering::SeqCst);
         }
         drop(cell);
+        let by_itself = matches!(exit, Ok(Exit::Code(_) | Exit::Signal(_)));
+        let reached = watcher.finish(by_itself);
         // The supervisor ends with the last process that it could answer; what it saw is then with the recorder.
         let patience = Timespec::try_from(SUPERVISOR_PATIENCE).ok();
         // However this ends: one that takes longer is not waited for.
         let _ = poll(&mut [PollFd::new(&supervised, PollFlags::IN)], patience.as_ref());
-        exit
+        // Whoever told it to stop comes before what it was about to use up.
+        reached.map_or(exit, |reached| Ok(Exit::Limit(reached)))
     }
 
-    fn attend_end(&self, stop: BorrowedFd<'_>, time: Option<Duration>) -> Result<Exit, JailError> {
-        let deadline = time.map(|time| Instant::now() + time);
+    fn attend_end(&self, stop: BorrowedFd<'_>) -> Result<Exit, JailError> {
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Ok(Exit::TimedOut);
-            }
             let mut watched = [
                 PollFd::new(&self.cell.wire, PollFlags::IN),
                 PollFd::from_borrowed_fd(stop, PollFlags::IN),
                 PollFd::new(&self.bell, PollFlags::IN),
             ];
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
-            match poll(&mut watched, left.as_ref()) {
+            match poll(&mut watched, None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(JailError::Lost(error.into())),
             }

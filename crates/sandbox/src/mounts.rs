@@ -5,6 +5,7 @@
 //! with more rights than planned, and every source is opened beneath the host's old root without leaving it.
 
 use crate::cell::{At, Failed};
+use crate::limits::{self, Knobs};
 use crate::plan::{Bytes, Plan, Step};
 use crate::sys::namespace::{
     MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, restrict_mount,
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 const OLD: &str = "/old";
 /// Where the view is built.
 const NEW: &str = "/new";
-/// What all private places share: half of the machine's memory is the most that they can fill between them.
+/// Where what all private places share is made.
 const POOL: &str = "/pool";
 const PLAIN: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
@@ -47,6 +48,7 @@ pub(crate) fn detach_from_host() -> rustix::io::Result<()> {
 pub(crate) struct Shell {
     /// The host's root.
     host: OwnedFd,
+    knobs: Knobs,
 }
 
 /// Builds what every view has.
@@ -55,12 +57,14 @@ pub(crate) fn begin() -> Result<Shell, Failed> {
     let host = rustix::fs::open(OLD, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .at("open the host's root")?;
     devices(&host)?;
-    processes()?;
-    Ok(Shell { host })
+    let knobs = processes()?;
+    Ok(Shell { host, knobs })
 }
 
 /// Does the whole plan in it and enters the view.
-pub(crate) fn finish(Shell { host }: Shell, plan: &Plan) -> Result<Option<Terminal>, Failed> {
+pub(crate) fn finish(Shell { host, knobs }: Shell, plan: &Plan) -> Result<Option<Terminal>, Failed> {
+    knobs.set(&plan.limits);
+    pool(&limits::pool_size(&plan.limits)).at("make the private places")?;
     for step in &plan.steps {
         perform(step, &host)?;
     }
@@ -78,9 +82,15 @@ fn scaffold() -> rustix::io::Result<()> {
     rustix::fs::mkdir("/tmp/new", Mode::from_raw_mode(0o755))?;
     mount("tmpfs", "/tmp/new", "tmpfs", flags, Some(c"mode=0755"))?;
     rustix::fs::mkdir("/tmp/pool", Mode::from_raw_mode(0o700))?;
-    mount("tmpfs", "/tmp/pool", "tmpfs", flags, Some(c"mode=0700,size=50%"))?;
     rustix::process::pivot_root("/tmp", "/tmp/old")?;
     rustix::process::chdir("/")
+}
+
+/// What all private places share, as large as they may be.
+fn pool(size: &str) -> std::io::Result<()> {
+    let options = CString::new(format!("mode=0700,size={size}"))?;
+    mount("tmpfs", POOL, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(options.as_c_str()))?;
+    Ok(())
 }
 
 fn enter() -> rustix::io::Result<()> {
@@ -313,11 +323,13 @@ fn devices(host: &OwnedFd) -> Result<(), Failed> {
 const PROC_READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 const PROC_MASKED: [&str; 5] = ["kcore", "keys", "kmsg", "timer_list", "sched_debug"];
 
-fn processes() -> Result<(), Failed> {
+fn processes() -> Result<Knobs, Failed> {
     let proc = path_in(Path::new("/proc"));
     make_folder(&proc).at("make /proc")?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", &proc, "proc", flags, None).at("mount /proc")?;
+    // ORDER: what is open for writing before these parts are frozen can still be written after.
+    let knobs = Knobs::open(&proc);
     for name in PROC_READ_ONLY.iter().filter(|name| proc.join(name).exists()) {
         let at = Path::new("/proc").join(name);
         let source = rustix::fs::open(path_in(&at), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
@@ -327,7 +339,7 @@ fn processes() -> Result<(), Failed> {
     for name in PROC_MASKED.iter().filter(|name| proc.join(name).exists()) {
         mask(&Path::new("/proc").join(name), false)?;
     }
-    Ok(())
+    Ok(knobs)
 }
 
 /// What the kernel reconfigures the layer over the workspace by, if the workspace is one. Whoever holds it, and has power

@@ -6,9 +6,10 @@
 mod bare;
 mod names;
 
+use crate::limits;
 pub use bare::{Bare, Place};
 use ledger::Evidence;
-use policy::Confinement;
+use policy::{Confinement, Limits};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -165,6 +166,8 @@ pub struct Plan {
     pub nested: bool,
     /// Without namespaces: what the run rests on instead of a view.
     pub bare: Option<Bare>,
+    /// How much of the machine it may use.
+    pub limits: Limits,
 }
 
 /// How the workspace is put inside.
@@ -329,6 +332,7 @@ impl Plan {
             judged_execs: asked.judged_execs,
             nested: asked.nested,
             bare: None,
+            limits: limits::with_built_in(&asked.limits),
         })
     }
 }

@@ -1,9 +1,10 @@
 //! The only unsafe code of the house: system calls that no safe library wraps.
 //!
-//! Owns: cloning the cell's namespaces, mount attributes, the seccomp filter and its notifications, reading another
+//! Owns: counting for others, cloning the cell's namespaces, mount attributes, the seccomp filter and its notifications, reading another
 //! process's memory, what sockets are, the last exec. Does not own: any judgement. Every function is one call, checked, with a safe face.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper live here and nowhere else")]
 
+pub(crate) mod count;
 pub(crate) mod namespace;
 pub(crate) mod notify;
 pub(crate) mod process;

@@ -40,7 +40,11 @@ impl Event {
         let (kind, digest) =
             (shortened["type"].as_str().unwrap_or("?"), hex::encode(&Sha256::digest(&whole)));
         let what = format!("a `{kind}` of {} bytes, SHA-256 {digest}, does not fit the ledger", whole.len());
-        json(&Event { body: LimitReached { what }.into(), cut: true, ..self.clone() })
+        json(&Event {
+            body: LimitReached { what, ..LimitReached::default() }.into(),
+            cut: true,
+            ..self.clone()
+        })
     }
 }
 
@@ -186,7 +190,7 @@ pub(super) mod tests {
             vec![OpenEntry { pid: 1, access: Access::Read, act: None, path: "/x".into(), count: 1 }; 5000];
         let leaf = event(Opened { entries }).leaf();
         let back = Event::read(&leaf).unwrap();
-        let Body::LimitReached(LimitReached { what }) = back.body else { panic!("another type") };
+        let Body::LimitReached(LimitReached { what, .. }) = back.body else { panic!("another type") };
         assert!(what.starts_with("a `opened` of ") && what.contains("SHA-256"), "{what}");
         assert_eq!(back.seq, 7);
     }

@@ -213,8 +213,23 @@ pub enum Passed {
 /// Body of `limit.reached`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitReached {
-    /// Which limit, and what came of it.
+    /// Which limit, how much of how much, what came of it, and what sets it.
     pub what: String,
+    /// Which: `cpu`, `memory`, `processes`, `files`, `disk`, `time`; absent where the ledger itself had no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// The most that was allowed: milliseconds of `cpu` and `time`, bytes of `memory` and `disk`, else a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<u64>,
+    /// How much was used when it was seen, in the same unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    /// What was done: `ended` (the whole run), `refused` (the call that wanted more).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<String>,
+    /// What sets it: a layer of the policy, a flag, or `built-in`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<String>,
 }
 
 /// Body of `run.interrupted`.

@@ -8,7 +8,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ::policy::{Anchors, Context, Layer, LayerKind, Listed, Policy as Compiled, profiles};
+use ::policy::{
+    Anchors, Context, Layer, LayerKind, Limit, Listed, ListedLimit, Policy as Compiled, profiles,
+};
 use serde_json::json;
 
 use super::DONE;
@@ -54,15 +56,32 @@ fn show(order: &PolicyShow, out: Out) -> Result<u8, Failure> {
     let folders = Folders::find()?;
     let prepared = prepared(&RunFlags::default(), order.agent.as_ref(), &folders)?;
     let listed = prepared.policy.listed();
+    let limits = prepared.policy.listed_limits();
     if !out.human() {
         listed.iter().for_each(|line| out.json(line));
+        limits.iter().for_each(|line| out.json(line));
         return Ok(DONE);
     }
     let mut rows = vec![["LAYER", "NEED", "KIND", "PATTERN", "RULE"].map(str::to_owned).to_vec()];
     let brief = |layer: &str| explain::brief(layer, &prepared.task.workspace, &folders.home);
     rows.extend(listed.iter().map(|line| row(line, brief(&line.layer))));
     table::rows(&rows).iter().for_each(|line| out.line(line));
+    if !limits.is_empty() {
+        let mut rows = vec![["LAYER", "LIMIT", "MOST"].map(str::to_owned).to_vec()];
+        rows.extend(limits.iter().map(|line| limited(line, brief(&line.layer))));
+        out.line("");
+        table::rows(&rows).iter().for_each(|line| out.line(line));
+    }
     Ok(DONE)
+}
+
+fn limited(line: &ListedLimit, layer: String) -> Vec<String> {
+    let note = match &line.idle {
+        Some(idle) => format!(" (does not count here: {})", clean(idle)),
+        None if line.holds => String::new(),
+        None => " (another layer says less)".to_owned(),
+    };
+    vec![layer, line.limit.to_string(), format!("{}{note}", line.text)]
 }
 
 /// A shipped profile, to the letter.
@@ -98,6 +117,12 @@ fn check(order: &PolicyFile, out: Out) -> Result<u8, Failure> {
     let layer = Layer::parse(&name, kind, &text).map_err(refused)?;
     layer.check().map_err(refused)?;
     let policy = Compiled::compile(vec![layer], &anywhere(), &Context::default()).map_err(refused)?;
+    // What nothing can hold yet is said here, and not only when a run starts.
+    if let Err(short) = policy.confinement()
+        && policy.listed_limits().iter().any(|line| matches!(line.limit, Limit::Tokens | Limit::Cost))
+    {
+        return Err(Failure::from(short).status(NO));
+    }
     let listed = policy.listed();
     let mut rules: Vec<&str> =
         listed.iter().filter(|line| line.layer == name).map(|line| line.rule.as_str()).collect();

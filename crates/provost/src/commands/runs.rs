@@ -35,6 +35,9 @@ pub(super) fn runs(order: &Runs, out: Out) -> Result<u8, Failure> {
 
 fn row(summary: &summary::Summary) -> Vec<String> {
     let state = match (summary.exit_code, summary.exit_signal) {
+        _ if summary.ended_by.is_some() => {
+            format!("limit {}", clean(summary.ended_by.as_deref().unwrap_or_default()))
+        }
         (Some(code), _) => format!("exit {code}"),
         (_, Some(signal)) => format!("signal {signal}"),
         _ => summary.state.to_owned(),

@@ -74,6 +74,9 @@ fn told(out: Out, rows: &[(bool, summary::Summary)], dead: &[RunId]) {
                 summary.denied.len()
             ));
         }
+        if summary.ended_by.is_some() {
+            summary.limits.iter().for_each(|limit| out.line(format!("    {}", clean(limit))));
+        }
         for line in summary::outside(summary, paint) {
             out.line(format!("    {line}"));
         }
@@ -99,6 +102,7 @@ pub(super) fn brief(summary: &summary::Summary) -> serde_json::Value {
         "began": summary.began,
         "exit_code": summary.exit_code,
         "exit_signal": summary.exit_signal,
+        "ended_by": summary.ended_by,
         "wall_ms": summary.wall_ms,
         "waiting": summary.changes.iter().filter(|change| matches!(change.fate, "waiting" | "kept")).count(),
         "landed": summary.changes.iter().filter(|change| change.fate == "landed").count(),

@@ -4,6 +4,7 @@
 //! Owns that choice and its form for programs; `text` owns how it reads. Does not own the sums (`insight`).
 
 mod explain;
+mod headline;
 mod text;
 
 use insight::{Fate, Story};
@@ -37,6 +38,9 @@ pub struct Summary {
     /// The signal by which somebody told Provost to end it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<u8>,
+    /// The limit that ended it: `cpu`, `memory`, `processes`, `disk`, `time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
     /// Milliseconds from the first event to the last.
     pub wall_ms: u64,
     /// Processor milliseconds of everything inside.
@@ -203,6 +207,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
         exit_code: story.ended.and_then(|end| end.exit.code),
         stopped: story.ended.and_then(|end| end.stopped),
         exit_signal: story.ended.and_then(|end| end.exit.signal),
+        ended_by: story.ended_by.clone(),
         wall_ms: story
             .ended
             .map_or_else(|| story.last.saturating_sub(story.began) / 1_000_000, |end| end.wall_ms),

@@ -7,12 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use admission::{Admission, LedgerClosed};
 use ledger::event::{
-    ConfinementAsked, CredentialPassed, EnforcementGiven, EnvVar, EnvironmentRecorded, LimitReached, Machine,
-    Passed, PolicyLoaded, RunEnded, RunOpened, TerminalFiltered,
+    ConfinementAsked, CredentialPassed, EnforcementGiven, EnvVar, EnvironmentRecorded, Machine, Passed,
+    PolicyLoaded, RunEnded, RunOpened, TerminalFiltered,
 };
 use ledger::{Mode, OsText};
 use policy::{AbsPath, Command, Confinement, Enforcement};
@@ -131,20 +131,10 @@ pub(super) fn command(order: &Order) -> Result<Command, Failure> {
 }
 
 /// What is known when the agent has ended.
-pub(super) fn after(
-    admission: &Admission,
-    exit: Exit,
-    limit: Option<Duration>,
-    filtered: &Filtered,
-) -> Result<(), LedgerClosed> {
+pub(super) fn after(admission: &Admission, filtered: &Filtered) -> Result<(), LedgerClosed> {
     for (kind, count) in filtered.iter() {
         let kind = kind.name().to_owned();
         admission.note(TerminalFiltered { kind, count }.into(), SEEN, None)?;
-    }
-    if exit == Exit::TimedOut {
-        let after = limit.map(|limit| format!(" after {}", humantime::format_duration(limit)));
-        let what = format!("wall time: the run was ended{}", after.unwrap_or_default());
-        admission.note(LimitReached { what }.into(), SEEN, None)?;
     }
     Ok(())
 }
@@ -166,7 +156,7 @@ pub(super) fn ended(end: Option<(Exit, Option<u8>)>, began: Instant) -> RunEnded
     let exit = match end.map(|(exit, _)| exit) {
         Some(Exit::Code(code)) => ledger::event::Exit { code: Some(code), signal: None },
         Some(Exit::Signal(signal)) => ledger::event::Exit { code: None, signal: Some(signal) },
-        Some(Exit::Stopped | Exit::TimedOut) => ledger::event::Exit { code: None, signal: Some(9) },
+        Some(Exit::Stopped | Exit::Limit(_)) => ledger::event::Exit { code: None, signal: Some(9) },
         None => ledger::event::Exit::default(),
     };
     let wall_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -5,6 +5,7 @@
 
 use super::{Cell, Jail, JailError, SUPERVISOR_PATIENCE, unexpected};
 use crate::cell;
+use crate::limits;
 use crate::channel::{self, Order, Report};
 use crate::overlay::Pulse;
 use crate::plan::Plan;
@@ -44,6 +45,7 @@ impl Cell {
 
     /// The same where there is no view: the sockets are the machine's own, on numbers that it gives.
     pub(super) fn prepare_bare(self, plan: Plan) -> Result<Jail, JailError> {
+        let limits = plan.limits.clone();
         let own = plan.bare.clone().ok_or_else(|| unplanned("a plan for namespaces"))?;
         let (program, folder) = (plan.program.path().to_path_buf(), plan.folder.path().to_path_buf());
         let (workspace, ports) = (plan.workspace.path().to_path_buf(), plan.ports.clone());
@@ -65,7 +67,8 @@ impl Cell {
         let sockets = ports.iter().map(listen).collect::<io::Result<Vec<_>>>().map_err(JailError::Lost)?;
         let doors = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let doors = ports.into_iter().zip(doors.map_err(JailError::Lost)?).collect();
-        let enforcement = self.with_namespaces(given);
+        let mut enforcement = self.with_namespaces(given);
+        enforcement.limits.extend(limits::watched(&limits, false));
         let bare = Bare::new(&own, self.pid, doors);
         let (folder, bare) = (bare.names().spoken(&folder), Some(bare));
         let (own, overlay, pulse, held) = (Vec::new(), None, Pulse::new(evidence), Some((listener, root)));
@@ -86,6 +89,9 @@ impl Cell {
             overlay,
             pulse,
             bare,
+            limits,
+            counter: None,
+            disk: None,
         })
     }
 

@@ -8,6 +8,7 @@ use super::{
     Bytes, HOST_NAME, Order, Plan, PlanError, Stage, Standing, Step, environment_entry, shown,
     workspace_writes,
 };
+use crate::limits;
 use ledger::Evidence;
 use policy::Confinement;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,7 @@ impl Plan {
             judged_execs: asked.judged_execs,
             nested: asked.nested,
             bare: Some(bare),
+            limits: limits::without_view(&asked.limits),
         })
     }
 }

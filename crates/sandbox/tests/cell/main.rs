@@ -18,6 +18,8 @@ mod held;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod runner;
@@ -48,6 +50,7 @@ fn main() -> std::process::ExitCode {
             traced::CASES,
             seen::CASES,
             dying::CASES,
+            limits::CASES,
         ],
         &[dying::PARTS, held::PARTS].concat(),
     )

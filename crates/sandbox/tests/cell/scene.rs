@@ -14,7 +14,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// Where carried connections are taken.
 const CARRIER: u16 = 9318;
@@ -73,7 +72,8 @@ pub(crate) struct Scene {
     pub(crate) caches: Vec<Cache>,
     pub(crate) files: Vec<(PathBuf, Vec<u8>)>,
     pub(crate) env: Vec<(OsString, OsString)>,
-    pub(crate) time: Option<Duration>,
+    /// What a policy says under `[limits]`.
+    pub(crate) limits: String,
 }
 
 /// A run that stands, not yet let go.
@@ -86,7 +86,6 @@ pub(crate) struct Set {
     launch: Launch,
     watch: Watch,
     ledger: PathBuf,
-    time: Option<Duration>,
 }
 
 /// A run that was let go.
@@ -96,7 +95,6 @@ pub(crate) struct Going {
     streams: [Stream; 2],
     input: Option<File>,
     ledger: PathBuf,
-    time: Option<Duration>,
 }
 
 /// A run that is over.
@@ -140,7 +138,7 @@ impl Scene {
             caches: Vec::new(),
             files: Vec::new(),
             env: Vec::new(),
-            time: None,
+            limits: String::new(),
         }
     }
 
@@ -160,9 +158,9 @@ impl Scene {
             config: self.root.join("config"),
         };
         let text = format!(
-            "version = 1\n{}default = {{ launch = \"none\", exec = \"{}\", read = \"deny\", write = \"deny\", connect = \"deny\" }}\n\
+            "version = 1\n{}limits = {{ {} }}\ndefault = {{ launch = \"none\", exec = \"{}\", read = \"deny\", write = \"deny\", connect = \"deny\" }}\n\
              [[rule]]\nid = \"workspace\"\nread = [\"./**\"]\nwrite = [\"./**\"]\nneed = \"none\"\n{}",
-            self.head, self.execs, self.rules
+            self.head, self.limits, self.execs, self.rules
         );
         let layers =
             [("system", LayerKind::System, policy::system_layer()), ("test", LayerKind::File, text.as_str())];
@@ -240,7 +238,6 @@ impl Scene {
             streams: self.streams,
             input: self.input,
             ledger: host.ledger_dir(&run),
-            time: self.time,
         }
     }
 
@@ -265,7 +262,6 @@ impl Set {
             streams: self.streams,
             input: self.input,
             ledger: self.ledger,
-            time: self.time,
         })
     }
 }
@@ -284,7 +280,7 @@ impl Going {
     pub(crate) fn end(self) -> Ran {
         let (stop, _never) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         drop(self.input);
-        let exit = self.running.wait(rustix::fd::AsFd::as_fd(&stop), self.time);
+        let exit = self.running.wait(rustix::fd::AsFd::as_fd(&stop));
         let _ = self.admission.barrier();
         drop(self.admission);
         let events = Reader::open(&self.ledger).unwrap().collect::<Result<_, _>>().unwrap();

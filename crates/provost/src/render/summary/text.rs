@@ -5,6 +5,7 @@
 use ledger::event::Risk;
 
 use super::explain;
+use super::headline::headline;
 use super::{ChangeLine, CommitsLine, DenialLine, ReachedLine, RequestLine, Summary};
 use crate::render::{Paint, Tone, clean, count, short, size, time};
 
@@ -34,40 +35,6 @@ pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     section(&mut lines, paint, "saw", &[saw(summary)]);
     section(&mut lines, paint, "next", &summary.next);
     lines
-}
-
-fn headline(summary: &Summary, paint: Paint) -> String {
-    let end = match (summary.state, summary.exit_code, summary.exit_signal) {
-        ("running", ..) => paint.on(Tone::Notice, "is at work"),
-        ("interrupted", ..) => paint.on(Tone::Bad, "was interrupted"),
-        _ if summary.stopped.is_some() => {
-            paint.on(Tone::Bad, format!("was stopped {}", stopper(summary.stopped)))
-        }
-        (_, None, Some(_)) if time_is_up(summary).is_some() => {
-            let head = paint.on(Tone::Strong, format!("provost: run {}", summary.run));
-            let up = format!("was ended: its time was up{}", time_is_up(summary).unwrap_or_default());
-            return format!("{head} ({}) {}", clean(&summary.agent), paint.on(Tone::Bad, up));
-        }
-        (_, Some(0), _) => paint.on(Tone::Good, "ended well"),
-        (_, Some(code), _) => paint.on(Tone::Notice, format!("ended with status {code}")),
-        (_, _, Some(signal)) => paint.on(Tone::Bad, format!("was ended by signal {signal}")),
-        _ => paint.on(Tone::Bad, "never started"),
-    };
-    let head = paint.on(Tone::Strong, format!("provost: run {}", summary.run));
-    format!("{head} ({}) {end} after {}", clean(&summary.agent), time(summary.wall_ms))
-}
-
-/// Who ended a run by a signal.
-fn stopper(signal: Option<u8>) -> &'static str {
-    match signal {
-        Some(1) => "because its terminal went away",
-        _ => "by you",
-    }
-}
-
-/// That the time of a run was up, and after how long.
-fn time_is_up(summary: &Summary) -> Option<&str> {
-    summary.limits.iter().find_map(|limit| limit.strip_prefix("wall time: the run was ended"))
 }
 
 fn section(lines: &mut Vec<String>, paint: Paint, name: &str, rows: &[String]) {
