@@ -19,6 +19,7 @@ mod gate;
 mod half_landed;
 mod killed;
 mod kinds;
+mod limits;
 mod live;
 mod no_proxy;
 mod real_agents;
