@@ -109,7 +109,7 @@ struct Eye {
     began: Instant,
     /// The agent was told that it comes to an end.
     warned: Option<Reached>,
-    /// It was said that no more processes can be started.
+    /// It was said that there is no room for more processes.
     full: bool,
     stopped: Arc<AtomicBool>,
     /// The agent ended, and nobody ended it.
@@ -188,40 +188,38 @@ impl Eye {
     }
 
     fn look_at_processes(&mut self, look: &mut Look) -> io::Result<()> {
-        let limits = &self.watched.limits;
-        let (tasks, cpu) = (limits.most(Limit::Processes), limits.most(Limit::Cpu));
-        if tasks.is_none() && cpu.is_none() {
+        let is_asked = |limit: Limit| self.watched.limits.most(limit).is_some();
+        if !is_asked(Limit::Processes) && !is_asked(Limit::Cpu) {
             return Ok(());
         }
-        let kernel = kernel_holds_processes(&self.watched.held);
         let sample = self.processes.look()?;
-        if let Some(most) = tasks {
-            let reached = Reached { limit: Limit::Processes, most, used: sample.tasks };
-            let left = most.saturating_sub(sample.tasks);
-            if kernel {
-                // Only to say that it was so.
-                look.next = look.next.min(GLANCE);
-            } else {
-                look.nearer(left, PROCESS_RATE);
-                if sample.tasks > most {
-                    look.reached = look.reached.or(Some(reached));
-                }
-            }
-            if kernel && left <= (most / 64).max(1) && !self.full {
-                self.full = true;
-                // It stays true whether or not it can be written down: the next event will say that it cannot.
-                let _ = self.tell(reached, "refused", "no more could be started");
-            }
-        }
-        if let Some(most) = cpu {
+        self.judge_tasks(sample.tasks, look);
+        if let Some(most) = self.watched.limits.most(Limit::Cpu) {
             let counted = self.watched.counter.as_ref().and_then(counted_ms).unwrap_or_default();
             let used = counted.max(sample.cpu_ms);
             self.spend(Limit::Cpu, most, used, look);
-            let left =
-                most.saturating_sub(warning(most).min(if self.warned.is_some() { 0 } else { u64::MAX }));
-            look.nearer(left.saturating_sub(used), 1_000 * processors());
+            let end = if self.warned.is_some() { most } else { most - warning(most) };
+            look.nearer(end.saturating_sub(used), 1_000 * processors());
         }
         Ok(())
+    }
+
+    /// So many processes and threads: what the kernel holds is said once; where it does not, the run ends.
+    fn judge_tasks(&mut self, used: u64, look: &mut Look) {
+        let Some(most) = self.watched.limits.most(Limit::Processes) else { return };
+        let kernel = kernel_holds_processes(&self.watched.held);
+        let (reached, left) = (Reached { limit: Limit::Processes, most, used }, most.saturating_sub(used));
+        look.next = look.next.min(GLANCE);
+        if !kernel || used > most / 2 {
+            look.nearer(left, PROCESS_RATE);
+        }
+        if !kernel && used > most {
+            look.reached = look.reached.or(Some(reached));
+        } else if kernel && left <= (most / 16).max(1) && !self.full {
+            self.full = true;
+            // It stays true whether or not it can be written down: the next event will say that it cannot.
+            let _ = self.tell(reached, "refused", "more than that are refused");
+        }
     }
 
     fn look_at_memory(&mut self, look: &mut Look) -> io::Result<()> {
