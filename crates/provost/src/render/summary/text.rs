@@ -7,7 +7,7 @@ use ledger::event::Risk;
 use super::explain;
 use super::headline::headline;
 use super::{ChangeLine, CommitsLine, DenialLine, ReachedLine, RequestLine, Summary};
-use crate::render::{Paint, Tone, clean, count, short, size, time};
+use crate::render::{Paint, Tone, clean, count, short, size};
 
 /// Names in one line before the rest is only counted.
 const NAMED: usize = 5;
