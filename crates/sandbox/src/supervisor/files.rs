@@ -73,7 +73,7 @@ impl Supervisor {
         error: io::Error,
     ) -> io::Result<Option<Refusal>> {
         let errno = error.raw_os_error().filter(|errno| matches!(*errno, libc::ENOENT | libc::EACCES));
-        let path = self.name(call, wanted)?;
+        let path = self.name(call, wanted.folder, &wanted.path)?;
         let denies = errno.is_some() && self.denies(&path, wanted.access());
         let refusal = if denies { self.denied(&path, wanted.access()) } else { None };
         refusal.map_or(Err(error), |refusal| Ok(Some(Refusal { errno, ..refusal })))

@@ -69,7 +69,7 @@ impl Supervisor {
     }
 
     /// What a path of the caller's names, as an absolute path of the inside.
-    fn name(&mut self, call: &Notification, folder: i32, path: &Path) -> io::Result<PathBuf> {
+    pub(super) fn name(&mut self, call: &Notification, folder: i32, path: &Path) -> io::Result<PathBuf> {
         let asked = self.bases.asked(call.pid, folder, path)?;
         if caller::goes_up(&asked)
             && let (Some(folder), Some(name)) = (asked.parent(), asked.file_name())
