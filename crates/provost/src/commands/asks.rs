@@ -139,7 +139,7 @@ fn listen(mut line: Line, run: RunId, sender: Sender<(RunId, Reply)>) {
         if line.order(What::Follow).and_then(|()| line.wait_forever()).is_err() {
             return;
         }
-        while let Ok(Some(reply)) = line.next() {
+        while let Ok(Some(reply)) = line.hear() {
             if sender.send((run.clone(), reply)).is_err() {
                 return;
             }

@@ -77,7 +77,7 @@ impl Line {
     ///
     /// # Errors
     /// It is late, or no answer.
-    pub fn next(&mut self) -> io::Result<Option<Reply>> {
+    pub fn hear(&mut self) -> io::Result<Option<Reply>> {
         let mut line = Vec::new();
         if (&mut self.reader).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
             return Ok(None);
@@ -96,7 +96,7 @@ impl Line {
 
     fn asked(&mut self, what: What) -> io::Result<Reply> {
         self.order(what)?;
-        self.next()?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.hear()?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 

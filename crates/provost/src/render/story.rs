@@ -69,6 +69,26 @@ pub(super) fn voice(trust: ledger::Trust) -> &'static str {
     }
 }
 
+/// What was agreed to for longer than once, and that it holds no longer.
+fn grant(what: &What, paint: Paint) -> String {
+    match what {
+        What::Granted(given) => {
+            let word = paint.on(Tone::Good, "agreed to for longer");
+            format!("{word} by {}: {}", clean(&given.by), clean(&given.selector))
+        }
+        What::Over(over) => {
+            let because = match over.because {
+                GrantOver::Expired => "its time was up",
+                GrantOver::Used => "it was used up",
+                GrantOver::Revoked => "it was taken back",
+                GrantOver::Ended => "the run ended",
+            };
+            format!("that holds no longer: {because}, used {}", super::count(over.used, "time"))
+        }
+        _ => String::new(),
+    }
+}
+
 /// One moment in words.
 pub(super) fn what(what: &What, paint: Paint) -> String {
     match what {
@@ -93,19 +113,7 @@ pub(super) fn what(what: &What, paint: Paint) -> String {
             let why = why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
             format!("{} by {}{why}", paint.on(tone, word), clean(by))
         }
-        What::Granted(given) => {
-            let word = paint.on(Tone::Good, "agreed to for longer");
-            format!("{word} by {}: {}", clean(&given.by), clean(&given.selector))
-        }
-        What::Over(over) => {
-            let because = match over.because {
-                GrantOver::Expired => "its time was up",
-                GrantOver::Used => "it was used up",
-                GrantOver::Revoked => "it was taken back",
-                GrantOver::Ended => "the run ended",
-            };
-            format!("that holds no longer: {because}, used {}", super::count(over.used, "time"))
-        }
+        What::Granted(_) | What::Over(_) => grant(what, paint),
         What::Reached { endpoint } => format!("reached {}", clean(endpoint)),
         What::Credential { name, real: true } => {
             paint.on(Tone::Notice, format!("credential {} itself entered", clean(name)))
