@@ -67,13 +67,9 @@ fn a_build_and_a_pipeline_are_told_process_by_process() {
         );
         assert_eq!(cat["call"], Value::Null, "of a plain command nobody knows what a call is");
         let told = stage.says(&["show"]).ended(0);
-        for line in [
-            "make",
-            "cc -o a a.c",
-            "exit 7",
-            "in sub",
-            "denied read ~/.ssh/id_rsa  rule home-secrets of system",
-        ] {
+        for line in
+            ["make", "cc -o a a.c", "exit 7", "in sub", "denied read ~/.ssh/id_rsa  rule home-secrets of "]
+        {
             assert!(told.stdout.contains(line), "`{line}`: {told}");
         }
         let pid = cat["pid"].to_string();
@@ -102,7 +98,7 @@ fn a_secret_that_was_read_is_told_from_one_that_only_could_be() {
         "deploy.pem  could be read, and was not opened",
         "src/.env.local  could be read, and was not opened",
         "asks human     every other host",
-        "read ~/.ssh/id_rsa  rule home-secrets of system",
+        "read ~/.ssh/id_rsa  rule home-secrets of ",
         "connect unlisted.example.org:80",
     ] {
         assert!(told.stdout.contains(line), "`{line}`: {told}");
