@@ -87,14 +87,14 @@ fn content_swapped(root: &Path) {
     let program = r#"
 import os, subprocess, threading, time
 evil = open("/bin/echo", "rb").read()
-good = bytearray(open("/bin/echo", "rb").read()); good[9] ^= 255
+good = open("/bin/true", "rb").read()[:len(evil)].ljust(len(evil), b"\0")
 over = False
 def write():
     while not over:
         for content in good, evil:
             try:
                 file = os.open("x", os.O_WRONLY | os.O_CREAT, 0o755)
-                os.write(file, content[:4096]); os.close(file)
+                os.write(file, content); os.close(file)
             except OSError: pass
 open("x", "wb").write(good); os.chmod("x", 0o755)
 threads = [threading.Thread(target=write) for _ in range(2)]
