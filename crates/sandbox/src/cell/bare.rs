@@ -55,7 +55,13 @@ fn prepare_and_run(wire: &UnixStream, ear: &UnixStream) -> Result<(), Failed> {
     let terminal = plan.terminal.contains(&true).then(|| mounts::open_terminal("/dev/ptmx")).transpose()?;
     channel::send(
         wire,
-        &Report::Ready { sockets: 0, terminal: terminal.is_some(), layer: false, carriers: 0, counter: false },
+        &Report::Ready {
+            sockets: 0,
+            terminal: terminal.is_some(),
+            layer: false,
+            carriers: 0,
+            counter: false,
+        },
     )
     .at("report")?;
     if let Some(terminal) = &terminal {

@@ -5,8 +5,8 @@
 
 use super::{Cell, Jail, JailError, SUPERVISOR_PATIENCE, unexpected};
 use crate::cell;
-use crate::limits;
 use crate::channel::{self, Order, Report};
+use crate::limits;
 use crate::overlay::Pulse;
 use crate::plan::Plan;
 use crate::supervisor::bare::Bare;
