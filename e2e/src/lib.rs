@@ -4,6 +4,7 @@
 //! * [`person`]: on whose behalf: root and an ordinary user where the tests run as root.
 //! * [`stage`]: a person's home, a repository in it, and the built `provost` as that person runs it.
 //! * [`ran`]: a command that ended: its status and what it printed.
+//! * [`strace`]: another observer of a command, to compare with.
 //! * [`tree`]: a folder byte for byte, to show that it is untouched.
 //! * [`built`]: what the build made and what `install-agents` installed, where a person can reach it.
 //! * [`mutation`]: a defence taken away, to show that its test notices.
@@ -25,4 +26,5 @@ pub mod mutation;
 pub mod person;
 pub mod ran;
 pub mod stage;
+pub mod strace;
 pub mod tree;

@@ -10,6 +10,7 @@
 mod asks;
 mod cli;
 mod commits;
+mod complete;
 mod demo;
 mod desk;
 mod direct;
