@@ -33,8 +33,8 @@ pub fn acts(folder: &Path) -> Acts {
             std::fs::read_to_string(entry.expect("an entry can be read").path()).expect("strace writes text");
         let mut thread = Thread { folder: first_folder(&text) };
         for line in text.lines() {
-            if let Some(act) = thread.act(line) {
-                *acts.entry(act).or_default() += 1;
+            for act in thread.act(line).iter().flat_map(|acts| acts.lines()) {
+                *acts.entry(act.to_owned()).or_default() += 1;
             }
         }
     }
@@ -52,6 +52,7 @@ struct Thread {
 }
 
 impl Thread {
+    /// The act of a call, or a line for each of its two.
     fn act(&mut self, line: &str) -> Option<String> {
         let (name, rest) = line.split_once('(')?;
         let (words, result) = rest.rsplit_once(" = ")?;
@@ -91,12 +92,12 @@ impl Thread {
             "symlink" => Some(format!("made {}", named(1)?.display())),
             "symlinkat" => Some(format!("made {}", beneath(1, 2)?.display())),
             "truncate" => Some(format!("truncated {}", named(0)?.display())),
-            "rename" => Some(format!("renamed {} {}", named(0)?.display(), named(1)?.display())),
+            "rename" => Some(format!("renamed {}\nrenamed {}", named(0)?.display(), named(1)?.display())),
             "renameat" | "renameat2" => {
-                Some(format!("renamed {} {}", beneath(0, 1)?.display(), beneath(2, 3)?.display()))
+                Some(format!("renamed {}\nrenamed {}", beneath(0, 1)?.display(), beneath(2, 3)?.display()))
             }
-            "link" => Some(format!("linked {} {}", named(0)?.display(), named(1)?.display())),
-            "linkat" => Some(format!("linked {} {}", beneath(0, 1)?.display(), beneath(2, 3)?.display())),
+            "link" => Some(format!("linked {}", named(1)?.display())),
+            "linkat" => Some(format!("linked {}", beneath(2, 3)?.display())),
             "connect" => Some(format!("connect {}", args.get(1)?)),
             _ => None,
         }
