@@ -4,17 +4,19 @@
 //! any of it (`jail.rs`), or what the policy means (`policy::Confinement`).
 
 mod bare;
+mod look;
 mod names;
 
 use crate::limits;
 pub use bare::{Bare, Place};
 use ledger::Evidence;
+pub use look::{is_plain, look_at_host};
 use policy::{Confinement, Limits};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Bytes that the kernel gave or takes (a path, a word), as text that JSON can carry: one character a byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -578,24 +580,6 @@ fn writable(writes: &[PathBuf], order: &Order) -> Vec<Bytes> {
     places.extend(order.caches.iter().map(|cache| Bytes::from(cache.at.as_path())));
     places.extend(writes.iter().map(|tree| Bytes::from(tree.as_path())));
     places
-}
-
-/// Reads what stands at a path of the host, without following a final link.
-#[must_use]
-pub fn look_at_host(path: &Path) -> Option<Standing> {
-    let found = std::fs::symlink_metadata(path).ok()?;
-    if found.is_symlink() {
-        let text = std::fs::read_link(path).ok()?;
-        return Some(Standing::Link { text, leads_to: std::fs::canonicalize(path).ok() });
-    }
-    Some(if found.is_dir() { Standing::Directory } else { Standing::File })
-}
-
-/// Whether every part of the path is plain: absolute, without `.` or `..`.
-#[must_use]
-pub fn is_plain(path: &Path) -> bool {
-    path.is_absolute()
-        && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
 }
 
 #[cfg(test)]

@@ -217,8 +217,8 @@ fn why_leads_from_a_commit_and_a_line_back_to_who_said_yes() {
         assert_eq!(answer["line"]["committed"], false);
         assert_eq!(answer["files"][0]["landed"]["text"], "src/greeting.txt (verbatim)");
         assert!(
-            says(&answer, "is not recorded")
-                && answer["files"][0]["named"][0]["text"].as_str().unwrap().contains("sed"),
+            answer["unknown"].as_array().unwrap().is_empty()
+                && answer["files"][0]["wrote"][0]["text"].as_str().unwrap().contains("sed"),
             "{answer:#}"
         );
         assert_eq!(why(stage, "src/new.txt:2")["commit"]["by"], "provost");

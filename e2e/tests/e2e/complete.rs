@@ -27,6 +27,11 @@ fn recorded(ledger: &Ledger) -> Acts {
     }
     // Counts grow: the last one of a process is how often it did that.
     let mut last: BTreeMap<(u64, String), u64> = BTreeMap::new();
+    for entry in ledger.of("exited").flat_map(|exited| exited["entries"].as_array().unwrap()) {
+        if let Some(code) = entry["code"].as_i64() {
+            *acts.entry(format!("exit {code}")).or_default() += 1;
+        }
+    }
     for entry in ledger.of("opened").flat_map(|opened| opened["entries"].as_array().unwrap()) {
         let kind = entry["act"].as_str().or(entry["access"].as_str()).unwrap();
         let act = format!("{kind} {}", entry["path"].as_str().unwrap());
@@ -67,8 +72,8 @@ fn same_acts_of(
     assert!(differ.is_empty(), "{} of {} differ: {differ:#?}", differ.len(), seen.len());
 }
 
-/// Names that programs make up begin after these: with six letters, or to the end of the name.
-const SIX_LETTERS: [&str; 5] = ["/rustc", "/rmeta", "/cc", "/.fingerprint/target", "/git_"];
+/// Names that programs make up begin after these: with six letters or more, or whatever they are to the end of the name.
+const SIX_LETTERS: [&str; 6] = ["/rustc", "/rmeta", "/cc", "/project/target", ".tmp", "/.git/t"];
 const WHOLE_NAMES: [&str; 2] = ["/_cacache/tmp/", "/_logs/"];
 
 /// The acts that count, without what is another one each time.
@@ -92,10 +97,10 @@ fn tamed_act(act: &str) -> String {
             let start = from + at + prefix.len();
             let rest = &tame[start..];
             let name = rest.find(['/', ' ']).unwrap_or(rest.len());
-            let six = rest.get(..6).is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-            match (whole, six) {
+            let letters = rest.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            match (whole, letters >= 6) {
                 (true, _) => tame.replace_range(start..start + name, "*"),
-                (false, true) => tame.replace_range(start..start + 6, "*"),
+                (false, true) => tame.replace_range(start..start + letters, "*"),
                 (false, false) => {}
             }
             from = start;
@@ -119,6 +124,14 @@ fn git_is_recorded_as_another_observer_sees_it() {
         &stage,
         "git clone --quiet --no-hardlinks . copy && cd copy && git log --oneline > log && git status --short",
     );
+}
+
+#[test]
+fn make_is_recorded_as_another_observer_sees_it() {
+    let stage = Stage::new(Person::everybody().pop().unwrap());
+    stage.write("m.c", "int main(void) { return 0; }\n");
+    stage.write("Makefile", "m: m.c\n\tcc -o m m.c\n");
+    same_acts(&stage, "make -s && ./m");
 }
 
 #[test]
@@ -155,16 +168,20 @@ fn a_cargo_build_is_recorded_as_another_observer_sees_it() {
     toolchain(&place.path().join("rust"), stage.person);
     stage.set("PATH", format!("{}/rust/bin:/usr/bin:/bin", place.path().display()));
     stage.set("CARGO_INCREMENTAL", "0");
+    // As the private one is there inside.
+    stage.in_home(".cargo/config.toml", "");
     same_acts(&stage, "cargo run --offline --quiet -j1");
 }
 
 #[test]
 fn npm_is_recorded_as_another_observer_sees_it() {
     let mut stage = Stage::new(Person::myself());
-    stage.set("NO_UPDATE_NOTIFIER", "1");
+    // Nothing of it is to look for a network.
+    stage.set("npm_config_update_notifier", "false");
+    stage.set("npm_config_cache", "./.cache");
     stage.write("dep/package.json", "{\"name\": \"dep\", \"version\": \"1.0.0\"}\n");
     stage.write("dep/index.js", "module.exports = 1;\n");
-    stage.outside("cd dep && npm pack --silent --pack-destination ..").ended(0);
+    stage.outside("mv dep package && tar -czf dep-1.0.0.tgz package").ended(0);
     stage.write("package.json", "{\"name\": \"it\", \"version\": \"1.0.0\"}\n");
     same_acts(
         &stage,
@@ -200,4 +217,38 @@ fn claudes_tools_are_recorded_as_another_observer_sees_them() {
     let inside = ["claude", "-p", "go"];
     let outside = ["claude", "-p", "--dangerously-skip-permissions", "go"];
     same_acts_of(&stage, (&inside, &outside), 20, of_a_tool);
+}
+
+#[test]
+fn less_is_recorded_where_that_is_asked_for_and_no_rule_needs_more() {
+    let stage = Stage::new(Person::myself());
+    let run = |depth: &str, more: &[&str]| {
+        let words = [
+            &["run", "--unattended", "--evidence", depth][..],
+            more,
+            &["--", "sh", "-c", "cat README.md > new"],
+        ];
+        stage.says(&words.concat())
+    };
+    for (depth, reads, writes) in [("full", true, true), ("writes", false, true), ("exec", false, false)] {
+        run(depth, &[]).ended(0);
+        let kept = recorded(&stage.ledger());
+        let has = |access: &str, name: &str| {
+            kept.contains_key(&format!("{access} {}", stage.workspace.join(name).display()))
+        };
+        assert_eq!((has("read", "README.md"), has("write", "new")), (reads, writes), "{depth}: {kept:?}");
+        let told = stage.says(&["show", "--format", "json"]).ended(0).json().remove(0);
+        assert_eq!(told["evidence"], depth);
+    }
+    stage.says(&["show"]).ended(0).printed("what was opened is not recorded");
+    let rule = "version = 1\n[[rule]]\nid = \"env\"\nread = [\"./**/.env\"]\nneed = \"never\"\n";
+    let file = stage.in_home("shape.toml", rule).display().to_string();
+    for depth in ["writes", "exec"] {
+        let refused = run(depth, &["--policy", &file]).ended(125);
+        assert!(
+            refused.stderr.contains("judging every open") && refused.stderr.contains("hint:"),
+            "{refused}"
+        );
+    }
+    run("full", &["--policy", &file]).ended(0);
 }

@@ -26,7 +26,6 @@ mod no_proxy;
 mod real_agents;
 mod real_patch;
 mod real_work;
-mod record;
 mod shows;
 mod suites;
 mod syncs;

@@ -92,7 +92,7 @@ fn what_explain_says_is_what_happens() {
             stage.says(&all).ended(0).stdout.split_whitespace().next().unwrap_or_default().to_owned()
         };
         assert_eq!(explain(&["read", "./README.md"]), "allow");
-        assert_eq!(explain(&["read", "~/.ssh/id_rsa"]), "ask");
+        assert_eq!(explain(&["read", "~/.ssh/id_rsa"]), "deny");
         assert_eq!(explain(&["read", "~/notes.txt"]), "deny");
         assert_eq!(explain(&["write", "./.git/hooks/pre-commit"]), "deny");
         assert_eq!(explain(&["connect", "unlisted.example.org:80"]), "ask");
