@@ -7,6 +7,7 @@
 
 pub(crate) mod bare;
 mod carry;
+mod connecting;
 mod exec;
 mod files;
 mod guise;
@@ -102,6 +103,8 @@ pub(crate) struct Supervisor {
     waiters: Arc<AtomicUsize>,
     /// What holds a run without namespaces.
     bare: Option<bare::Bare>,
+    /// How many callers wait for a connection that could not be made at once.
+    connecting: Arc<AtomicUsize>,
 }
 
 /// What a supervisor works with.
@@ -183,6 +186,7 @@ impl Supervisor {
             pulse,
             waiters: Arc::default(),
             bare,
+            connecting: Arc::default(),
         })
     }
 

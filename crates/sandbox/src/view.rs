@@ -64,6 +64,12 @@ impl View {
         Self { root }
     }
 
+    /// The inside as this thread has it, which may have made a view of its own where the policy lets it.
+    pub(crate) fn of(thread: i32) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { root: rustix::fs::open(format!("/proc/{thread}/root"), flags, Mode::empty())? })
+    }
+
     /// Follows a path of the inside. Links of /proc that jump elsewhere are refused by the kernel (`ELOOP`, `EXDEV`).
     pub(crate) fn find(&self, path: &Path, follow_last: bool) -> io::Result<Found> {
         let flags =

@@ -1,9 +1,10 @@
-//! Sockets: what the kernel tells of one, and an address for the loopback link.
+//! Sockets: what the kernel tells of one, connecting one to an address as it was read, an address for the loopback link.
 //!
 //! Owns: the raw calls. Does not own: what follows from the answers (`supervisor/carry.rs`, `cell.rs`).
 
 use super::checked;
 use rustix::fd::{AsFd, AsRawFd as _};
+use rustix::io::Errno;
 use std::io;
 use std::net::Ipv4Addr;
 
@@ -24,6 +25,32 @@ pub(crate) fn network(socket: impl AsFd) -> io::Result<u64> {
         )
     };
     checked(libc::c_long::from(result)).map(|_| cookie)
+}
+
+/// connect(2), on an address that is somebody else's bytes: the kernel judges them. Waits as the socket says.
+pub(crate) fn connect(socket: impl AsFd, address: &[u8]) -> Result<(), Errno> {
+    let length = address.len() as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes of `address`, which are there.
+    let result = unsafe { libc::connect(socket.as_fd().as_raw_fd(), address.as_ptr().cast(), length) };
+    told(result as isize)
+}
+
+/// The same for a stream of TCP, and never waits: whether the socket blocks is its owner's and may change at any moment, so
+/// connect(2) cannot be used. With this flag an empty message has every one of its effects and answers, and `DONTWAIT` holds
+/// for this call alone.
+pub(crate) fn begin(socket: impl AsFd, address: &[u8]) -> Result<(), Errno> {
+    let flags = libc::MSG_FASTOPEN | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let (to, length) = (address.as_ptr().cast(), address.len() as libc::socklen_t);
+    // SAFETY: no message is read, and the kernel reads `length` bytes of `address`, which are there.
+    let result = unsafe { libc::sendto(socket.as_fd().as_raw_fd(), std::ptr::null(), 0, flags, to, length) };
+    told(result)
+}
+
+fn told(result: isize) -> Result<(), Errno> {
+    if result >= 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO))
 }
 
 /// Gives the loopback link of this network namespace a second address; all of the network of `prefix` bits is then the

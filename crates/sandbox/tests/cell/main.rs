@@ -28,6 +28,8 @@ mod scene;
 #[cfg(test)]
 mod seen;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod starts;
 #[cfg(test)]
 mod traced;
@@ -40,6 +42,7 @@ fn main() -> std::process::ExitCode {
         &[
             starts::CASES,
             view::CASES,
+            sockets::CASES,
             closed::CASES,
             carried::CASES,
             judged::CASES,
