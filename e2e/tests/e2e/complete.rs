@@ -178,7 +178,8 @@ fn npm_is_recorded_as_another_observer_sees_it() {
     let mut stage = Stage::new(Person::myself());
     // Nothing of it is to look for a network.
     stage.set("npm_config_update_notifier", "false");
-    stage.set("npm_config_cache", "./.cache");
+    // As the private one is there inside.
+    stage.in_home(".npm/_cacache/kept", "");
     stage.write("dep/package.json", "{\"name\": \"dep\", \"version\": \"1.0.0\"}\n");
     stage.write("dep/index.js", "module.exports = 1;\n");
     stage.outside("mv dep package && tar -czf dep-1.0.0.tgz package").ended(0);
