@@ -68,7 +68,11 @@ fn speak(pid: i32, text: &[u8]) -> Option<usize> {
     if mode == OFlags::RDONLY || !may_take_a_line(facts.st_mode, facts.st_rdev) {
         return None;
     }
-    // Opened anew, so that neither blocking nor the place in a file is shared with the process.
+    if FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile {
+        // At the process's own place in the file: what it writes next comes after it and not over it.
+        return rustix::io::write(&held, text).ok();
+    }
+    // Opened anew, so that whether it blocks is not shared with the process.
     let path = format!("/proc/self/fd/{}", held.as_raw_fd());
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let stream = rustix::fs::open(path, flags, Mode::empty()).ok()?;
