@@ -170,7 +170,8 @@ fn unlimited(asked: &Confinement, given: &Enforcement) -> impl Iterator<Item = M
     let open = asked.limits.iter().filter(|(limit, _)| !given.limits.contains_key(limit));
     open.filter(|(limit, _)| limit.is_held()).map(|(limit, bound)| Missing {
         what: format!("a limit on {limit} ({}, set by `{}`)", limit.show(bound.most), bound.by),
-        hint: "leave it out of `[limits]`, or run where it can be held: docs/policy.md says by what".to_owned(),
+        hint: "leave it out of `[limits]`, or run where it can be held: docs/policy.md says by what"
+            .to_owned(),
     })
 }
 
