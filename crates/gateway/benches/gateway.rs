@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Permit, Release};
-use gateway::{Credentials, Inside, InsideAnswer, Seat, Secret, Vault, VaultError};
+use gateway::{Answering, Credentials, Inside, InsideAnswer, Seat, Secret, Vault, VaultError};
 use ledger::Host;
 use ledger::event::RunOpened;
 use policy::{Anchors, Context, Layer, LayerKind, Policy};
@@ -222,7 +222,7 @@ impl Vault for Nothing {
 }
 
 impl Inside for Nothing {
-    fn answer(&self, _: &str, _: &[u8]) -> InsideAnswer {
-        InsideAnswer { status: 404, json: serde_json::Value::Null }
+    fn answer(&self, _: &str, _: &[u8]) -> Answering {
+        InsideAnswer { status: 404, json: serde_json::Value::Null }.into()
     }
 }

@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use crate::inside::InsideAnswer;
 use crate::target::INSIDE_HOST;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// How long it may take until the door takes what is asked. The answer may take as long as the door keeps the line open: a person
+/// may have to think.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of the longest answer.
 const LONGEST: usize = 1 << 20;
 
@@ -44,14 +45,14 @@ pub enum AskError {
 pub fn ask_inside(door: &str, path: &str, body: &[u8]) -> Result<InsideAnswer, AskError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AskError::Unreachable)?;
-    let asked = async { timeout(PATIENCE, ask(door, path, Bytes::copy_from_slice(body))).await };
-    runtime.block_on(asked).unwrap_or(Err(AskError::Silent))
+    runtime.block_on(ask(door, path, Bytes::copy_from_slice(body)))
 }
 
 async fn ask(door: &str, path: &str, body: Bytes) -> Result<InsideAnswer, AskError> {
     let uri: Uri = door.parse().map_err(|_| AskError::NoDoor(door.to_owned()))?;
     let authority = uri.authority().ok_or_else(|| AskError::NoDoor(door.to_owned()))?;
-    let stream = TcpStream::connect(authority.as_str()).await.map_err(AskError::Unreachable)?;
+    let stream = timeout(PATIENCE, TcpStream::connect(authority.as_str())).await;
+    let stream = stream.map_err(|_| AskError::Silent)?.map_err(AskError::Unreachable)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(garbled)?;
     let carried = tokio::spawn(connection);

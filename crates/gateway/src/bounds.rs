@@ -35,6 +35,8 @@ pub struct Bounds {
     pub inside_bytes: usize,
     /// Requests to that door that are answered at once; the next wait.
     pub inside_at_once: usize,
+    /// Requests to that door at all, those for whose answer somebody is waited for included; more are refused.
+    pub inside_waiting: usize,
     /// Destinations that are metered apart; what goes anywhere else is metered as one.
     pub destinations: usize,
 }
@@ -57,6 +59,7 @@ impl Default for Bounds {
             refused: Duration::from_secs(2),
             inside_bytes: 4 * 1024 * 1024,
             inside_at_once: 8,
+            inside_waiting: 32,
             destinations: 4096,
         }
     }

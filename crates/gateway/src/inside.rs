@@ -2,6 +2,9 @@
 //!
 //! Owns that what comes in is bounded and that whoever answers does not hold up the traffic. Does not own any answer.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +21,30 @@ use crate::refusal::Refusal;
 /// Who answers at the door. Everything that comes in is the inside's own word, nothing of it is proof.
 pub trait Inside: Send + Sync {
     /// Answers a request: its path without query, and its body. It may take its time; a few wait beside each other.
-    fn answer(&self, path: &str, body: &[u8]) -> InsideAnswer;
+    fn answer(&self, path: &str, body: &[u8]) -> Answering;
+}
+
+/// An answer, or the way to one.
+pub enum Answering {
+    /// It is here.
+    Now(InsideAnswer),
+    /// Somebody has to be waited for. Dropped when whoever asked goes away.
+    Later(Pin<Box<dyn Future<Output = InsideAnswer> + Send>>),
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answering::Now(answer) => f.debug_tuple("Now").field(answer).finish(),
+            Answering::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+impl From<InsideAnswer> for Answering {
+    fn from(answer: InsideAnswer) -> Answering {
+        Answering::Now(answer)
+    }
 }
 
 /// An answer for the inside.
@@ -34,11 +60,14 @@ pub struct InsideAnswer {
 pub(crate) struct InsideDoor {
     inside: Arc<dyn Inside>,
     seats: Semaphore,
+    /// Places for those who wait for somebody, and for those who are on their way there.
+    room: Semaphore,
 }
 
 impl InsideDoor {
     pub(crate) fn new(inside: Arc<dyn Inside>, bounds: &Bounds) -> InsideDoor {
-        InsideDoor { inside, seats: Semaphore::new(bounds.inside_at_once) }
+        let (seats, room) = (Semaphore::new(bounds.inside_at_once), Semaphore::new(bounds.inside_waiting));
+        InsideDoor { inside, seats, room }
     }
 
     /// Answers one request.
@@ -53,10 +82,18 @@ impl InsideDoor {
             let why = format!("the body is late, broken, or longer than {} bytes", bounds.inside_bytes);
             return Refusal::not_taken(StatusCode::PAYLOAD_TOO_LARGE, &why).response();
         };
-        let Ok(_seat) = self.seats.acquire().await else { return unanswered() };
+        let Ok(_place) = self.room.try_acquire() else {
+            let why = format!("{} requests wait for an answer already", bounds.inside_waiting);
+            return Refusal::not_taken(StatusCode::SERVICE_UNAVAILABLE, &why).response();
+        };
+        let Ok(seat) = self.seats.acquire().await else { return unanswered() };
         let inside = Arc::clone(&self.inside);
-        match tokio::task::spawn_blocking(move || inside.answer(&path, &body)).await {
-            Ok(answer) => response(&answer),
+        let answering = tokio::task::spawn_blocking(move || inside.answer(&path, &body)).await;
+        // Whoever waits for a person sits in nobody's way.
+        drop(seat);
+        match answering {
+            Ok(Answering::Now(answer)) => response(&answer),
+            Ok(Answering::Later(answer)) => response(&answer.await),
             Err(_) => unanswered(),
         }
     }

@@ -52,7 +52,7 @@ pub use carriage::{Asker, Carriage, Voice};
 pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
 pub use gateway::{Carried, Gateway, GatewayError, Seat, serve, serve_with};
 pub use guests::Guests;
-pub use inside::{Inside, InsideAnswer};
+pub use inside::{Answering, Inside, InsideAnswer};
 pub use meter::{Flows, OTHERS, Tally};
 pub use names::{Lookup, Names, System};
 pub use target::INSIDE_HOST;

@@ -414,7 +414,10 @@ pub struct Request {
     /// Why it is needed.
     #[arg(long, value_name = "TEXT")]
     pub why: String,
-    /// What: `connect HOST:PORT`, `read PATH`, `exec WORDS...`, `question TEXT`.
+    /// Do not wait for the answer.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// What: `connect HOST[:PORT]`, `read PATH`, `exec WORDS...`, `question TEXT`.
     #[arg(value_names = ["WHAT", "WORDS"], num_args = 2.., required = true, trailing_var_arg = true)]
     pub what: Vec<String>,
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use admission::{Admission, Outcome, Permit, Release};
 use gateway::{
-    Asker, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer, Lookup, Names, Placeholder,
-    Seat, Secret, Vault, VaultError, Voice,
+    Answering, Asker, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer, Lookup, Names,
+    Placeholder, Seat, Secret, Vault, VaultError, Voice,
 };
 use ledger::event::RunOpened;
 use ledger::{Body, Event, Host, Reader, RunId};
@@ -285,9 +285,12 @@ impl Vault for OneSecret {
 struct Echo;
 
 impl Inside for Echo {
-    fn answer(&self, path: &str, body: &[u8]) -> InsideAnswer {
+    fn answer(&self, path: &str, body: &[u8]) -> Answering {
+        if path == "/never" {
+            return Answering::Later(Box::pin(std::future::pending()));
+        }
         let json = serde_json::json!({ "path": path, "bytes": body.len() });
-        InsideAnswer { status: 200, json }
+        InsideAnswer { status: 200, json }.into()
     }
 }
 

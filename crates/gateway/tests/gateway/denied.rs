@@ -2,7 +2,7 @@
 
 use ledger::Body;
 
-use crate::common::{Server, Setting};
+use crate::common::{PATIENCE, Server, Setting};
 
 #[test]
 fn what_no_rule_allows_is_refused_before_its_name_is_looked_up() {
@@ -74,5 +74,28 @@ fn who_is_refused_while_sending_much_hears_why() {
         client.send(vec![b'x'; length]);
         let reply = client.reply();
         assert_eq!((reply.status, reply.error()["code"].as_str()), (403, Some("denied")));
+    }
+}
+
+#[test]
+fn whoever_waits_at_the_door_holds_up_nobody_and_is_one_of_few() {
+    let stage = Setting::new("").bounds(|bounds| bounds.inside_waiting = 2).start();
+    let request = |path: &str| {
+        format!(
+            "POST http://provost.internal{path} HTTP/1.1\r\nhost: provost.internal\r\ncontent-length: 1\r\n\r\n."
+        )
+    };
+    let mut waiting: Vec<_> = (0..2).map(|_| stage.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.send(request("/never")));
+    // They have their places when the next finds none.
+    let until = std::time::Instant::now() + PATIENCE;
+    while stage.ask(&request("/one")).status != 503 {
+        assert!(std::time::Instant::now() < until, "nobody is refused");
+    }
+    assert_eq!(stage.get("http://evil.example/").status, 403);
+    // Whoever goes away leaves the place to another.
+    waiting.pop();
+    while stage.ask(&request("/one")).status != 200 {
+        assert!(std::time::Instant::now() < until, "a place is never free again");
     }
 }
