@@ -27,7 +27,6 @@ mod no_proxy;
 mod real_agents;
 mod real_patch;
 mod real_work;
-mod record;
 mod requests;
 mod shows;
 mod suites;

@@ -218,7 +218,7 @@ impl Scene {
         let run: RunId = host.new_run().unwrap();
         let writer = host.begin(&run, RunOpened::default()).unwrap();
         // What is tried here is tried over and over.
-        let bounds = Bounds { rate: usize::MAX, remembered_ms: 0, ..Bounds::default() };
+        let bounds = Bounds { rate: usize::MAX, open: usize::MAX, remembered_ms: 0, ..Bounds::default() };
         let asking = Asking { attended: self.attended, timeout: self.patience, bounds };
         let admission = Admission::start_with(Arc::new(policy), writer, asking);
         let jail = self.cell.prepare(&plan).unwrap_or_else(|error| panic!("{error}"));
