@@ -66,6 +66,8 @@ impl Supervisor {
                     let reasons = [built_in("sockets of the host are never reachable from inside")];
                     self.notary.connected(pid, named(&asked).as_os_str(), Reach::Refused);
                     self.strayed(call, pid, asked, &reasons);
+                } else {
+                    self.notary.connected(pid, named(&asked).as_os_str(), Reach::Inside);
                 }
                 return Err(error);
             }
