@@ -86,6 +86,7 @@ impl Supervisor {
     pub(super) fn admit_exec(&mut self, call: &Notification, who: Identity, seen: Seen) {
         let folder = self.spoken(&seen.folder).into_owned();
         let exec = Exec::new(seen.command.clone(), who.pid, who.parent, folder);
+        self.drop_the_gone();
         let mut pending = self.admission.admit(exec);
         match pending.or_wake(self.answers.clone().into()) {
             Poll::Ready(verdict) => self.conclude(call, seen, verdict),

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How many calls may wait at once. What they would use is held open meanwhile, and a process has only so many descriptors.
 const HELD_MAX: usize = 256;
-/// How long a question may outlive its caller.
+/// How long a question may outlive its caller where nobody else asks.
 const GLANCE: Duration = Duration::from_secs(1);
 /// Why nothing comes of a yes.
 const MOVED: &str = "it was moved or replaced while somebody was asked";
@@ -96,21 +96,27 @@ impl Supervisor {
     /// Takes up what was answered meanwhile, and drops what nobody waits for any more.
     pub(super) fn take_answers(&mut self) {
         self.answers.hush();
-        self.held.looked = Instant::now();
+        self.drop_the_gone();
         let ids: Vec<u64> = self.held.calls.keys().copied().collect();
         for id in ids {
             let Some(waiting) = self.held.calls.remove(&id) else { continue };
-            if !notify::still_held(self.listener.as_fd(), id) {
-                // The caller was killed: dropping the pending verdict withdraws the question.
-                if let Waiting::Deed(asked) = waiting {
-                    asked.give_up("its caller ended while somebody was asked");
-                }
-                continue;
-            }
             match waiting {
                 Waiting::Exec(asked) => self.take_up_exec(asked),
                 Waiting::Start(start) => self.take_up_start(start),
                 Waiting::Deed(asked) => self.take_up(asked),
+            }
+        }
+    }
+
+    /// Drops what nobody waits for any more. Whoever asks next asks for themselves, and takes up no question of the dead.
+    pub(super) fn drop_the_gone(&mut self) {
+        self.held.looked = Instant::now();
+        let listener = self.listener.as_fd();
+        let gone = self.held.calls.extract_if(|id, _| !notify::still_held(listener, *id));
+        for (_, waiting) in gone {
+            // Dropping the pending verdict withdraws the question.
+            if let Waiting::Deed(asked) = waiting {
+                asked.give_up("its caller ended while somebody was asked");
             }
         }
     }
@@ -124,6 +130,7 @@ impl Supervisor {
     ) -> Option<Refusal> {
         needed.reverse();
         let about = needed.pop()?;
+        self.drop_the_gone();
         if let Some(full) = self.held.full() {
             return Some(Refusal::of(about.0.as_path().to_owned(), about.1, vec![full]));
         }
@@ -147,6 +154,7 @@ impl Supervisor {
 
     /// Has somebody asked whether a program may be read; then its start is judged.
     pub(super) fn ask_to_read(&mut self, call: &Notification, seen: exec::Seen, path: AbsPath) {
+        self.drop_the_gone();
         if let Some(full) = self.held.full() {
             return self.refuse(call, &Refusal::of(path.as_path().to_owned(), Access::Read, vec![full]));
         }

@@ -225,8 +225,8 @@ fn ends_of(root: &Path, kind: &str) {
     let ends = ends(&ran);
     assert_eq!(ends.iter().filter(|(by, _)| by == "tester").count(), yes, "{ends:?}");
     let withdrawn = ends.iter().filter(|end| **end == owned(("run", "withdrawn"))).count();
-    // One that comes before it was noticed that the last is gone waits for the same question.
-    assert!(withdrawn >= 2 && withdrawn + yes == ends.len(), "{ends:?}");
+    // Each that ended took its own question along, and none waited for that of one before.
+    assert_eq!((withdrawn, ends.len()), (10, 10 + yes), "{ends:?}");
 }
 
 fn held_read(root: &Path) {
