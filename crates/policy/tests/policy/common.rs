@@ -4,9 +4,17 @@ use std::path::Path;
 
 use policy::{AbsPath, Action, Anchors, Command, Context, Decision, Endpoint, Layer, LayerKind, Policy};
 
+/// The workspace.
+pub(crate) const WORK: &str = "/home/ann/work";
+
+/// A path in it.
+pub(crate) fn in_work(path: &str) -> String {
+    format!("{WORK}/{path}")
+}
+
 pub(crate) fn anchors() -> Anchors {
     Anchors {
-        workspace: "/home/ann/work".into(),
+        workspace: WORK.into(),
         home: "/home/ann".into(),
         state: "/home/ann/.local/state/provost".into(),
         config: "/home/ann/.config/provost".into(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use policy::{Confinement, Context, Enforcement, LayerKind, Policy, Tier, shortfall};
 
-use crate::common::{anchors, compile, context, file, layer};
+use crate::common::{anchors, compile, context, file, in_work, layer};
 
 fn trees(texts: &[&str]) -> Vec<PathBuf> {
     texts.iter().map(PathBuf::from).collect()
@@ -32,7 +32,7 @@ fn trees_are_held_by_the_kernel_and_nothing_is_judged_one_by_one() {
     let expected = Confinement {
         read: trees(&["/home/ann/.cargo/bin", "/home/ann/work", "/opt/b", "/usr"]),
         write: trees(&["/home/ann/work"]),
-        hidden: trees(&["/home/ann/work/secret"]),
+        hidden: trees(&[&in_work("secret")]),
         frozen: trees(&["/home/ann/work/.git/hooks"]),
         ..Confinement::default()
     };
@@ -64,9 +64,9 @@ fn what_asks_is_shown_where_somebody_attends_and_closed_where_nobody_does() {
     let expected = Confinement {
         read: trees(&["/home/ann/work", "/srv/data"]),
         write: trees(&["/home/ann/work"]),
-        hidden: trees(&["/home/ann/work/closed"]),
-        asks_read: trees(&["/home/ann/work/private", "/srv/data"]),
-        asks_write: trees(&["/home/ann/work/deploy"]),
+        hidden: trees(&[&in_work("closed")]),
+        asks_read: trees(&[&in_work("private"), "/srv/data"]),
+        asks_write: trees(&[&in_work("deploy")]),
         judged_opens: true,
         judged_execs: true,
         ..Confinement::default()
@@ -77,8 +77,8 @@ fn what_asks_is_shown_where_somebody_attends_and_closed_where_nobody_does() {
     let expected = Confinement {
         read: trees(&["/home/ann/work"]),
         write: trees(&["/home/ann/work"]),
-        hidden: trees(&["/home/ann/work/closed", "/home/ann/work/private"]),
-        frozen: trees(&["/home/ann/work/deploy"]),
+        hidden: trees(&[&in_work("closed"), &in_work("private")]),
+        frozen: trees(&[&in_work("deploy")]),
         ..Confinement::default()
     };
     assert_eq!(asked, expected);

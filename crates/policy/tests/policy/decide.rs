@@ -6,7 +6,8 @@ use policy::{
 };
 
 use crate::common::{
-    anchors, compile, connect, context, exec, file, land, layer, line, path, profile, read, said, write,
+    anchors, compile, connect, context, exec, file, in_work, land, layer, line, path, profile, read, said,
+    write,
 };
 
 #[test]
@@ -215,12 +216,12 @@ fn a_name_means_an_installed_program_and_forbids_every_file_of_that_name() {
     );
     let agents = |program: &str| Action::Exec(command(program, "git status").known(false, Vec::new()));
     assert_eq!(said(&strict, &Action::Exec(command("/usr/bin/git", "git status"))), "allow: git");
-    for place in ["/home/ann/work/git", "/tmp/git", "/home/ann/work/bin/git"] {
+    for place in [&in_work("git"), "/tmp/git", &in_work("bin/git")] {
         assert_eq!(said(&strict, &agents(place)), "deny: default, git", "{place}");
     }
     // A path means the file that lies there.
-    assert_eq!(said(&strict, &agents("/home/ann/work/tools/lint")), "allow: git");
-    let near = strict.explain(&agents("/home/ann/work/git")).nearest.unwrap();
+    assert_eq!(said(&strict, &agents(&in_work("tools/lint"))), "allow: git");
+    let near = strict.explain(&agents(&in_work("git"))).nearest.unwrap();
     assert!(near.because.contains("lies where the agent can write"), "{}", near.because);
     // A name that the system gives a file is as good as its own.
     let python = |also| Action::Exec(command("/usr/bin/python3.11", "x -c pass").known(true, also));
@@ -229,8 +230,8 @@ fn a_name_means_an_installed_program_and_forbids_every_file_of_that_name() {
     let asks = file(
         "default = { exec = \"none\" }\n[[rule]]\nid = \"git\"\nexec = [\"git **\"]\nneed = \"human\"\n",
     );
-    assert_eq!(said(&asks, &agents("/home/ann/work/git")), "ask human: git");
-    assert_eq!(said(&asks, &agents("/home/ann/work/other")), "ask human: git", "it calls itself so");
+    assert_eq!(said(&asks, &agents(&in_work("git"))), "ask human: git");
+    assert_eq!(said(&asks, &agents(&in_work("other"))), "ask human: git", "it calls itself so");
 }
 
 #[test]
@@ -239,10 +240,9 @@ fn of_all_that_an_exec_comes_to_the_strictest_counts() {
         "default = { exec = \"none\" }\n[[rule]]\nid = \"no-force\"\nexec = [\"git push ** -f **\"]\nneed = \"never\"\n",
     );
     let force = || command("/usr/bin/git", "/usr/bin/git push -f");
-    let copy =
-        command("/home/ann/work/x", "x push -f").known(false, vec![Guise::Copy(b"/usr/bin/git".to_vec())]);
+    let copy = command(&in_work("x"), "x push -f").known(false, vec![Guise::Copy(b"/usr/bin/git".to_vec())]);
     assert_eq!(said(&open, &Action::Exec(copy.clone())), "deny: no-force");
-    assert_eq!(copy.to_string(), "/home/ann/work/x push -f (a copy of /usr/bin/git)");
+    assert_eq!(copy.to_string(), in_work("x push -f (a copy of /usr/bin/git)"));
     let loader = |starts| command("/lib64/ld.so", "ld.so /x").known(true, starts);
     let starts = || vec![Guise::Starts(Box::new(force()))];
     assert_eq!(said(&open, &Action::Exec(loader(starts()))), "deny: no-force");
@@ -257,7 +257,7 @@ fn of_all_that_an_exec_comes_to_the_strictest_counts() {
     let node = || Box::new(command("/usr/bin/node", "node npm test"));
     let npm = command("/usr/bin/npm", "npm test").known(true, vec![Guise::Brings(node())]);
     assert_eq!(said(&strict, &Action::Exec(npm.clone())), "allow: npm");
-    let go = command("/home/ann/work/go", "go").known(false, vec![Guise::Starts(node())]);
+    let go = command(&in_work("go"), "go").known(false, vec![Guise::Starts(node())]);
     assert_eq!(said(&strict, &Action::Exec(go)), "deny: default");
     let no_node = file(
         "[[rule]]\nid = \"npm\"\nexec = [\"npm **\"]\nneed = \"none\"\n[[rule]]\nid = \"node\"\nexec = [\"node **\"]\nneed = \"never\"\n",
