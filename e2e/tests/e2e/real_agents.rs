@@ -43,7 +43,10 @@ fn work() -> Script {
         shell("sed -i 's/hello/hello there/' src/greeting.txt && sh check.sh"),
         shell("cat ~/.ssh/id_rsa"),
         shell("echo x > /etc/provost-e2e-outside"),
-        shell("curl --silent --show-error --fail-with-body --max-time 20 http://unlisted.example.org/"),
+        // It says nothing on standard error, which would come through the same pipe in the middle of the rest.
+        shell(
+            "curl --silent --fail-with-body --write-out 'status %{http_code}' --max-time 20 http://unlisted.example.org/",
+        ),
         shell("echo 'echo hooked' > .git/hooks/pre-commit"),
         shell("env"),
     ];
@@ -102,9 +105,7 @@ fn held_in(stage: &Stage, server: &ModelServer, before: &Tree, (ran, has_view): 
             "{what} {place}: {told:#?}"
         );
     }
-    // What curl complains and what it prints come through one pipe, and may cut each other in two.
-    let refused = told[5].contains("403") || told[5].contains("\"code\": \"denied\"");
-    assert!(told[5].contains("unlisted.example.org") && refused, "{told:#?}");
+    assert!(told[5].contains("unlisted.example.org") && told[5].contains("status 403"), "{told:#?}");
     assert!(!told.concat().contains(SECRET), "a secret came to the model: {told:#?}");
 
     let ledger = stage.ledger();

@@ -172,7 +172,8 @@ fn what_lacks_or_is_gone_is_named_with_what_to_do() {
 fn how_a_run_was_ended_is_said_in_words() {
     let stage = stage();
     let ran = stage.inside_with(&["--timeout", "1s"], "sleep 60").ended(124);
-    assert!(ran.stderr.contains("was ended: its time was up after 1"), "{ran}");
+    assert!(ran.stderr.contains("was ended: its time was up"), "{ran}");
+    assert!(ran.stderr.contains("of 1s: the run was told to end, and ended; `--timeout` sets it"), "{ran}");
     assert!(!ran.stderr.contains("signal 9"), "{ran}");
     let ran = stage.outside(&format!(
         "{} run --unattended -- sh -c 'echo up; sleep 60' & pid=$!; sleep 2; kill -INT $pid; wait $pid",

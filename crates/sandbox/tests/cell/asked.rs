@@ -3,7 +3,7 @@
 use super::runner::Case;
 use super::scene::{Going, Scene};
 use admission::{Answer, AskView};
-use ledger::{Answered, Body, OutcomeResult};
+use ledger::{Answered, Body, OutcomeResult, Verdict};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -266,12 +266,21 @@ fn one_answer_is_for_all(root: &Path) {
     assert_eq!(ran.fine(), "240\nOTHER", "{}", ran.err);
     let opened = ran.events.iter().filter(|event| matches!(event.body, Body::AskOpened(_))).count();
     assert_eq!(opened, 2);
-    // Each has a decision of its own.
-    let decided = ran
-        .events
-        .iter()
-        .filter(|event| matches!(&event.body, Body::Decision(decision) if decision.text == key.text));
-    assert_eq!(decided.count(), 40);
+    // Each has a decision of its own, and the one answer names them all.
+    let decided = ran.events.iter().filter(|event| {
+        matches!(&event.body, Body::Decision(decision) if decision.text == key.text && decision.verdict == Verdict::Ask)
+    });
+    let mut decided: Vec<u64> = decided.map(|event| event.seq).collect();
+    let answered = ran.events.iter().find_map(|event| match &event.body {
+        Body::AskAnswered(said) if said.ask == key.ask => {
+            Some([vec![said.decision], said.also.clone()].concat())
+        }
+        _ => None,
+    });
+    let mut answered = answered.unwrap();
+    decided.sort_unstable();
+    answered.sort_unstable();
+    assert_eq!((decided.len(), answered), (40, decided));
 }
 
 /// How many processes that stand in the workspace are held as they open something.
