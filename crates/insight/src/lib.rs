@@ -8,12 +8,14 @@
 //! that come out of here are the agent's own bytes: whoever shows them makes them harmless.
 #![forbid(unsafe_code)]
 
+mod denial;
 pub mod exposure;
 pub mod places;
 pub mod process;
 pub mod processes;
 pub mod timeline;
 
+pub use denial::Denial;
 pub use timeline::{
-    Changed, Counts, Denial, End, Fate, Folder, MadeCommits, Moment, Moved, Opens, Reached, Story, What,
+    Changed, Counts, End, Fate, Folder, MadeCommits, Moment, Moved, Opens, Reached, Story, What,
 };

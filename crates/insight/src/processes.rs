@@ -22,8 +22,9 @@ use ledger::event::{self, Answered, Body, Event, Exec, OutcomeResult, Verdict};
 pub use calls::{Call, Calls, Ground};
 pub use files::{Files, Name, Touch, Touched};
 pub use fold::{Folding, Row, Rows, Sum};
-pub use process::{Image, Link, Linked, Process, Refusal};
+pub use process::{Image, Link, Linked, Process};
 
+use crate::denial::Denial;
 use files::Names;
 use process::Count;
 
@@ -41,9 +42,9 @@ pub struct ProcessTree {
     /// Execs that are spoken of again: by number, whose.
     execs: HashMap<u64, usize>,
     /// Execs that wait for an answer.
-    waiting: HashMap<u64, (usize, Image, Refusal)>,
+    waiting: HashMap<u64, (usize, Image, Denial)>,
     /// What the gateway refused, until it says whose it was.
-    refused: HashMap<u64, Refusal>,
+    refused: HashMap<u64, Denial>,
     /// The program that is to be launched, and its variables.
     launching: Option<CommandRecord>,
     /// The agent's first process.
@@ -178,7 +179,7 @@ impl ProcessTree {
                 let about = decision.action.kind();
                 if decision.verdict == Verdict::Deny && matches!(about, "connect" | "http") {
                     let target = decision.text.strip_prefix(about).unwrap_or(&decision.text).trim_start();
-                    self.refused.insert(event.seq, Refusal::new(about, target, &decision.reasons));
+                    self.refused.insert(event.seq, Denial::new(about, target, &decision.reasons));
                 }
                 None
             }
@@ -284,7 +285,7 @@ impl ProcessTree {
         let place = self.caller(exec.pid, exec.ppid, at);
         self.execs.insert(seq, place);
         let Exec { argv, program, cwd, env, .. } = exec.clone();
-        let refusal = |argv: &[OsText]| Refusal::new("exec", &spoken(argv), &exec.reasons);
+        let refusal = |argv: &[OsText]| Denial::new("exec", &spoken(argv), &exec.reasons);
         match exec.verdict {
             Verdict::Allow => {
                 let image = Image { seq, at, argv, program, digest: None, cwd, env };
@@ -371,7 +372,7 @@ impl ProcessTree {
             return None;
         }
         let place = self.last_holder(denied.pid?, at);
-        let refusal = Refusal::new(&denied.what, &denied.target.to_string(), &denied.reasons);
+        let refusal = Denial::new(&denied.what, &denied.target.to_string(), &denied.reasons);
         self.list.get_mut(place)?.refuse(refusal);
         Some(place)
     }

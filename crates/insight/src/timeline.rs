@@ -12,8 +12,9 @@ use ledger::event::{self, Answered, Body, Event, Verdict};
 use ledger::{OsText, Trust};
 
 pub use commits::MadeCommits;
-pub use sums::{Changed, Counts, Denial, End, Fate, Folder, Moved, Opens, Reached};
+pub use sums::{Changed, Counts, End, Fate, Folder, Moved, Opens, Reached};
 
+use crate::denial::Denial;
 use crate::process::{Processes, Telling};
 
 /// A moment of a run.

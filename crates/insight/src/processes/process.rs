@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use ledger::OsText;
-use ledger::event::{ExitEntry, Reach, Reason};
+use ledger::event::{ExitEntry, Reach};
 
 use super::files::Files;
-use crate::places::is_named_like_a_secret;
+use crate::denial::Denial;
 
 /// Programs that one process was, one after the other, of which all is kept.
 const IMAGES: usize = 16;
@@ -40,7 +40,7 @@ pub struct Process {
     /// What it opened, and which names it changed.
     pub files: Files,
     /// What it tried and was refused.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<Denial>,
     /// How often it was refused what is not told apart any more.
     pub more_refused: u64,
     /// Where it connected.
@@ -66,44 +66,6 @@ pub struct Image {
     pub cwd: OsText,
     /// The variables that change what a program does, as `NAME=value`.
     pub env: Vec<OsText>,
-}
-
-/// Something that a process tried and was refused.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// The kind of action, or the system call.
-    pub kind: String,
-    /// What it was about.
-    pub target: String,
-    /// The layer that forbade it.
-    pub layer: String,
-    /// The rule that forbade it.
-    pub rule: String,
-    /// What its author says.
-    pub why: Option<String>,
-    /// How often.
-    pub count: u64,
-}
-
-impl Refusal {
-    pub(super) fn new(kind: &str, target: &str, reasons: &[Reason]) -> Refusal {
-        let first = reasons.first().cloned().unwrap_or_default();
-        let (layer, rule) = match first.rule.is_empty() {
-            true => ("built-in".to_owned(), "default".to_owned()),
-            false => (first.layer, first.rule),
-        };
-        Refusal { kind: kind.to_owned(), target: target.to_owned(), layer, rule, why: first.why, count: 1 }
-    }
-
-    /// Whether it is a read of what is only not shown: runtimes look around like that by the dozen.
-    pub fn is_looking_around(&self) -> bool {
-        self.kind == "read" && self.rule == "default" && !is_named_like_a_secret(&OsText::from(&*self.target))
-    }
-
-    fn same(&self, other: &Refusal) -> bool {
-        (&self.kind, &self.target, &self.layer, &self.rule)
-            == (&other.kind, &other.target, &other.layer, &other.rule)
-    }
 }
 
 /// A place that a process connected to.
@@ -219,7 +181,7 @@ impl Process {
         self.images.retain(|image| image.seq != seq);
     }
 
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, refusal: Denial) {
         if let Some(known) = self.refused.iter_mut().find(|known| known.same(&refusal)) {
             known.count += refusal.count;
         } else if self.refused.len() < REFUSALS {

@@ -6,35 +6,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 
 use ledger::OsText;
-use ledger::event::{Access, Change, DirectFile, Exit, Landed, OpenEntry, Reason, Risk, StagedFile};
-
-/// Something that was not allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denial {
-    /// The kind of action, or the system call.
-    pub kind: String,
-    /// What it was about.
-    pub target: String,
-    /// The layer that forbade it.
-    pub layer: String,
-    /// The rule that forbade it.
-    pub rule: String,
-    /// What its author says.
-    pub why: Option<String>,
-    /// How often.
-    pub count: u64,
-}
-
-impl Denial {
-    pub(super) fn new(kind: &str, target: &str, reasons: &[Reason]) -> Denial {
-        let first = reasons.first().cloned().unwrap_or_default();
-        let (layer, rule) = match first.rule.is_empty() {
-            true => ("built-in".to_owned(), "default".to_owned()),
-            false => (first.layer, first.rule),
-        };
-        Denial { kind: kind.to_owned(), target: target.to_owned(), layer, rule, why: first.why, count: 1 }
-    }
-}
+use ledger::event::{Access, Change, DirectFile, Exit, Landed, OpenEntry, Risk, StagedFile};
 
 /// A host that was reached, or wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 //! Owns how a row of the tree reads and the keys of the list. Does not own what ran, nor which processes are told by themselves
 //! (`insight`), nor one process in full (`process`).
 
+use insight::Denial;
 use insight::places::{Place, Places, is_named_like_a_secret};
 use insight::processes::{
-    Calls, Files, Folding, Ground, Linked, Process, ProcessTree, Refusal, Row, Rows, Sum, Touch,
+    Calls, Files, Folding, Ground, Linked, Process, ProcessTree, Row, Rows, Sum, Touch,
 };
 use ledger::OsText;
 use serde_json::{Value, json};
@@ -122,7 +123,7 @@ fn one(
     if !details.is_empty() {
         lines.push(indent.clone().toned(Tone::Faint, details));
     }
-    let (around, refused): (Vec<&Refusal>, Vec<&Refusal>) =
+    let (around, refused): (Vec<&Denial>, Vec<&Denial>) =
         process.refused.iter().partition(|refusal| refusal.is_looking_around());
     for refusal in refused.iter().take(TOLD) {
         let what = format!(
