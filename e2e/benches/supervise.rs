@@ -11,7 +11,7 @@
     reason = "a bench speaks, and stops at the first error"
 )]
 
-use e2e::bench::{Contender, Times, race};
+use e2e::bench::{Contender, Times, race, stage_for};
 use e2e::built;
 use e2e::person::Person;
 use e2e::stage::Stage;
@@ -88,18 +88,7 @@ fn main() {
 }
 
 fn measure(work: &Work, person: Person, program: &Path) {
-    let mut stage = Stage::new(person);
-    if work.own_tools {
-        let state = stage.home.join(".local/state");
-        stage.set("XDG_STATE_HOME", &state);
-        let own = std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME");
-        own.for_each(|(name, value)| stage.set(&name.to_string_lossy(), value));
-    }
-    (work.prepare)(&stage);
-    stage.write("work", "");
-    person.owns(&stage.workspace);
-    stage.git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "add", "--all"]);
-    stage.git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "work"]);
+    let stage = stage_for(person, work.own_tools, work.prepare);
     let stage = &stage;
     let mut contenders = vec![Contender::new("bare", || with(stage.command("/bin/sh"), &[], work))];
     if Path::new("/usr/bin/bwrap").exists() {

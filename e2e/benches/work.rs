@@ -10,7 +10,7 @@
     reason = "a bench speaks, and stops at the first error"
 )]
 
-use e2e::bench::{Contender, line, race};
+use e2e::bench::{Contender, line, race, stage_for};
 use e2e::built;
 use e2e::person::Person;
 use e2e::stage::Stage;
@@ -93,17 +93,7 @@ fn main() {
 }
 
 fn measure(work: &Work, person: Person, program: &Path) {
-    let mut stage = Stage::new(person);
-    if work.own_tools {
-        let state = stage.home.join(".local/state");
-        stage.set("XDG_STATE_HOME", &state);
-        let own = std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME");
-        own.for_each(|(name, value)| stage.set(&name.to_string_lossy(), value));
-    }
-    (work.prepare)(&stage);
-    person.owns(&stage.workspace);
-    stage.git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "add", "--all"]);
-    stage.git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "work"]);
+    let stage = stage_for(person, work.own_tools, work.prepare);
     let words = ["/bin/sh", "-c", work.line];
     let bare = || {
         let mut command = stage.command(words[0]);
@@ -119,9 +109,7 @@ fn measure(work: &Work, person: Person, program: &Path) {
     println!("{}", line(&format!("{}, {person}", work.name), ("bare", &times[0]), &times[1], work.goal));
 }
 
-fn nothing(stage: &Stage) {
-    stage.write("work", "");
-}
+fn nothing(_: &Stage) {}
 
 /// A program in C, of many files that look at the system's headers.
 fn program_in_c(stage: &Stage) {

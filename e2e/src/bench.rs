@@ -3,8 +3,29 @@
 //! Rounds are interleaved, so that a busy moment falls on all alike. Wall time is told as the median and the least of all
 //! rounds; processor time as the mean, for it is counted in hundredths of a second and only many rounds give it a meaning.
 
+use crate::person::Person;
+use crate::stage::Stage;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// A stage whose workspace is a committed repository with what `prepare` puts there. Tools that live in the home of whoever
+/// measures are found if `own_tools` says so.
+#[must_use]
+pub fn stage_for(person: Person, own_tools: bool, prepare: fn(&Stage)) -> Stage {
+    let mut stage = Stage::new(person);
+    if own_tools {
+        let state = stage.home.join(".local/state");
+        stage.set("XDG_STATE_HOME", &state);
+        let own = std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME");
+        own.for_each(|(name, value)| stage.set(&name.to_string_lossy(), value));
+    }
+    prepare(&stage);
+    stage.write("work", "");
+    person.owns(&stage.workspace);
+    stage.git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "add", "--all"]);
+    stage.git(&["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "work"]);
+    stage
+}
 
 /// What is measured: its name, and the command of a round, made before the round's time begins.
 pub struct Contender<'a> {

@@ -26,33 +26,41 @@ why = "Use id."
 "#;
 
 /// A run that somebody attends from elsewhere, and who that is.
-struct Scene {
-    stage: Stage,
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
     policy: String,
 }
 
 impl Scene {
     fn new() -> Self {
+        Self::of(POLICY)
+    }
+
+    pub(crate) fn of(policy: &str) -> Self {
         let stage = Stage::new(Person::myself());
-        let policy = stage.policy(POLICY);
+        let policy = stage.policy(policy);
         Self { stage, policy }
     }
 
     fn run(&self, options: &[&str], line: &str) -> Beside {
-        let mut words = vec!["run", "--attended", "--policy", &self.policy];
+        self.start(&[&["--attended"], options].concat(), line)
+    }
+
+    pub(crate) fn start(&self, options: &[&str], line: &str) -> Beside {
+        let mut words = vec!["run", "--policy", &self.policy];
         words.extend(options);
         words.extend(["--", "sh", "-c", line]);
         Beside::start(&mut self.stage.provost(words))
     }
 
-    fn rows(&self, key: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, key: &str) -> Vec<Value> {
         let rows = self.stage.says(&["asks", "--format", "json"]).ended(0).json();
         rows.into_iter().filter_map(|row| row.get(key).cloned()).collect()
     }
 
     /// Waits until so many questions stand, and gives them.
     #[track_caller]
-    fn asks(&self, count: usize) -> Vec<Value> {
+    pub(crate) fn asks(&self, count: usize) -> Vec<Value> {
         let mut asks = Vec::new();
         let there = wait_until(Duration::from_secs(60), || {
             asks = self.rows("ask");
@@ -68,12 +76,12 @@ impl Scene {
         id(&self.asks(1)[0])
     }
 
-    fn says(&self, words: &[&str]) -> Ran {
+    pub(crate) fn says(&self, words: &[&str]) -> Ran {
         self.stage.says(words)
     }
 }
 
-fn id(row: &Value) -> String {
+pub(crate) fn id(row: &Value) -> String {
     row["id"].as_str().unwrap_or_else(|| panic!("{row:#}")).to_owned()
 }
 

@@ -1,9 +1,7 @@
 //! What the inside asks for beforehand reaches a person; a yes is used by the next attempt, an answer is read inside.
 
-use e2e::person::Person;
-use e2e::ran::{Beside, Ran, wait_until};
-use e2e::stage::Stage;
-use serde_json::Value;
+use crate::desk::{Scene, id};
+use e2e::ran::wait_until;
 use std::time::Duration;
 
 const POLICY: &str = r#"
@@ -28,56 +26,29 @@ need = "never"
 why = "Use id."
 "#;
 
-struct Scene {
-    stage: Stage,
-    policy: String,
+/// What only these ask of a scene.
+trait Requests {
+    /// Waits for the one question, and gives its id.
+    fn asked_for(&self, text: &str) -> String;
+    /// Waits for a question, and gives its id.
+    fn named(&self, text: &str) -> String;
+    fn is_whole(&self);
 }
 
-impl Scene {
-    fn new() -> Self {
-        let stage = Stage::new(Person::myself());
-        stage.write("notes/plan.txt", "the plan\n");
-        let policy = stage.policy(POLICY);
-        Self { stage, policy }
-    }
+fn scene() -> Scene {
+    let scene = Scene::of(POLICY);
+    scene.stage.write("notes/plan.txt", "the plan\n");
+    scene
+}
 
-    fn run(&self, options: &[&str], line: &str) -> Beside {
-        let mut words = vec!["run", "--policy", &self.policy];
-        words.extend(options);
-        words.extend(["--", "sh", "-c", line]);
-        Beside::start(&mut self.stage.provost(words))
-    }
-
-    fn says(&self, words: &[&str]) -> Ran {
-        self.stage.says(words)
-    }
-
-    fn rows(&self, key: &str) -> Vec<Value> {
-        let rows = self.says(&["asks", "--format", "json"]).ended(0).json();
-        rows.into_iter().filter_map(|row| row.get(key).cloned()).collect()
-    }
-
-    /// Waits until so many questions stand, and gives them.
+impl Requests for Scene {
     #[track_caller]
-    fn asks(&self, count: usize) -> Vec<Value> {
-        let mut asks = Vec::new();
-        let there = wait_until(Duration::from_secs(60), || {
-            asks = self.rows("ask");
-            asks.len() == count
-        });
-        assert!(there, "{count} questions were expected: {asks:#?}");
-        asks
-    }
-
-    /// Waits for the one question, and gives its id.
-    #[track_caller]
-    fn asked(&self, text: &str) -> String {
+    fn asked_for(&self, text: &str) -> String {
         let ask = self.asks(1).remove(0);
         assert_eq!((ask["text"].as_str(), ask["requested"].as_bool()), (Some(text), Some(true)), "{ask:#}");
-        ask["id"].as_str().unwrap().to_owned()
+        id(&ask)
     }
 
-    /// Waits for a question, and gives its id.
     #[track_caller]
     fn named(&self, text: &str) -> String {
         let mut id = None;
@@ -96,10 +67,10 @@ impl Scene {
 
 #[test]
 fn what_was_granted_beforehand_passes_without_being_asked_about_again() {
-    let scene = Scene::new();
+    let scene = scene();
     let line = "provost request --why 'the release is ready' exec git tag v1; echo request $?; git tag v1; echo tag $?";
-    let run = scene.run(&["--attended"], line);
-    let ask = scene.asked("exec git tag v1");
+    let run = scene.start(&["--attended"], line);
+    let ask = scene.asked_for("exec git tag v1");
     scene
         .says(&["asks"])
         .ended(0)
@@ -130,15 +101,15 @@ fn each_kind_is_answered_with_yes_and_with_no() {
     ] {
         for yes in [true, false] {
             println!("{request}: {yes}");
-            let scene = Scene::new();
+            let scene = scene();
             let attempt = if yes { attempt } else { "true" };
             let line = format!("provost request --why 'it is needed' {request}; echo request $?; {attempt}");
-            let run = scene.run(&["--attended"], &line);
+            let run = scene.start(&["--attended"], &line);
             let text = match text {
                 "" => format!("read {}", scene.stage.workspace.join("notes/plan.txt").display()),
                 text => text.to_owned(),
             };
-            let ask = scene.asked(&text);
+            let ask = scene.asked_for(&text);
             let word = if yes { "allow" } else { "deny" };
             scene.says(&[word, &ask, "--why", "the second"]).ended(0);
             let ran = run.end().printed("the second").printed(if yes { "request 0" } else { "request 1" });
@@ -154,9 +125,9 @@ fn each_kind_is_answered_with_yes_and_with_no() {
 
 #[test]
 fn who_does_not_wait_goes_on_and_the_answer_holds_when_it_comes() {
-    let scene = Scene::new();
+    let scene = scene();
     let line = "provost request --no-wait --why x --format json exec git tag v1; echo request $?; provost request --why x question go; git tag v1; echo tag $?";
-    let run = scene.run(&["--attended"], line);
+    let run = scene.start(&["--attended"], line);
     run.prints("request 0");
     let (ask, gate) = (scene.named("exec git tag v1"), scene.named("go"));
     assert!(run.stdout().contains(&format!("\"ask\":\"{ask}\"")), "{}", run.stdout());
@@ -168,19 +139,19 @@ fn who_does_not_wait_goes_on_and_the_answer_holds_when_it_comes() {
 
 #[test]
 fn where_nobody_needs_to_be_asked_or_could_nobody_is() {
-    let scene = Scene::new();
+    let scene = scene();
     let line = "provost request --why x exec whoami; echo never $?
         provost request --why x read ~/.ssh/id_rsa; echo floor $?
         provost request --why x exec id -u; echo allowed $?
         provost request --why x exec no-such-program; echo none $?
         provost request --why x connect 'two words'; echo odd $?";
-    let ran = scene.run(&["--attended"], line).end().ended(0);
+    let ran = scene.start(&["--attended"], line).end().ended(0);
     let ran = ran.printed("never 1").printed("rule no-whoami: Use id.").printed("floor 1");
     let ran = ran.printed("allowed 0").printed("it is allowed already").printed("none 125").printed("odd 1");
     assert!(ran.took < Duration::from_secs(60), "{ran}");
     assert_eq!(scene.stage.ledger().of("ask.opened").count(), 0);
     let line = "provost request --why x exec git tag v1; echo unattended $?; provost request --why x exec whoami; echo never $?";
-    let ran = scene.run(&["--unattended"], line).end().ended(0);
+    let ran = scene.start(&["--unattended"], line).end().ended(0);
     let ran = ran.printed("recorded: Nobody attends this run").printed("unattended 0").printed("never 1");
     assert!(ran.took < Duration::from_secs(60), "{ran}");
     scene.is_whole();
@@ -188,13 +159,13 @@ fn where_nobody_needs_to_be_asked_or_could_nobody_is() {
 
 #[test]
 fn who_goes_away_takes_the_question_along() {
-    let scene = Scene::new();
+    let scene = scene();
     let line = "provost request --why x exec git tag v1 & provost request --why x question go; kill $!; wait; provost request --why x question over";
-    let run = scene.run(&["--attended"], line);
+    let run = scene.start(&["--attended"], line);
     let (ask, go) = (scene.named("exec git tag v1"), scene.named("go"));
     scene.says(&["allow", &go]).ended(0);
     let over = scene.named("over");
-    assert_eq!(scene.asked("over"), over);
+    assert_eq!(scene.asked_for("over"), over);
     scene.says(&["allow", &over]).ended(0);
     run.end().ended(0);
     let ledger = scene.stage.ledger();
@@ -205,13 +176,13 @@ fn who_goes_away_takes_the_question_along() {
 
 #[test]
 fn a_flood_is_few_questions_and_the_rest_goes_on() {
-    let scene = Scene::new();
+    let scene = scene();
     // Twenty for the same are one; of forty others no more than sixteen stand.
     let line = "for n in $(seq 20); do provost request --why same exec git tag v0 > /dev/null & done
         for n in $(seq 40); do provost request --no-wait --why other exec git tag v$n > said.$n & done
         curl --silent --max-time 20 http://no.example.org/ > /dev/null; echo beside
         sleep 3; kill $(jobs -p) 2> /dev/null; wait; cat said.* | grep -c denied";
-    let run = scene.run(&["--attended", "--profile", "build"], line);
+    let run = scene.start(&["--attended", "--profile", "build"], line);
     run.prints("beside");
     assert!(scene.rows("ask").len() <= 16);
     let ran = run.end();

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use policy::{AbsPath, Action, Anchors, Command, Context, Decision, Endpoint, Layer, LayerKind, Policy};
+use policy::{
+    AbsPath, Action, Anchors, Command, Context, Decision, Endpoint, Enforcement, Layer, LayerKind, Policy,
+};
 
 /// The workspace.
 pub(crate) const WORK: &str = "/home/ann/work";
@@ -91,5 +93,23 @@ pub(crate) fn line(decision: &Decision) -> String {
     match decision {
         Decision::Ask { need, .. } => format!("ask {need}: {}", rules.join(", ")),
         _ => format!("{}: {}", decision.word(), rules.join(", ")),
+    }
+}
+
+/// Everything that can be asked of a kernel but limits.
+pub(crate) fn all() -> Enforcement {
+    Enforcement {
+        user_namespace: true,
+        mount_namespace: true,
+        pid_namespace: true,
+        network_namespace: true,
+        ipc_namespace: true,
+        uts_namespace: true,
+        no_new_privs: true,
+        no_capabilities: true,
+        landlock_abi: 2,
+        seccomp: true,
+        supervisor: true,
+        ..Enforcement::default()
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use policy::{Confinement, Context, Enforcement, LayerKind, Policy, Tier, shortfall};
 
-use crate::common::{anchors, compile, context, file, in_work, layer};
+use crate::common::{all, anchors, compile, context, file, in_work, layer};
 
 fn trees(texts: &[&str]) -> Vec<PathBuf> {
     texts.iter().map(PathBuf::from).collect()
@@ -149,23 +149,6 @@ fn what_no_kernel_can_hold_is_said() {
             .unwrap()
             .judged_opens
     );
-}
-
-fn all() -> Enforcement {
-    Enforcement {
-        user_namespace: true,
-        mount_namespace: true,
-        pid_namespace: true,
-        network_namespace: true,
-        ipc_namespace: true,
-        uts_namespace: true,
-        no_new_privs: true,
-        no_capabilities: true,
-        landlock_abi: 2,
-        seccomp: true,
-        supervisor: true,
-        ..Enforcement::default()
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use policy::{Enforcement, Layer, LayerKind, Limit, shortfall};
 use proptest::prelude::*;
 
-use crate::common::{compile, layer};
+use crate::common::{all, compile, layer};
 
 fn limits(layers: Vec<Layer>) -> Vec<(Limit, u64, String)> {
     let asked = compile(layers).confinement().unwrap();
@@ -86,20 +86,7 @@ fn what_is_not_counted_yet_is_a_shortfall() {
 
 #[test]
 fn a_limit_that_nothing_holds_is_a_shortfall_only_where_it_is_asked() {
-    let whole = Enforcement {
-        user_namespace: true,
-        mount_namespace: true,
-        pid_namespace: true,
-        network_namespace: true,
-        ipc_namespace: true,
-        uts_namespace: true,
-        no_new_privs: true,
-        no_capabilities: true,
-        landlock_abi: 6,
-        seccomp: true,
-        supervisor: true,
-        ..Enforcement::default()
-    };
+    let whole = all();
     let asks = compile(vec![layer(LayerKind::File, "[limits]\nmemory = \"4GiB\"\n")]).confinement().unwrap();
     let short = shortfall(&asks, &whole).unwrap_err();
     assert_eq!(short.missing[0].what, "a limit on memory (4 GiB, set by `file`)");
