@@ -240,6 +240,8 @@ fn less_is_recorded_where_that_is_asked_for_and_no_rule_needs_more() {
         assert_eq!((has("read", "README.md"), has("write", "new")), (reads, writes), "{depth}: {kept:?}");
         let told = stage.says(&["show", "--format", "json"]).ended(0).json().remove(0);
         assert_eq!(told["evidence"], depth);
+        let unknown = stage.says(&["show"]).ended(0).stdout.contains("not recorded, ");
+        assert_eq!(unknown, depth != "full", "{depth}");
     }
     stage.says(&["show"]).ended(0).printed("what was opened is not recorded");
     let rule = "version = 1\n[[rule]]\nid = \"env\"\nread = [\"./**/.env\"]\nneed = \"never\"\n";

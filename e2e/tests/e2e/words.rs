@@ -246,6 +246,8 @@ fn explain_says_what_holds_beside_and_what_waits_for_an_answer() {
     assert!(text.starts_with("deny") && text.contains("is judged beside it: deny, by rule closed"), "{text}");
     let text = ask(&["read", "~/notes"]);
     assert!(text.starts_with("ask") && text.contains("whoever opens it waits for the answer"), "{text}");
+    let text = ask(&["exec", "date", "--policy", "other.toml"]);
+    assert!(text.contains("`--policy` was taken as a word of the action"), "{text}");
 }
 
 #[test]

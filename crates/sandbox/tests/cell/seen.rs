@@ -14,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     ("programs_are_known_by_their_content", programs_are_known_by_their_content),
     ("every_file_that_was_opened_is_in_the_ledger", every_file_that_was_opened_is_in_the_ledger),
     ("a_denial_is_recorded_and_said_once", a_denial_is_recorded_and_said_once),
+    ("what_is_said_into_a_file_is_written_over_by_nothing", said_into_a_file),
     ("every_process_that_ends_itself_is_in_the_ledger", every_process_that_ends_itself_is_in_the_ledger),
     ("every_attempt_to_connect_is_in_the_ledger", every_attempt_to_connect_is_in_the_ledger),
     ("what_is_gone_at_once_is_in_the_ledger", what_is_gone_at_once_is_in_the_ledger),
@@ -100,6 +101,16 @@ fn a_denial_is_recorded_and_said_once(root: &Path) {
     assert_eq!(
         ran.denials().iter().filter(|denial| **denial == ("write".into(), "/etc/mine".into())).count(),
         3
+    );
+}
+
+fn said_into_a_file(root: &Path) {
+    let script = "exec 3>&1 > log 2>&1; echo one; true > /etc/mine; echo two; cat log >&3; exit 0";
+    let ran = Scene::new(root).bash(script);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(
+        matches!(lines[..], ["one", said, _, "two"] if said.starts_with("provost: denied write /etc/mine") && said.contains("ask:")),
+        "{lines:?}"
     );
 }
 

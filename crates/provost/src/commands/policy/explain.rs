@@ -25,6 +25,7 @@ pub(super) fn explain(order: &PolicyExplain, out: Out) -> Result<u8, Failure> {
     let mut why = prepared.policy.explain(&action);
     let beside = beside(&action, &mut why, &prepared);
     let mut notes = notes(&action, &why, &prepared, &folders);
+    notes.extend(misplaced(&order.words));
     notes.extend(beside);
     if out.human() {
         told(&why, &notes, &|layer| brief(layer, &prepared.task.workspace, &folders.home), out);
@@ -36,6 +37,13 @@ pub(super) fn explain(order: &PolicyExplain, out: Out) -> Result<u8, Failure> {
         out.json(&value);
     }
     Ok(DONE)
+}
+
+/// What looks like an option of ours among the words of an action.
+fn misplaced(words: &[OsString]) -> Option<String> {
+    let ours = ["--policy", "--profile", "--agent", "--format"];
+    let word = words.iter().filter_map(|word| word.to_str()).find(|word| ours.contains(word))?;
+    Some(format!("`{word}` was taken as a word of the action: options of `explain` come before the kind"))
 }
 
 /// What was typed, as a run here would meet it.

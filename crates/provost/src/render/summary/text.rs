@@ -207,11 +207,12 @@ fn asked_for(summary: &Summary) -> Vec<String> {
 
 fn saw(summary: &Summary) -> String {
     let counts = &summary.counts;
-    format!(
-        "{}, {} and {} of files, {}",
-        count(counts.execs, "program"),
-        count(counts.reads, "read"),
-        count(counts.writes, "write"),
-        count(counts.events, "event")
-    )
+    let (programs, events) = (count(counts.execs, "program"), count(counts.events, "event"));
+    let writes = || count(counts.writes, "write");
+    let files = match summary.evidence {
+        "exec" => "files were not recorded".to_owned(),
+        "writes" => format!("{} of files, reads were not recorded", writes()),
+        _ => format!("{} and {} of files", count(counts.reads, "read"), writes()),
+    };
+    format!("{programs}, {files}, {events}")
 }
