@@ -142,13 +142,14 @@ fn nothing_outside_is_changed() {
         stage.person.owns(&file);
         std::os::unix::fs::symlink(&file, stage.workspace.join("link")).unwrap();
         let (there, real) = (stage.elsewhere.display(), stage.workspace.display());
+        let own = stage.home.parent().unwrap().file_name().unwrap().display();
         let line = format!(
             "F={there}/outside.txt; echo x > $F; echo x >> link; truncate -s 0 $F; chmod 777 $F link; touch -d 2001-01-01 $F
              chown $(id -u):$(id -g) $F; ./probe attribute $F user.x y; mv $F {there}/other; ln $F {there}/second; rm -f $F
              mkdir {there}/made; ln -s x {there}/made-link; mkfifo {there}/pipe; echo x > {there}/new; cp README.md {there}/copied
              echo x > {real}/README.md; touch {real}/made; chmod 777 {real}/README.md
              python3 -c 'import os; f=os.open(\"'$F'\", os.O_RDONLY); os.fchmod(f, 0o777)'
-             echo x > /dev/shm/provost-e2e-$$; echo x > /tmp/provost-e2e-$$; echo x > /var/tmp/provost-e2e-$$; true"
+             echo x > /dev/shm/{own}.txt; echo x > /tmp/{own}.txt; echo x > /var/tmp/{own}.txt; true"
         );
         let (before, was) = (Tree::of(&stage.workspace), std::fs::metadata(&file).unwrap());
         inside(stage, &line);
@@ -161,14 +162,8 @@ fn nothing_outside_is_changed() {
         assert_eq!(std::fs::read_dir(&stage.elsewhere).unwrap().count(), 1, "something came to be");
         Tree::of(&stage.workspace).same_as(&before);
         for place in ["/dev/shm", "/tmp", "/var/tmp"] {
-            let came = |entry: std::io::Result<std::fs::DirEntry>| {
-                entry.is_ok_and(|entry| {
-                    let own = entry.metadata().is_ok_and(|found| found.uid() == stage.person.uid);
-                    own && entry.file_name().to_string_lossy().starts_with("provost-e2e-")
-                        && entry.path().is_file()
-                })
-            };
-            assert!(!std::fs::read_dir(place).unwrap().any(came), "something came to be in {place}");
+            let made = std::path::Path::new(place).join(format!("{own}.txt"));
+            assert!(!made.exists(), "{} came to be", made.display());
         }
         // A file that may be read and not written does not change its times or mode either.
         stage.outside(&format!("chmod 700 {there}/outside.txt; echo x > {there}/new")).ended(0);

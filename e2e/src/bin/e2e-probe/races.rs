@@ -291,9 +291,12 @@ fn files(tries: usize, path: &str, good: Step<'_>, bad: Step<'_>) -> Attempt {
 
 /// Two folders change places.
 fn folders(tries: usize) -> Attempt {
+    // An attempt before was ended wherever its exchange was.
+    for folder in ["a", "b", "c"] {
+        drop(std::fs::remove_dir_all(folder));
+    }
     for (folder, program) in [("a", "/usr/bin/true"), ("b", "/usr/bin/printf")] {
-        std::fs::create_dir_all(folder)?;
-        drop(std::fs::remove_file(Path::new(folder).join("x")));
+        std::fs::create_dir(folder)?;
         std::os::unix::fs::symlink(program, Path::new(folder).join("x"))?;
     }
     let swap = || {
