@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Permit, Release};
-use gateway::{Answering, Credentials, Inside, InsideAnswer, Seat, Secret, Vault, VaultError};
+use gateway::{
+    Answering, Authority, Credentials, Inside, InsideAnswer, Roots, Seat, Secret, Tls, Vault, VaultError,
+};
 use ledger::Host;
 use ledger::event::RunOpened;
 use policy::{Anchors, Context, Layer, LayerKind, Policy};
@@ -209,7 +211,8 @@ fn gateway(dir: &std::path::Path, server: SocketAddr) -> (gateway::Gateway, Sock
     let proxy = listener.local_addr().unwrap();
     let seat = Seat { proxy: listener, loopback: Vec::new(), carried: None, guests: None };
     let credentials = Credentials::new(Vec::new(), Arc::new(Nothing)).unwrap();
-    (gateway::serve(seat, admission, credentials, Arc::new(Nothing)).unwrap(), proxy)
+    let tls = Tls { authority: Authority::new().unwrap(), roots: Roots::System, models: Vec::new() };
+    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls).unwrap(), proxy)
 }
 
 /// Keeps nothing, says nothing.

@@ -1,8 +1,8 @@
 //! Bodies on their way.
 //!
-//! Owns that a body is passed on piece by piece as it comes, never gathered; that trailers, which nobody judged, are left out; that
-//! a body which stands still for too long ends; and that what must not be in it is taken out, or ends it. Does not own which
-//! texts those are (`credential`).
+//! Owns that a body is passed on piece by piece as it comes, never gathered; that trailers of a request, which nobody judged, are
+//! left out; that a body which stands still for too long ends; and that what must not be in it is taken out, or ends it. Does not
+//! own which texts those are (`credential`).
 
 use std::io;
 use std::pin::Pin;
@@ -10,15 +10,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::meter::{End, Passage};
 use crate::scrub::{Scrub, Stand};
+use crate::upstream::Line;
 
 /// Told what stands for a text that was seen.
 pub(crate) type Alarm = Box<dyn FnOnce(&[u8]) + Send>;
+/// Makes trailers fit to be passed on.
+pub(crate) type Tidy = Box<dyn FnOnce(&mut HeaderMap) + Send>;
 
 /// A body that comes from one side and goes to the other.
 pub(crate) struct Through {
@@ -27,16 +31,36 @@ pub(crate) struct Through {
     still: Pin<Box<Sleep>>,
     /// The flow that is over when this body is.
     passage: Option<Passage>,
+    /// The connection it comes on, which may be used again once all of it came.
+    line: Option<Line>,
+    /// Passes on what follows it.
+    tidy: Option<Tidy>,
+    trailers: Option<HeaderMap>,
     scrub: Scrub,
     /// Told when one of the texts is seen, which then ends the body.
     alarm: Option<Alarm>,
+    /// All of it came.
+    came: bool,
     done: bool,
 }
 
 impl Through {
     pub(crate) fn new(body: Incoming, idle: Duration, passage: Option<Passage>) -> Through {
         let (still, scrub) = (Box::pin(sleep(idle)), Scrub::default());
-        Through { body, idle, still, passage, scrub, alarm: None, done: false }
+        let (line, tidy, trailers, alarm) = (None, None, None, None);
+        Through { body, idle, still, passage, line, tidy, trailers, scrub, alarm, came: false, done: false }
+    }
+
+    /// It comes on this connection.
+    pub(crate) fn on(mut self, line: Line) -> Through {
+        self.line = Some(line);
+        self
+    }
+
+    /// What follows it is passed on, once it is tidied.
+    pub(crate) fn followed(mut self, tidy: Tidy) -> Through {
+        self.tidy = Some(tidy);
+        self
     }
 
     /// Takes these out on the way.
@@ -68,6 +92,28 @@ impl Through {
         }
         // Now, and not when the connection lets go of the body: it is over.
         self.passage = None;
+        match self.line.take() {
+            Some(line) if end == End::Closed => line.over(),
+            _ => {}
+        }
+    }
+
+    /// What is left to say once all of the body came.
+    fn last(&mut self) -> Option<io::Result<Frame<Bytes>>> {
+        let rest = self.scrub.rest();
+        if !rest.is_empty() {
+            return Some(Ok(Frame::data(rest)));
+        }
+        self.ends(End::Closed);
+        self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))
+    }
+
+    /// Keeps what follows the body for its end.
+    fn follows(&mut self, frame: Frame<Bytes>) {
+        if let (Some(tidy), Ok(mut trailers)) = (self.tidy.take(), frame.into_trailers()) {
+            tidy(&mut trailers);
+            self.trailers = Some(trailers);
+        }
     }
 }
 
@@ -80,11 +126,20 @@ impl Body for Through {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         while !self.done {
+            if self.came {
+                return Poll::Ready(self.last());
+            }
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let next = Instant::now() + self.idle;
                     self.still.as_mut().reset(next);
-                    let Ok(piece) = frame.into_data() else { continue };
+                    let piece = match frame.into_data() {
+                        Ok(piece) => piece,
+                        Err(trailers) => {
+                            self.follows(trailers);
+                            continue;
+                        }
+                    };
                     let piece = self.scrub.piece(piece);
                     if let Some(error) = self.sees() {
                         return Poll::Ready(Some(Err(error)));
@@ -97,12 +152,7 @@ impl Body for Through {
                     self.ends(End::Reset);
                     return Poll::Ready(Some(Err(io::Error::other(error))));
                 }
-                Poll::Ready(None) => {
-                    let rest = self.scrub.rest();
-                    self.ends(End::Closed);
-                    let last = (!rest.is_empty()).then(|| Ok(Frame::data(rest)));
-                    return Poll::Ready(last);
-                }
+                Poll::Ready(None) => self.came = true,
                 Poll::Pending => {
                     ready!(self.still.as_mut().poll(context));
                     self.ends(End::Idle);
@@ -115,7 +165,7 @@ impl Body for Through {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || (!self.scrub.holds() && self.body.is_end_stream())
+        self.done || (self.trailers.is_none() && !self.scrub.holds() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,7 +1,8 @@
 //! One connection from the inside: its requests, one after the other, and what it may turn into.
 //!
-//! Owns the server's side of HTTP, and the step from a connection of requests to a tunnel, to a WebSocket, or to requests to the
-//! one place that a tunnel leads to. Does not own what is asked of admission (`judge`) or how a request is passed on (`forward`).
+//! Owns the server's side of HTTP/1, and the step from a connection of requests to a tunnel, to a WebSocket, or to the one place
+//! that a tunnel leads to and where requests are seen (`terminate`). Does not own what is asked of admission (`judge`) or how a
+//! request is passed on (`forward`).
 
 use std::convert::Infallible;
 use std::io;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -19,11 +20,13 @@ use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ledger::event::Ingress;
-use policy::Endpoint;
+use policy::{Endpoint, Scheme};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::body::Answer;
 use crate::bounds::Bounds;
+use crate::ca::Authority;
 use crate::carriage::{Asker, Carriage, Expected, Teller};
 use crate::dial::Outside;
 use crate::flow::Flow;
@@ -33,18 +36,22 @@ use crate::judge::Judge;
 use crate::meter::{Count, End, Passage};
 use crate::refusal::Refusal;
 use crate::target::{self, Door, Target};
+use crate::terminate::{Place, seen};
 use crate::tunnel::carry;
+use crate::upstream::Upstream;
 use crate::wire::{Prefixed, Wire};
 use crate::{forward, head};
 
 /// An accepted socket as it is read from.
-type Stream = Prefixed<Wire>;
+pub(crate) type Stream = Prefixed<Wire>;
 
 /// What every connection needs.
 pub(crate) struct Carrier {
     pub(crate) judge: Judge,
     pub(crate) inside: InsideDoor,
     pub(crate) guests: Option<Guests>,
+    pub(crate) authority: Authority,
+    pub(crate) upstream: Arc<Upstream>,
 }
 
 impl Carrier {
@@ -75,14 +82,20 @@ pub(crate) enum Next {
 
 /// Serves a connection to the proxy.
 pub(crate) async fn proxy(carrier: Arc<Carrier>, wire: Wire) {
-    serve(&carrier, wire, Door::Proxy, None).await;
+    serve(&carrier, &wire, (Door::Proxy, None)).await;
 }
 
 /// Serves a connection to a port that stands for one of the host's.
 pub(crate) async fn port(carrier: Arc<Carrier>, wire: Wire, endpoint: Endpoint) {
     let judge = &carrier.judge;
-    if judge.must_see(&endpoint) || speaks_http(&wire, judge.bounds.first_bytes).await {
-        return serve(&carrier, wire, Door::Fixed(endpoint, Ingress::Port), None).await;
+    if judge.must_see(&endpoint) {
+        let place = Place { to: endpoint, ingress: Ingress::Port, asker: None };
+        // Its refusal is recorded, and there is nobody to be told.
+        let _ = see(&carrier, Prefixed::new(Bytes::new(), wire.clone()), &wire, place).await;
+        return;
+    }
+    if speaks_http(&wire, judge.bounds.first_bytes).await {
+        return serve(&carrier, &wire, (Door::Fixed(endpoint, Ingress::Port, Scheme::Http), None)).await;
     }
     // A protocol of its own, in which no can only be said by hanging up; admission and the meter have it.
     let flow = Flow::opaque(endpoint, Ingress::Port);
@@ -102,10 +115,14 @@ pub(crate) async fn carried(carrier: Arc<Carrier>, wire: Wire, from: SocketAddr,
     let flow = Flow { asker: Some(asker), ..Flow::opaque(to.clone(), Ingress::Socket) };
     let plain = to.port == HTTP_PORT && !judge.must_see(&to);
     if plain && speaks_http(&wire, judge.bounds.first_bytes).await {
-        return serve(&carrier, wire, Door::Fixed(to, Ingress::Socket), Some(asker)).await;
+        let door = Door::Fixed(to, Ingress::Socket, Scheme::Http);
+        return serve(&carrier, &wire, (door, Some(asker))).await;
     }
-    match through(judge, &flow, &wire).await {
-        Ok(None) => serve(&carrier, wire, Door::Fixed(to, Ingress::Socket), Some(asker)).await,
+    let refused = match through(judge, &flow, &wire).await {
+        Ok(None) => {
+            let place = Place { to, ingress: Ingress::Socket, asker: Some(asker) };
+            see(&carrier, Prefixed::new(Bytes::new(), wire.clone()), &wire, place).await
+        }
         Ok(Some((mut outside, mut passage))) => {
             let (mut inside, count) = (wire.clone(), outside.count());
             let end = carry(&mut inside, &mut outside, &count, &judge.bounds).await;
@@ -113,11 +130,13 @@ pub(crate) async fn carried(carrier: Arc<Carrier>, wire: Wire, from: SocketAddr,
                 wire.break_off();
             }
             passage.ends(end);
+            Ok(())
         }
-        Err(refusal) => {
-            taken.teller.tell(asker, &refusal).await;
-            wire.break_off();
-        }
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = refused {
+        taken.teller.tell(asker, &refusal).await;
+        wire.break_off();
     }
 }
 
@@ -142,31 +161,45 @@ async fn speaks_http(wire: &Wire, patience: Duration) -> bool {
     }
 }
 
-async fn serve(carrier: &Arc<Carrier>, wire: Wire, mut door: Door, asker: Option<Asker>) {
-    let mut stream = Prefixed::new(Bytes::new(), wire.clone());
-    loop {
-        let next = requests(carrier, stream, &wire, (door, asker)).await;
-        match next {
-            None => return,
-            Some(Next::Requests { inside, to }) => {
-                let Some(continued) = continued(inside).await else { return };
-                stream = continued;
-                door = Door::Fixed(to, Ingress::Connect);
-            }
-            Some(Next::Tunnel { inside, mut outside, mut passage }) => {
-                let Some(mut inside) = continued(inside).await else { return };
-                let count = outside.count();
-                passage.ends(carry(&mut inside, &mut *outside, &count, &carrier.judge.bounds).await);
-                return;
-            }
-            Some(Next::WebSocket { inside, outside, count, mut passage }) => {
-                let Some(mut inside) = continued(inside).await else { return };
-                let Ok(outside) = outside.await else { return passage.ends(End::Reset) };
-                let mut outside = TokioIo::new(outside);
-                passage.ends(carry(&mut inside, &mut outside, &count, &carrier.judge.bounds).await);
-                return;
-            }
+async fn serve(carrier: &Arc<Carrier>, wire: &Wire, from: (Door, Option<Asker>)) {
+    let stream = Prefixed::new(Bytes::new(), wire.clone());
+    match requests(carrier, stream, wire, from).await {
+        Some(Next::Requests { inside, to }) => {
+            let Some(stream) = continued(inside).await else { return };
+            let place = Place { to, ingress: Ingress::Connect, asker: None };
+            // Its refusal is recorded, and whoever asked hears it in TLS.
+            let _ = see(carrier, stream, wire, place).await;
         }
+        Some(next) => turned(next, &carrier.judge.bounds).await,
+        None => {}
+    }
+}
+
+/// Serves what comes on a connection to a place that must be seen.
+async fn see(carrier: &Arc<Carrier>, stream: Stream, wire: &Wire, place: Place) -> Result<(), Refusal> {
+    if let Some(next) = seen(carrier, stream, wire, place).await? {
+        turned(next, &carrier.judge.bounds).await;
+    }
+    Ok(())
+}
+
+/// Carries what a connection turned into.
+async fn turned(next: Next, bounds: &Bounds) {
+    match next {
+        Next::Tunnel { inside, mut outside, mut passage } => {
+            let Some(mut inside) = continued(inside).await else { return };
+            let count = outside.count();
+            passage.ends(carry(&mut inside, &mut *outside, &count, bounds).await);
+        }
+        Next::WebSocket { inside, outside, count, mut passage } => {
+            let (Ok(inside), Ok(outside)) = (inside.await, outside.await) else {
+                return passage.ends(End::Reset);
+            };
+            let (mut inside, mut outside) = (TokioIo::new(inside), TokioIo::new(outside));
+            passage.ends(carry(&mut inside, &mut outside, &count, bounds).await);
+        }
+        // INVARIANT: only a proxy's CONNECT leads there, and there is no proxy behind it.
+        Next::Requests { .. } => {}
     }
 }
 
@@ -180,17 +213,17 @@ async fn continued(inside: OnUpgrade) -> Option<Stream> {
 }
 
 /// Answers requests until the connection ends or turns into something else.
-async fn requests(
+pub(crate) async fn requests<S>(
     carrier: &Arc<Carrier>,
-    stream: Stream,
+    stream: S,
     wire: &Wire,
     (door, asker): (Door, Option<Asker>),
-) -> Option<Next> {
+) -> Option<Next>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let bounds = &carrier.judge.bounds;
-    let next = Arc::new(Mutex::new(None));
-    let exchange =
-        Exchange { carrier: Arc::clone(carrier), wire: wire.clone(), door, asker, next: Arc::clone(&next) };
-    let exchange = Arc::new(exchange);
+    let exchange = Arc::new(Exchange::new(carrier, wire, door, asker));
     let service = service_fn(|request| {
         let exchange = Arc::clone(&exchange);
         async move { Ok::<_, Infallible>(exchange.answer(request).await) }
@@ -205,7 +238,7 @@ async fn requests(
         .with_upgrades()
         .await;
     match served {
-        Ok(()) => next.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        Ok(()) => exchange.next.lock().unwrap_or_else(PoisonError::into_inner).take(),
         Err(error) => {
             if error.is_parse() {
                 carrier.judge.unreadable(&error);
@@ -222,12 +255,17 @@ pub(crate) struct Exchange {
     door: Door,
     /// Who asks, where that is known.
     asker: Option<Asker>,
-    next: Arc<Mutex<Option<Next>>>,
+    next: Mutex<Option<Next>>,
 }
 
 impl Exchange {
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
+    pub(crate) fn new(carrier: &Arc<Carrier>, wire: &Wire, door: Door, asker: Option<Asker>) -> Exchange {
+        Exchange { carrier: Arc::clone(carrier), wire: wire.clone(), door, asker, next: Mutex::default() }
+    }
+
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
         let target = self.target(&request);
+        let two = request.version() == Version::HTTP_2;
         let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
         let announced = head.headers.contains_key(EXPECT);
@@ -239,7 +277,9 @@ impl Exchange {
             Err(refusal) => {
                 // Where one message was misread, the next may begin anywhere.
                 let mut response = refusal.response();
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                if !two {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 return response.map(Answer::Own);
             }
         };
@@ -256,7 +296,9 @@ impl Exchange {
     }
 
     fn target(&self, request: &Request<Incoming>) -> Result<Target, Refusal> {
-        let odd = head::ambiguous(request.method(), request.headers());
+        let many = request.headers().len() > self.carrier.judge.bounds.headers;
+        let odd = head::ambiguous(request.method(), request.headers())
+            .or_else(|| many.then_some("it has too many headers"));
         let read = match odd {
             Some(why) => Err(Refusal::malformed(why, "send a request that can be read in one way only")),
             None => target::read(request, &self.door),

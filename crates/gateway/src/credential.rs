@@ -1,8 +1,9 @@
-//! Credentials on plain HTTP: the inside holds placeholders, the outside gets secrets, and neither sees the other's.
+//! Credentials: the inside holds placeholders, the outside gets secrets, and neither sees the other's.
 //!
 //! Owns finding placeholders in the head of a request, the exchange where one is bound to the place it goes to, the alarm where
 //! it is not, taking out other credentials beside it, and taking secrets out of answers. Does not own the secrets ([`Vault`]),
-//! nor whether one may leave (`admission`). What travels in TLS, in another tunnel or in a WebSocket is not looked into.
+//! nor whether one may leave (`admission`). None goes over a network in the clear. What travels in a tunnel or in a WebSocket is
+//! not looked into.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, request};
-use policy::{Endpoint, Host};
+use policy::{Endpoint, Host, Scheme};
 
-use crate::flow::same_place;
+use crate::flow::{is_this_host, same_place};
 use crate::scrub::Stand;
 
 /// Bytes of the shortest placeholder: a shorter one could be met by chance.
@@ -41,7 +42,7 @@ pub struct Placeholder {
     pub text: String,
     /// The credential's name.
     pub credential: String,
-    /// Where the credential may go over plain HTTP. Anywhere else the placeholder is an alarm.
+    /// Where the credential may go: in TLS, or in the clear to this machine itself. Anywhere else the placeholder is an alarm.
     pub bound: Vec<Endpoint>,
 }
 
@@ -136,6 +137,11 @@ impl Credentials {
         self.known.iter().any(|placeholder| placeholder.place(endpoint).is_some())
     }
 
+    /// Whether one may go to this place, in this way.
+    pub(crate) fn go_to(&self, endpoint: &Endpoint, scheme: Scheme) -> bool {
+        is_covered(endpoint, scheme) && self.any_for(endpoint)
+    }
+
     /// A placeholder in the name of a host, which whoever answers for the name would read.
     pub(crate) fn in_host(&self, host: &Host) -> Option<Leak> {
         let host = host.to_string();
@@ -144,7 +150,12 @@ impl Credentials {
     }
 
     /// The credentials that this head uses as it may; or the placeholder that it carries elsewhere.
-    pub(crate) fn used_by(&self, head: &request::Parts, endpoint: &Endpoint) -> Result<Vec<Use>, Leak> {
+    pub(crate) fn used_by(
+        &self,
+        head: &request::Parts,
+        endpoint: &Endpoint,
+        scheme: Scheme,
+    ) -> Result<Vec<Use>, Leak> {
         let uri = head.uri.to_string();
         let mut uses = Vec::new();
         for (known, placeholder) in self.known.iter().enumerate() {
@@ -153,7 +164,8 @@ impl Credentials {
             }
             let carries = |(_, value): &(&HeaderName, &HeaderValue)| carries(value, &placeholder.text);
             let Some((name, _)) = head.headers.iter().find(carries) else { continue };
-            let Some(bound) = placeholder.place(endpoint) else {
+            let bound = placeholder.place(endpoint).filter(|_| is_covered(endpoint, scheme));
+            let Some(bound) = bound else {
                 return Err(placeholder.leak(&format!("header `{name}`")));
             };
             let release = Release { name: placeholder.credential.clone(), to: bound.clone() };
@@ -256,6 +268,12 @@ impl Placeholder {
     fn leak(&self, place: &str) -> Leak {
         Leak { credential: self.credential.clone(), place: place.to_owned() }
     }
+}
+
+/// Whether nobody on the way can read along.
+fn is_covered(endpoint: &Endpoint, scheme: Scheme) -> bool {
+    let here = |host: &Host| matches!(host, Host::Ip(address) if address.is_loopback());
+    scheme == Scheme::Https || is_this_host(&endpoint.host) || here(&endpoint.host)
 }
 
 fn contains(text: &[u8], part: &str) -> bool {

@@ -23,7 +23,7 @@ pub(crate) struct Flow {
 /// A request as it was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    /// The scheme; in this form always `http`, for TLS is not opened.
+    /// The scheme: whether it came in TLS.
     pub(crate) scheme: Scheme,
     /// The method, as sent.
     pub(crate) method: String,
@@ -37,10 +37,23 @@ impl Flow {
         Flow { endpoint, ingress, request: None, asker: None }
     }
 
+    /// The scheme of what is asked; plain where nothing is.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.request.as_ref().map_or(Scheme::Http, |asked| asked.scheme)
+    }
+
     /// The request in its canonical form: what a rule can speak of.
     pub(crate) fn canonical(&self) -> Option<Result<HttpRequest, policy::NotCanonical>> {
         let asked = self.request.as_ref()?;
         Some(HttpRequest::new(asked.scheme, self.endpoint.clone(), &asked.method, &asked.path))
+    }
+}
+
+/// The port that a scheme means where none is said.
+pub(crate) fn usual_port(scheme: Scheme) -> u16 {
+    match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
     }
 }
 

@@ -1,32 +1,28 @@
-//! A request on plain HTTP, passed on.
+//! A request, passed on.
 //!
-//! Owns the order of it: what must not be in it, what is asked of admission, what is exchanged, and the answer's way back. Each
-//! request has a connection of its own on the outer side, as it has a permit of its own: no two share what one of them broke.
+//! Owns the order of it: what must not be in it, what is asked of admission, what is exchanged, and the answer's way back. In the
+//! clear each request has a connection of its own on the outer side; in TLS, where making one costs, a connection is used again
+//! for the next request to the same place, once the one before is wholly over (`upstream`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRAILER};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use policy::Endpoint;
-use tokio::time::timeout;
+use policy::{Endpoint, Scheme};
 
-use crate::body::{Alarm, Answer, Through};
+use crate::body::{Alarm, Answer, Through, Tidy};
 use crate::connection::{Exchange, Next};
 use crate::credential::Credentials;
-use crate::dial::Outside;
-use crate::flow::Flow;
-use crate::meter::{Count, End, Passage};
+use crate::flow::{Flow, usual_port};
+use crate::judge::Right;
+use crate::meter::{End, Passage};
 use crate::refusal::{DENIED, Refusal};
+use crate::upstream::{Line, Unsent};
 use crate::{head, scrub};
-
-/// The port of `http` where none is said.
-const HTTP_PORT: u16 = 80;
 
 /// Passes a request on, and its answer back. What is left in `body` was not asked for.
 pub(crate) async fn request(
@@ -38,36 +34,25 @@ pub(crate) async fn request(
 ) -> Result<Response<Answer>, Refusal> {
     let judge = &exchange.carrier.judge;
     let credentials = &judge.credentials;
+    let scheme = flow.scheme();
     let websocket = head::wants_websocket(&head.method, &head.headers);
+    let trailers = head::takes_trailers(&head.headers);
 
-    let uses = credentials.used_by(&head, &flow.endpoint).map_err(|leak| judge.alarm(&flow, &leak))?;
+    let uses = credentials.used_by(&head, &flow.endpoint, scheme);
+    let uses = uses.map_err(|leak| judge.alarm(&flow, &leak))?;
     let right = judge.request(&flow, &head.headers, &exchange.wire).await?;
     let judged = right.path().map(str::to_owned);
     head::strip(&mut head.headers, websocket);
-    let bound = credentials.any_for(&flow.endpoint);
+    let bound = credentials.go_to(&flow.endpoint, scheme);
     if bound {
         credentials.strip(&mut head);
     }
     judge.release(&flow, &uses, &mut head.headers, &exchange.wire).await?;
-    let (outside, mut passage) = judge.reach(&flow, right).await?;
 
-    let (method, count) = (head.method.clone(), outside.count());
-    let way = Way { exchange, flow: &flow, method, websocket, bound, count };
-    let taken = body.take().ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
-    let mut through = Through::new(taken, judge.bounds.idle, None);
-    let alarm = Arc::new(Mutex::new(None));
-    if !bound {
-        through = through.watched(credentials.placeholders(), alarm_for(exchange, &flow, &alarm));
-    }
-    let outgoing = outgoing(head, through, &flow.endpoint, judged.as_deref())?;
-    match way.send(outside, outgoing).await {
-        Ok(response) => way.back(response, passage, upgrade),
-        Err(because) => {
-            passage.ends(End::Reset);
-            let alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(alarm.unwrap_or_else(|| Refusal::unanswered(&flow.endpoint, &because)))
-        }
-    }
+    let (method, two) = (head.method.clone(), head.version == Version::HTTP_2);
+    on_path(&mut head, judged.as_deref())?;
+    let way = Way { exchange, flow: &flow, method, two, websocket, trailers, bound };
+    way.carry(right, head, body, upgrade).await
 }
 
 /// The way to one place and back, for one request.
@@ -75,19 +60,116 @@ struct Way<'a> {
     exchange: &'a Exchange,
     flow: &'a Flow,
     method: Method,
+    /// Whether it came as HTTP/2.
+    two: bool,
     /// Whether a WebSocket was asked for.
     websocket: bool,
+    /// Whether what follows a body is listened for.
+    trailers: bool,
     /// Whether a credential is bound to the place.
     bound: bool,
-    count: Arc<Count>,
 }
 
 impl Way<'_> {
+    /// Sends it, with the right to do so, and takes the answer.
+    async fn carry(
+        self,
+        right: Right,
+        head: request::Parts,
+        body: &mut Option<Incoming>,
+        upgrade: OnUpgrade,
+    ) -> Result<Response<Answer>, Refusal> {
+        let judge = &self.exchange.carrier.judge;
+        let (mut line, mut passage, right) = self.line(right).await?;
+        let taken = body.take().ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
+        let mut through = Through::new(taken, judge.bounds.idle, None);
+        let alarm = Arc::new(Mutex::new(None));
+        if !self.bound {
+            let raise = alarm_for(self.exchange, self.flow, &alarm);
+            through = through.watched(judge.credentials.placeholders(), raise);
+        }
+        let request = Request::from_parts(head, through);
+        let answered = match (self.send(&mut line, request).await, right) {
+            (Err(Unsent::Back(request)), Some(right)) => {
+                // What waited was over before anything was said on it: by the same right another is made.
+                passage.void();
+                (line, passage) = self.open(right).await?;
+                self.send(&mut line, *request).await
+            }
+            (answered, Some(right)) => {
+                right.used();
+                answered
+            }
+            (answered, None) => answered,
+        };
+        match answered {
+            Ok(response) => self.back(response, (line, passage), upgrade),
+            Err(unsent) => {
+                passage.ends(End::Reset);
+                let alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Err(alarm.unwrap_or_else(|| Refusal::unanswered(&self.flow.endpoint, &unsent.because())))
+            }
+        }
+    }
+
+    /// A connection: one that waits, and then the right to make another, or one of its own.
+    async fn line(&self, right: Right) -> Result<(Line, Passage, Option<Right>), Refusal> {
+        let upstream = &self.exchange.carrier.upstream;
+        let again = self.flow.scheme() == Scheme::Https && !self.websocket;
+        match again.then(|| upstream.waiting(&self.flow.endpoint, self.two)).flatten() {
+            Some(line) => {
+                let passage = self.exchange.carrier.judge.passage(self.flow, &right, &line.count);
+                Ok((line, passage, Some(right)))
+            }
+            None => self.open(right).await.map(|(line, passage)| (line, passage, None)),
+        }
+    }
+
+    /// A connection of its own.
+    async fn open(&self, right: Right) -> Result<(Line, Passage), Refusal> {
+        let (carrier, to) = (&self.exchange.carrier, &self.flow.endpoint);
+        let bounds = &carrier.judge.bounds;
+        let seat = match self.flow.scheme() {
+            Scheme::Https => Some(carrier.upstream.seat().ok_or_else(|| Refusal::busy(bounds.connections))?),
+            Scheme::Http => None,
+        };
+        let (outside, mut passage) = carrier.judge.reach(self.flow, right).await?;
+        let count = outside.count();
+        let opened = match seat {
+            Some(seat) => {
+                let offer = (to, self.two && !self.websocket, !self.websocket);
+                let opened = carrier.upstream.open(outside, seat, offer, bounds).await;
+                opened.map_err(|because| Refusal::untrusted(to, &because))
+            }
+            None => {
+                Line::one(outside, count, bounds).await.map_err(|because| Refusal::unanswered(to, &because))
+            }
+        };
+        let line = opened.inspect_err(|_| passage.ends(End::Reset))?;
+        Ok((line, passage))
+    }
+
+    /// The request as it leaves, and its answer.
+    async fn send(
+        &self,
+        line: &mut Line,
+        mut request: Request<Through>,
+    ) -> Result<Response<Incoming>, Unsent> {
+        address(&mut request, &self.flow.endpoint, self.flow.scheme(), line.is_two());
+        if self.trailers {
+            request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+            if !line.is_two() {
+                head::nominate(request.headers_mut(), TE);
+            }
+        }
+        line.send(request, self.exchange.carrier.judge.bounds.idle).await
+    }
+
     /// The answer, as it goes back.
     fn back(
         self,
         mut response: Response<Incoming>,
-        mut passage: Passage,
+        (line, mut passage): (Line, Passage),
         inside: OnUpgrade,
     ) -> Result<Response<Answer>, Refusal> {
         let credentials = &self.exchange.carrier.judge.credentials;
@@ -95,6 +177,7 @@ impl Way<'_> {
         let outside = hyper::upgrade::on(&mut response);
         let (mut head, body) = response.into_parts();
         let begins = self.websocket && head::begins_websocket(&head);
+        let announced = head.headers.remove(TRAILER).filter(|_| self.trailers);
         head::strip(&mut head.headers, begins);
         head.headers.remove(DENIED);
         head.version = Version::HTTP_11;
@@ -102,40 +185,44 @@ impl Way<'_> {
             credentials.scrub(&mut head.headers);
         }
         if begins {
-            self.exchange.turn_into(Next::WebSocket { inside, outside, count: self.count, passage });
+            let count = Arc::clone(&line.count);
+            self.exchange.turn_into(Next::WebSocket { inside, outside, count, passage });
             return Ok(Response::from_parts(head, Answer::Own(Full::default())));
         }
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            passage.ends(End::Reset);
-            let because = "it began to speak another protocol, unasked";
-            return Err(Refusal::unanswered(&self.flow.endpoint, because));
-        }
         let secrets = if self.bound { credentials.released() } else { Vec::new() };
-        if !secrets.is_empty() && scrub::is_encoded(&head.headers) {
+        if let Some(because) = unfit(&head, !secrets.is_empty()) {
             passage.ends(End::Reset);
-            let because =
-                "it sent a compressed answer, though asked not to: it cannot be searched for secrets";
             return Err(Refusal::unanswered(&self.flow.endpoint, because));
         }
         own_length(&mut head.headers, &self.method, head.status);
         let idle = self.exchange.carrier.judge.bounds.idle;
-        let through = Through::new(body, idle, Some(passage)).scrubbed(secrets);
+        let mut through = Through::new(body, idle, Some(passage)).scrubbed(secrets).on(line);
+        if self.trailers {
+            through = through.followed(self.tidy());
+            head.headers.extend(announced.map(|names| (TRAILER, names)));
+        }
         Ok(Response::from_parts(head, Answer::Theirs(Box::new(through))))
     }
 
-    async fn send(&self, outside: Outside, request: Request<Through>) -> Result<Response<Incoming>, String> {
-        let bounds = &self.exchange.carrier.judge.bounds;
-        let mut client = http1::Builder::new();
-        client.max_buf_size(bounds.head_bytes).max_headers(bounds.headers);
-        let shaken = client.handshake(TokioIo::new(outside)).await;
-        let (mut sender, connection) = shaken.map_err(|error| because(&error))?;
-        // It ends with the request: the sender and the answer's body are its only handles.
-        tokio::spawn(connection.with_upgrades());
-        match timeout(bounds.idle, sender.send_request(request)).await {
-            Ok(answered) => answered.map_err(|error| because(&error)),
-            Err(_) => Err(format!("{} did not answer in time", self.flow.endpoint)),
-        }
+    /// What follows a body is tidied as the head before it.
+    fn tidy(&self) -> Tidy {
+        let (carrier, bound) = (Arc::clone(&self.exchange.carrier), self.bound);
+        Box::new(move |trailers| {
+            head::strip_trailers(trailers);
+            if bound {
+                carrier.judge.credentials.scrub(trailers);
+            }
+        })
     }
+}
+
+/// Why an answer is not passed on.
+fn unfit(head: &http::response::Parts, has_secrets: bool) -> Option<&'static str> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Some("it began to speak another protocol, unasked");
+    }
+    (has_secrets && scrub::is_encoded(&head.headers))
+        .then_some("it sent a compressed answer, though asked not to: it cannot be searched for secrets")
 }
 
 /// Records a placeholder in the request's body, and keeps what is to be said about it.
@@ -147,13 +234,8 @@ fn alarm_for(exchange: &Exchange, flow: &Flow, said: &Arc<Mutex<Option<Refusal>>
     })
 }
 
-/// The request as it leaves: in origin form, to the host that was judged, on the path that was judged.
-fn outgoing(
-    mut head: request::Parts,
-    body: Through,
-    to: &Endpoint,
-    judged: Option<&str>,
-) -> Result<Request<Through>, Refusal> {
+/// The request for the path that was judged.
+fn on_path(head: &mut request::Parts, judged: Option<&str>) -> Result<(), Refusal> {
     let path = match (judged, head.uri.query()) {
         (Some(path), Some(query)) => format!("{path}?{query}"),
         (Some(path), None) => path.to_owned(),
@@ -161,12 +243,26 @@ fn outgoing(
     };
     let odd = |_| Refusal::malformed("its path cannot be sent on", "send one that needs no repair");
     head.uri = Uri::from(path.parse::<PathAndQuery>().map_err(odd)?);
-    head.version = Version::HTTP_11;
-    let host = if to.port == HTTP_PORT { to.host.to_string() } else { to.to_string() };
-    if let Ok(host) = HeaderValue::from_str(&host) {
-        head.headers.insert(HOST, host);
+    Ok(())
+}
+
+/// The request as the version has it, to the host that was judged.
+fn address(request: &mut Request<Through>, to: &Endpoint, scheme: Scheme, two: bool) {
+    let host = if to.port == usual_port(scheme) { to.host.to_string() } else { to.to_string() };
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.version_mut() = if two { Version::HTTP_2 } else { Version::HTTP_11 };
+    if two {
+        request.headers_mut().remove(HOST);
+        let uri = Uri::builder().scheme(scheme.to_string().as_str()).authority(host).path_and_query(path);
+        // INVARIANT: scheme, host and path were parsed before, each by itself.
+        *request.uri_mut() = uri.build().unwrap_or_default();
+        return;
     }
-    Ok(Request::from_parts(head, body))
+    *request.uri_mut() = Uri::from(path);
+    head::one_cookie(request.headers_mut());
+    if let Ok(host) = HeaderValue::from_str(&host) {
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 /// Leaves it to the server's side to say how long the body is that it really sends; where there is none, the length is a fact
@@ -174,13 +270,5 @@ fn outgoing(
 fn own_length(headers: &mut HeaderMap, method: &Method, status: StatusCode) {
     if *method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
         headers.remove(CONTENT_LENGTH);
-    }
-}
-
-/// An error and what caused it.
-fn because(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

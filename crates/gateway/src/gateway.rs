@@ -19,6 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::bounds::Bounds;
+use crate::ca::Authority;
 use crate::carriage::{Carriage, Teller, Voice};
 use crate::connection::{self, Carrier, Taken};
 use crate::credential::Credentials;
@@ -28,6 +29,7 @@ use crate::judge::Judge;
 use crate::meter::{Flows, Meter};
 use crate::names::{Names, System};
 use crate::resolver::{self, Resolver};
+use crate::upstream::{Roots, Upstream};
 use crate::wire::Wire;
 
 /// How often the gateway looks whether the ledger still takes what it sees.
@@ -46,6 +48,17 @@ pub struct Seat {
     pub carried: Option<Carried>,
     /// Whose connections are taken, where others of the machine reach the sockets too; `None` where only the run does.
     pub guests: Option<Guests>,
+}
+
+/// How TLS is opened, where that must be, and spoken on the other side.
+#[derive(Debug)]
+pub struct Tls {
+    /// The run's own.
+    pub authority: Authority,
+    /// Whom the outside's certificates must come from.
+    pub roots: Roots,
+    /// Where models answer: what is said there is always seen.
+    pub models: Vec<Endpoint>,
 }
 
 /// What takes connections that are carried, and answers for names.
@@ -93,8 +106,9 @@ pub fn serve(
     admission: Admission,
     credentials: Credentials,
     inside: Arc<dyn Inside>,
+    tls: Tls,
 ) -> Result<Gateway, GatewayError> {
-    serve_with(seat, admission, credentials, inside, Arc::new(System), Bounds::default())
+    serve_with(seat, admission, credentials, inside, tls, (Arc::new(System), Bounds::default()))
 }
 
 /// Starts a gateway with its own way to look up names, and its own limits.
@@ -106,8 +120,8 @@ pub fn serve_with(
     admission: Admission,
     credentials: Credentials,
     inside: Arc<dyn Inside>,
-    names: Arc<dyn Names>,
-    bounds: Bounds,
+    tls: Tls,
+    (names, bounds): (Arc<dyn Names>, Bounds),
 ) -> Result<Gateway, GatewayError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -118,10 +132,12 @@ pub fn serve_with(
     let (over, ending) = oneshot::channel();
     let meter = Arc::new(Meter::new(bounds.destinations));
     let inside = InsideDoor::new(inside, &bounds);
-    let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), bounds };
+    let Tls { authority, roots, models } = tls;
+    let upstream = Arc::new(Upstream::new(roots, &bounds));
+    let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), models, bounds };
     let guests = seat.guests.clone();
     let (doors, names) = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
-    let carrier = Arc::new(Carrier { judge, inside, guests });
+    let carrier = Arc::new(Carrier { judge, inside, guests, authority, upstream });
     let thread = thread::Builder::new().name("provost-gateway".to_owned()).spawn(move || {
         // Closed when this thread ends, however it ends: that is what a watcher sees.
         let _living = living;

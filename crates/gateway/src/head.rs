@@ -4,10 +4,12 @@
 //! messages. Does not own reading: hyper does, strictly, and writes every message anew.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, response};
+
+use crate::refusal::DENIED;
 
 /// Headers of one hop, besides those that `connection` names and all that begin with `proxy-`.
 const HOP: [HeaderName; 6] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT];
@@ -74,6 +76,38 @@ pub(crate) fn strip(headers: &mut HeaderMap, websocket: bool) {
     if websocket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// Takes out of what follows a body whatever would have changed the head, had it stood there.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    strip(trailers, false);
+    for name in [CONTENT_LENGTH, HOST, AUTHORIZATION, COOKIE, SET_COOKIE] {
+        trailers.remove(name);
+    }
+    trailers.remove(DENIED);
+}
+
+/// Whether the sender listens for what follows a body.
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Names a header as one of this hop.
+pub(crate) fn nominate(headers: &mut HeaderMap, name: HeaderName) {
+    headers.append(CONNECTION, name.into());
+}
+
+/// HTTP/2 may cut a cookie header into pieces, HTTP/1 has it in one.
+pub(crate) fn one_cookie(headers: &mut HeaderMap) {
+    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if pieces.len() < 2 {
+        return;
+    }
+    let whole = HeaderValue::from_bytes(&pieces.join(&b"; "[..]));
+    headers.remove(COOKIE);
+    if let Ok(whole) = whole {
+        headers.insert(COOKIE, whole);
     }
 }
 

@@ -20,15 +20,13 @@ use crate::bounds::Bounds;
 use crate::carriage::Asker;
 use crate::credential::{Credentials, Leak, Use};
 use crate::dial::{Outside, dial};
-use crate::flow::Flow;
+use crate::flow::{Flow, same_place};
 use crate::head;
-use crate::meter::{End, Meter, Passage};
+use crate::meter::{Count, End, Meter, Passage};
 use crate::names::{self, Names};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
-/// The port on which nobody speaks plainly.
-const HTTPS_PORT: u16 = 443;
 /// How long a verdict is waited for before the gateway looks whether the asker is still there.
 const SOON: Duration = Duration::from_millis(30);
 
@@ -38,6 +36,8 @@ pub(crate) struct Judge {
     pub(crate) credentials: Credentials,
     pub(crate) names: Arc<dyn Names>,
     pub(crate) meter: Arc<Meter>,
+    /// Where models answer.
+    pub(crate) models: Vec<Endpoint>,
     pub(crate) bounds: Bounds,
 }
 
@@ -79,11 +79,20 @@ impl Right {
     }
 
     fn failed(self, because: &str) {
+        self.settle(Outcome::failed(because));
+    }
+
+    /// It was used on a connection that was there already.
+    pub(crate) fn used(self) {
+        self.settle(Outcome::done());
+    }
+
+    fn settle(self, outcome: Outcome) {
         let receipt = match self {
             Right::Connect(permit) => permit.begin().1,
             Right::Http(permit) => permit.begin().1,
         };
-        receipt.settle(Outcome::failed(because));
+        receipt.settle(outcome);
     }
 }
 
@@ -167,18 +176,21 @@ impl Judge {
         Ok(())
     }
 
-    /// May this be a tunnel? `None` where the requests in it are to be judged instead, each for itself.
+    /// May this be a tunnel? `None` where the requests in it are to be judged instead, each for itself; nothing of it leaves
+    /// before that, so a question is put with the request. What nobody could say yes to is refused at once.
     pub(crate) async fn tunnel(&self, flow: &Flow, wire: &Wire) -> Result<Option<Right>, Refusal> {
-        let looks = self.admission.looks_inside(&flow.endpoint);
-        if looks && flow.endpoint.port == HTTPS_PORT {
-            let why = "rules look at requests there, and TLS cannot be looked into yet".to_owned();
-            return Err(self.built_in(flow, "tls", why));
+        if !self.must_see(&flow.endpoint) {
+            return self.connection(flow, wire).await.map(Some);
         }
-        let right = match looks && !self.rule_on_connecting(flow) {
-            true => None,
-            false => Some(self.connection(flow, wire).await?),
-        };
-        Ok(right.filter(|_| !self.must_see(&flow.endpoint)))
+        let connect = Action::Connect(flow.endpoint.clone());
+        let counts = !self.admission.looks_inside(&flow.endpoint) || self.rule_on(&connect);
+        if counts && matches!(self.admission.decide(&connect), Decision::Deny { .. }) {
+            drop(self.connection(flow, wire).await?);
+        }
+        match self.credentials.in_host(&flow.endpoint.host) {
+            Some(leak) => Err(self.alarm(flow, &leak)),
+            None => Ok(None),
+        }
     }
 
     /// Where is it? May that be dialled? Then it is.
@@ -191,7 +203,7 @@ impl Judge {
                 return Err(Refusal::unreachable(&flow.endpoint, &because));
             }
         };
-        let mut passage = Passage::begin(&self.meter, &self.admission, flow.clone(), Some(seq));
+        let mut passage = self.begin(flow, seq);
         match dial(permit, self.bounds.dial).await {
             Ok(outside) => {
                 passage.counts(&outside.count());
@@ -204,9 +216,23 @@ impl Judge {
         }
     }
 
-    /// Whether requests to this place must be seen one by one: rules speak of them, or a credential is exchanged in them.
+    /// What passes by this right on a connection that is there already.
+    pub(crate) fn passage(&self, flow: &Flow, right: &Right, on: &Arc<Count>) -> Passage {
+        let mut passage = self.begin(flow, right.seq());
+        passage.counts(on);
+        passage
+    }
+
+    fn begin(&self, flow: &Flow, seq: u64) -> Passage {
+        Passage::begin(&self.meter, &self.admission, flow.clone(), Some(seq))
+    }
+
+    /// Whether requests to this place must be seen one by one, in TLS or not: rules speak of them, a credential is exchanged in
+    /// them, or a model answers them. This is the one place where that is decided, whatever way somebody comes.
     pub(crate) fn must_see(&self, endpoint: &Endpoint) -> bool {
-        self.credentials.any_for(endpoint) || self.admission.looks_inside(endpoint)
+        self.admission.looks_inside(endpoint)
+            || self.credentials.any_for(endpoint)
+            || self.models.iter().any(|model| same_place(model, endpoint))
     }
 
     /// This port of the host, by the one of its names that a rule speaks of.
@@ -254,7 +280,9 @@ impl Judge {
         let hint = match rule {
             "placeholder" => "a placeholder is only good for the place its credential is bound to",
             "vault" => "look at the credential with `provost credential list`",
-            "tls" => "allow the connection as a whole with a `connect` rule alone, or leave it",
+            "tls" => {
+                "speak TLS for the very host that was asked for, trust the run's own certificates, or speak HTTP"
+            }
             "ledger" => "nothing happens that is not recorded; end this run and look at the disk",
             _ => "ask for it plainly",
         };

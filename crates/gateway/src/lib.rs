@@ -9,22 +9,25 @@
 //!
 //! * [`gateway`]: the listening sockets, their thread, the end of it
 //! * [`connection`]: one connection from the inside, its requests, and what it may turn into
+//! * [`terminate`], [`hello`], [`ca`]: TLS that is opened, because every request must be seen
 //! * [`target`], [`head`]: what a request asks for, and what makes it none
 //! * [`judge`], [`refusal`]: the questions to admission, and how a no is put
 //! * [`names`], [`dial`]: the only lookup, the only connect
 //! * [`carriage`], [`resolver`], [`stand_in`]: for programs that know nothing of proxies
+//! * [`upstream`]: TLS on the outer side, whom it believes, and connections that are used again
 //! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`]: carrying, and counting what is carried
 //! * [`credential`]: placeholders inside, secrets outside
 //! * `guests`: whose connections are taken, where others reach the sockets too
 //! * [`inside`]: the one door for the inside
 //!
 //! Owns: whatever leaves the run by a network. Does not own: the rules, the asking, the secrets, or the sockets' making. TLS is
-//! tunnelled and not opened in this form: where a rule looks at requests that travel in TLS, the tunnel is refused.
+//! tunnelled and not opened, but where requests must be seen (`Judge::must_see`); there it is opened and never tunnelled.
 #![forbid(unsafe_code)]
 
 mod ask;
 mod body;
 mod bounds;
+mod ca;
 mod carriage;
 mod connection;
 mod credential;
@@ -34,6 +37,7 @@ mod forward;
 mod gateway;
 mod guests;
 mod head;
+mod hello;
 mod inside;
 mod judge;
 mod meter;
@@ -43,16 +47,20 @@ mod resolver;
 mod scrub;
 mod stand_in;
 mod target;
+mod terminate;
 mod tunnel;
+mod upstream;
 mod wire;
 
 pub use ask::{AskError, ask_inside};
 pub use bounds::Bounds;
+pub use ca::{Authority, AuthorityError};
 pub use carriage::{Asker, Carriage, Voice};
 pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
-pub use gateway::{Carried, Gateway, GatewayError, Seat, serve, serve_with};
+pub use gateway::{Carried, Gateway, GatewayError, Seat, Tls, serve, serve_with};
 pub use guests::Guests;
 pub use inside::{Answering, Inside, InsideAnswer};
 pub use meter::{Flows, OTHERS, Tally};
 pub use names::{Lookup, Names, System};
 pub use target::INSIDE_HOST;
+pub use upstream::Roots;

@@ -229,6 +229,8 @@ pub(crate) struct Passage {
     count: Option<(Arc<Count>, (u64, u64))>,
     status: Option<u16>,
     end: End,
+    /// There was none after all.
+    void: bool,
 }
 
 impl Passage {
@@ -239,7 +241,17 @@ impl Passage {
         cause: Option<u64>,
     ) -> Passage {
         let (meter, admission, began) = (Arc::clone(meter), admission.clone(), Instant::now());
-        Passage { meter, admission, flow, cause, began, count: None, status: None, end: End::Cut }
+        Passage {
+            meter,
+            admission,
+            flow,
+            cause,
+            began,
+            count: None,
+            status: None,
+            end: End::Cut,
+            void: false,
+        }
     }
 
     /// From now on, what moves on this connection is this flow's.
@@ -257,6 +269,11 @@ impl Passage {
         self.end = end;
     }
 
+    /// Nothing passed, and it is tried in another way.
+    pub(crate) fn void(&mut self) {
+        self.void = true;
+    }
+
     fn moved(&self) -> (u64, u64) {
         let Some((count, (up, down))) = &self.count else { return (0, 0) };
         let (up_now, down_now) = count.so_far();
@@ -266,6 +283,9 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
+        if self.void {
+            return;
+        }
         let (bytes_up, bytes_down) = self.moved();
         let endpoint = self.flow.endpoint.to_string();
         self.meter.tally(&endpoint, |tally| {

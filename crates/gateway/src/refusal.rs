@@ -73,6 +73,20 @@ impl Refusal {
         Refusal::failure(StatusCode::BAD_REQUEST, "malformed", None, why.into(), hint)
     }
 
+    /// It is for another host than the connection.
+    pub(crate) fn misdirected() -> Refusal {
+        let why = "it is for another host than the connection was opened for".to_owned();
+        let hint = "open a connection for each host";
+        Refusal::failure(StatusCode::MISDIRECTED_REQUEST, "misdirected", None, why, hint)
+    }
+
+    /// It was reached, and cannot be trusted to be what was asked for.
+    pub(crate) fn untrusted(endpoint: &Endpoint, because: &str) -> Refusal {
+        let (status, what) = (StatusCode::BAD_GATEWAY, Some(format!("connect {endpoint}")));
+        let hint = "nothing was sent; a certificate is trusted where this machine, or SSL_CERT_FILE outside, trusts it";
+        Refusal::failure(status, "untrusted", what, because.to_owned(), hint)
+    }
+
     /// It may be reached, and is not there.
     pub(crate) fn unreachable(endpoint: &Endpoint, because: &str) -> Refusal {
         let (status, what) = (StatusCode::BAD_GATEWAY, Some(format!("connect {endpoint}")));

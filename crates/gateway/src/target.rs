@@ -8,7 +8,7 @@ use http::{Method, Request, Uri, Version};
 use ledger::event::Ingress;
 use policy::{Endpoint, Host, Scheme};
 
-use crate::flow::{Asked, Flow, same_place};
+use crate::flow::{Asked, Flow, same_place, usual_port};
 use crate::refusal::Refusal;
 
 /// The host that is not on any network: whoever asks it talks to Provost.
@@ -21,8 +21,8 @@ const HTTP_PORT: u16 = 80;
 pub(crate) enum Door {
     /// The proxy: each request says where it goes.
     Proxy,
-    /// Every request goes to this place.
-    Fixed(Endpoint, Ingress),
+    /// Every request goes to this place, in TLS or not.
+    Fixed(Endpoint, Ingress, Scheme),
 }
 
 /// What is asked for.
@@ -40,7 +40,7 @@ pub(crate) enum Target {
 pub(crate) fn read<B>(head: &Request<B>, door: &Door) -> Result<Target, Refusal> {
     let host = said_host(head)?;
     match door {
-        Door::Fixed(endpoint, ingress) => fixed(head, host, endpoint, *ingress),
+        Door::Fixed(endpoint, ingress, scheme) => fixed(head, host, (endpoint, *ingress, *scheme)),
         Door::Proxy if *head.method() == Method::CONNECT => tunnel(head.uri(), host),
         Door::Proxy if head.uri().scheme().is_some() => absolute(head, host),
         Door::Proxy => origin(head, host),
@@ -63,7 +63,8 @@ impl Said {
 fn said_host<B>(head: &Request<B>) -> Result<Option<Said>, Refusal> {
     let Some(value) = head.headers().get(HOST) else {
         return match head.version() {
-            Version::HTTP_10 => Ok(None),
+            // The newer one says it elsewhere.
+            Version::HTTP_10 | Version::HTTP_2 => Ok(None),
             _ => Err(Refusal::malformed("it has no `host` header", "send one, as HTTP/1.1 demands")),
         };
     };
@@ -121,7 +122,7 @@ fn absolute<B>(head: &Request<B>, host: Option<Said>) -> Result<Target, Refusal>
     if is_inside(&endpoint.host) {
         return inside(head, &endpoint.host);
     }
-    Ok(Target::Request(request(head, endpoint, Ingress::Http)))
+    Ok(Target::Request(request(head, endpoint, Ingress::Http, Scheme::Http)))
 }
 
 fn origin<B>(head: &Request<B>, host: Option<Said>) -> Result<Target, Refusal> {
@@ -148,30 +149,63 @@ fn inside<B>(head: &Request<B>, host: &Host) -> Result<Target, Refusal> {
 fn fixed<B>(
     head: &Request<B>,
     host: Option<Said>,
-    endpoint: &Endpoint,
-    ingress: Ingress,
+    (endpoint, ingress, scheme): (&Endpoint, Ingress, Scheme),
 ) -> Result<Target, Refusal> {
-    let origin = head.uri().scheme().is_none() && head.uri().authority().is_none();
-    if *head.method() == Method::CONNECT || !origin {
-        let hint = "send the path alone; the whole URL and CONNECT are for the proxy";
-        return Err(Refusal::malformed("there is no proxy here", hint));
+    if *head.method() == Method::CONNECT {
+        return Err(no_proxy());
     }
+    let is_here = |said: &Said| {
+        let port = said.port.unwrap_or(usual_port(scheme));
+        same_place(&Endpoint { host: said.host.clone(), port }, endpoint)
+    };
+    let said = match head.version() {
+        Version::HTTP_2 => Some(named_in_two(head, host, scheme, is_here)?),
+        _ if head.uri().scheme().is_some() || head.uri().authority().is_some() => return Err(no_proxy()),
+        _ => host,
+    };
     if !head.uri().path().starts_with('/') {
         return Err(Refusal::malformed("its path does not begin with `/`", "name one resource"));
     }
-    let elsewhere = |said: Said| {
-        let said = Endpoint { host: said.host, port: said.port.unwrap_or(HTTP_PORT) };
-        !same_place(&said, endpoint)
-    };
-    if host.is_some_and(elsewhere) {
+    if said.is_some_and(|said| !is_here(&said)) {
         return Err(mismatch());
     }
-    Ok(Target::Request(request(head, endpoint.clone(), ingress)))
+    Ok(Target::Request(request(head, endpoint.clone(), ingress, scheme)))
 }
 
-fn request<B>(head: &Request<B>, endpoint: Endpoint, ingress: Ingress) -> Flow {
+fn no_proxy() -> Refusal {
+    let hint = "send the path alone; the whole URL and CONNECT are for the proxy";
+    Refusal::malformed("there is no proxy here", hint)
+}
+
+/// The host that a request of HTTP/2 names: in its own place, in the header, or the same in both.
+fn named_in_two<B>(
+    head: &Request<B>,
+    host: Option<Said>,
+    scheme: Scheme,
+    is_here: impl Fn(&Said) -> bool,
+) -> Result<Said, Refusal> {
+    let uri = head.uri();
+    if uri.scheme_str().is_some_and(|said| said != scheme.to_string()) {
+        return Err(Refusal::malformed("its scheme is not the one it came by", "say `https` within TLS"));
+    }
+    let Some(named) = uri.authority() else {
+        return host.ok_or_else(|| Refusal::malformed("it names no host", "name one"));
+    };
+    let named = authority(named.as_str()).ok_or_else(|| {
+        Refusal::malformed("its host is none", "write the host plainly, without a user name")
+    })?;
+    if !is_here(&named) {
+        return Err(Refusal::misdirected());
+    }
+    match host {
+        Some(said) if !is_here(&said) => Err(mismatch()),
+        _ => Ok(named),
+    }
+}
+
+fn request<B>(head: &Request<B>, endpoint: Endpoint, ingress: Ingress, scheme: Scheme) -> Flow {
     let (method, path) = (head.method().as_str().to_owned(), head.uri().path().to_owned());
-    Flow { endpoint, ingress, request: Some(Asked { scheme: Scheme::Http, method, path }), asker: None }
+    Flow { endpoint, ingress, request: Some(Asked { scheme, method, path }), asker: None }
 }
 
 fn mismatch() -> Refusal {
@@ -196,7 +230,7 @@ mod tests {
     }
 
     fn port() -> Door {
-        Door::Fixed(Endpoint::parse("127.0.0.1:8080").unwrap(), Ingress::Port)
+        Door::Fixed(Endpoint::parse("127.0.0.1:8080").unwrap(), Ingress::Port, Scheme::Http)
     }
 
     #[test]

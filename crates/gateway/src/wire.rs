@@ -143,6 +143,17 @@ impl<S> Prefixed<S> {
     }
 }
 
+impl Prefixed<Wire> {
+    /// The first byte that comes, left where it is; none at the end.
+    pub(crate) async fn first(&self, wire: &Wire) -> io::Result<Option<u8>> {
+        if let Some(first) = self.first.first() {
+            return Ok(Some(*first));
+        }
+        let mut first = [0];
+        Ok((wire.peek(&mut first).await? > 0).then_some(first[0]))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

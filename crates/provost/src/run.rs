@@ -303,8 +303,10 @@ fn serve(
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };
+    let authority = gateway::Authority::new().map_err(|error| failed(&error))?;
+    let tls = gateway::Tls { authority, roots: gateway::Roots::System, models: Vec::new() };
     let gateway =
-        gateway::serve(seat, admission.clone(), credentials, inside).map_err(|error| failed(&error))?;
+        gateway::serve(seat, admission.clone(), credentials, inside, tls).map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.
     let gone = gateway.watch().map_err(|error| failed(&error))?;
     signals.also(gone)?;

@@ -1,7 +1,7 @@
 //! What the tests share: a gateway on loopback in front of a real line with a real ledger, a resolver that counts, servers.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use admission::{Admission, Outcome, Permit, Release};
 use gateway::{
-    Answering, Asker, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer, Lookup, Names,
-    Placeholder, Seat, Secret, Vault, VaultError, Voice,
+    Answering, Asker, Authority, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer,
+    Lookup, Names, Placeholder, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
 };
 use ledger::event::RunOpened;
 use ledger::{Body, Event, Host, Reader, RunId};
@@ -37,6 +37,10 @@ pub(crate) struct Setting {
     pub(crate) ports: Vec<u16>,
     /// Where the one credential is bound.
     pub(crate) bound: Vec<Endpoint>,
+    /// Where models answer.
+    pub(crate) models: Vec<Endpoint>,
+    /// Whom the outside's certificates may come from, as DER.
+    pub(crate) roots: Vec<Vec<u8>>,
 }
 
 impl Setting {
@@ -52,7 +56,15 @@ impl Setting {
             names,
             ports: Vec::new(),
             bound: Vec::new(),
+            models: Vec::new(),
+            roots: Vec::new(),
         }
+    }
+
+    /// Whom the outside's certificates may come from.
+    pub(crate) fn trusts(mut self, root: &[u8]) -> Setting {
+        self.roots.push(root.to_vec());
+        self
     }
 
     /// A name, and where it leads.
@@ -71,6 +83,12 @@ impl Setting {
     /// A credential bound to this port of the host.
     pub(crate) fn credential(mut self, port: u16) -> Setting {
         self.bound.push(Endpoint::parse(&format!("127.0.0.1:{port}")).unwrap());
+        self
+    }
+
+    /// A credential bound to this place.
+    pub(crate) fn credential_at(mut self, endpoint: &str) -> Setting {
+        self.bound.push(Endpoint::parse(endpoint).unwrap());
         self
     }
 
@@ -103,6 +121,8 @@ pub(crate) struct Stage {
     pub(crate) admission: Admission,
     pub(crate) gateway: Gateway,
     pub(crate) proxy: SocketAddr,
+    /// The certificate by which programs inside believe the gateway.
+    pub(crate) authority: String,
     /// By the port of the host that each stands for.
     pub(crate) ports: BTreeMap<u16, SocketAddr>,
     pub(crate) lookups: Arc<AtomicUsize>,
@@ -170,13 +190,15 @@ impl Stage {
             voice: Arc::new(Heard(Arc::clone(&said))),
             host_name: "the-inside".to_owned(),
         };
+        let authority = Authority::new().unwrap();
+        let authority_pem = authority.pem().to_owned();
         let gateway = gateway::serve_with(
             Seat { proxy, loopback: listeners, carried: Some(carried), guests: None },
             admission.clone(),
             Credentials::new(vec![known], vault).unwrap(),
             Arc::new(Echo),
-            Arc::new(names),
-            setting.bounds,
+            Tls { authority, roots: Roots::These(setting.roots), models: setting.models },
+            (Arc::new(names), setting.bounds),
         );
         let gateway = gateway.unwrap();
         Stage {
@@ -186,6 +208,7 @@ impl Stage {
             admission,
             gateway,
             proxy: proxy_at,
+            authority: authority_pem,
             ports,
             lookups,
             released,
@@ -295,7 +318,7 @@ impl Inside for Echo {
 }
 
 /// A program inside that speaks HTTP, in whatever way the test wants.
-pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
+pub(crate) struct Client<S: io::Read = TcpStream>(pub(crate) BufReader<S>);
 
 /// An answer.
 #[derive(Debug)]
@@ -329,7 +352,9 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         Client(BufReader::new(stream))
     }
+}
 
+impl<S: io::Read + io::Write> Client<S> {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }

@@ -1,6 +1,6 @@
 //! Where rules speak of requests, each request is judged for itself, by the path that is sent, however it came.
 
-use crate::common::{Client, Server, Setting, Stage, allow};
+use crate::common::{Client, Server, Setting, Stage};
 
 fn rules(port: u16) -> String {
     format!(
@@ -82,12 +82,12 @@ fn a_tunnel_is_no_way_around_it() {
 }
 
 #[test]
-fn tls_to_where_rules_look_at_requests_is_refused_and_said() {
+fn a_tunnel_that_nobody_could_agree_to_is_refused_at_once() {
     let rule = "[[rule]]\nid = \"api\"\nhttp = [\"https://api.example/**\"]\nneed = \"none\"\n";
-    let stage =
-        Setting::new(rule.to_owned() + &allow("api.example:443")).name("api.example", &["1.1.1.1"]).start();
+    let no = "[[rule]]\nid = \"no\"\nconnect = [\"api.example:443\"]\nneed = \"never\"\n";
+    let stage = Setting::new(rule.to_owned() + no).name("api.example", &["1.1.1.1"]).start();
     let reply = stage.ask("CONNECT api.example:443 HTTP/1.1\r\nhost: api.example:443\r\n\r\n");
-    assert_eq!((reply.status, reply.error()["rule"].as_str()), (403, Some("tls")));
+    assert_eq!((reply.status, reply.error()["rule"].as_str()), (403, Some("no")));
     assert_eq!(stage.lookups(), 0);
 }
 

@@ -11,3 +11,5 @@ mod ending;
 mod looked_into;
 mod no_proxy;
 mod one_reading;
+mod opened;
+mod origin;

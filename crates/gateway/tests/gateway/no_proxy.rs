@@ -13,6 +13,7 @@ use ledger::event::{Ingress, Verdict};
 use policy::Endpoint;
 
 use super::common::{Client, PATIENCE, Server, Setting, Stage, allow, listener, until};
+use super::origin::{believes, in_tls};
 
 const ASKER: Asker = Asker { pid: 4711, inside: 12 };
 
@@ -241,14 +242,20 @@ fn where_rules_look_at_requests_nothing_else_passes() {
     ));
     assert_eq!((client.reply().status, client.reply().status), (200, 403));
     let seen = server.connections();
-    // What is no request reaches nobody; and TLS cannot be looked into.
+    // What is no request reaches nobody; and TLS is opened for the host that was connected to.
     let mut bytes = stage.carried(&place);
     bytes.send([22, 3, 1, 0, 5, 1, 0, 0, 1, 0, 13, 10, 13, 10]);
     let mut rest = Vec::new();
     let _ = bytes.0.read_to_end(&mut rest);
-    assert!(broken_off(&mut stage.carried("secure.example:443")));
+    let tls = stage.carried("secure.example:443").0.into_inner();
+    assert!(in_tls(tls, believes(&stage.authority, &[]), "other.example").is_err());
     assert_eq!((server.connections(), stage.lookups()), (seen, 0));
-    assert!(stage.said()[0].contains("TLS cannot be looked into"), "{:?}", stage.said());
+    let said = stage.said();
+    assert!(said.iter().any(|line| line.contains("TLS names `other.example`")), "{said:?}");
+    let tls = stage.carried("secure.example:443").0.into_inner();
+    let mut client = in_tls(tls, believes(&stage.authority, &[]), "secure.example").unwrap();
+    client.send("DELETE / HTTP/1.1\r\nhost: secure.example\r\n\r\n");
+    assert_eq!((client.reply().status, stage.lookups()), (403, 0));
     let processes = stage.connections();
     assert!(processes.iter().all(|(pid, ..)| *pid == Some(4711)), "{processes:?}");
 }
