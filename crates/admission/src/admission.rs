@@ -7,16 +7,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ledger::event::{self, Resolved};
 use ledger::{Body, Head, Sealed, Trust, Writer};
-use policy::{Action, Decision, Endpoint, Host, Need, Policy, Reason};
+use policy::{Action, Command, Decision, Endpoint, Host, Need, Policy, Reason};
 
 use crate::approval::Refused;
 use crate::ask::{Answer, AskView, EndedAsk, GrantView, Question, Told, Wanted};
 use crate::asks::Asks;
+use crate::denial::Worded;
 use crate::flood::{Bounds, Turned};
 use crate::judged::Judged;
 use crate::pending::{On, Pending, Verdict};
@@ -61,6 +62,8 @@ struct Line {
     owner: Mutex<Option<Owner>>,
     /// The open asks; none if nobody attends.
     asks: Option<Arc<Asks>>,
+    /// The variables that the agent started with, as far as they steer. A question need not tell what every command has.
+    usual: OnceLock<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl Admission {
@@ -77,7 +80,7 @@ impl Admission {
         // Without the thread that keeps the time nobody can be asked: the run goes on as if nobody attended.
         let asks = attended.then(|| Asks::start(recorder.clone(), timeout, bounds).ok()).flatten();
         let owner = Mutex::new(Some(owner));
-        Admission { line: Arc::new(Line { policy, recorder, owner, asks }) }
+        Admission { line: Arc::new(Line { policy, recorder, owner, asks, usual: OnceLock::new() }) }
     }
 
     /// Asks for a permit. This is the only way to one.
@@ -88,6 +91,9 @@ impl Admission {
     /// Asks for a permit for something that the event `cause` led to.
     pub fn admit_because<E: Effect>(&self, effect: E, cause: Option<u64>) -> Pending<E> {
         let action = effect.action();
+        if let Action::Launch(command) = &action {
+            self.know(command);
+        }
         let (need, reasons) = match self.decide(&action) {
             Decision::Allow { reasons } => {
                 let allowed = self.allow(&effect, &action, reasons, None, cause);
@@ -152,13 +158,14 @@ impl Admission {
         cause: Option<u64>,
     ) -> Pending<E> {
         let wanted = Wanted::Action(action.clone(), effect.place().map(Path::to_owned));
-        if let Err(turned) = asks.may_ask(&wanted) {
+        let worded = self.worded(&action);
+        if let Err(turned) = asks.may_ask(&wanted, &worded.text) {
             return self.turn_away(&effect, &action, reasons, &turned, cause);
         }
         let judged = Judged { verdict: event::Verdict::Ask, need: Some(need), reasons, grant: None };
         let asked = self.record(effect.event(&action, &judged), cause).and_then(|seq| {
             let class = self.line.policy.class_of(&action);
-            let question = Question { wanted, need, reasons: judged.reasons, class, claim: None };
+            let question = Question { wanted, worded, need, reasons: judged.reasons, class, claim: None };
             Ok((seq, asks.open(question, seq)?))
         });
         match asked {
@@ -181,7 +188,7 @@ impl Admission {
         let reasons = std::iter::once(turned.reason()).chain(reasons).collect();
         let judged = Judged { verdict: event::Verdict::Deny, need: None, reasons, grant: None };
         let denial = match self.record(effect.event(action, &judged), cause) {
-            Ok(seq) => Denial::turned_away(action.to_string(), turned, Some(seq)),
+            Ok(seq) => Denial::turned_away(self.worded(action).text, turned, Some(seq)),
             Err(closed) => Denial::unrecorded(action.to_string(), &closed),
         };
         Pending::decided(Verdict::Refuse(denial))
@@ -191,8 +198,8 @@ impl Admission {
     fn deny(&self, event: Body, action: &Action, judged: Judged, cause: Option<u64>) -> Denial {
         match self.record(event, cause) {
             Ok(seq) => match judged.need {
-                Some(need) => Denial::unattended(action, need, judged.reasons, seq),
-                None => Denial::by_policy(action, judged.reasons, seq),
+                Some(need) => Denial::unattended(self.worded(action), need, judged.reasons, seq),
+                None => Denial::by_policy(self.worded(action), judged.reasons, seq),
             },
             Err(closed) => Denial::unrecorded(action.to_string(), &closed),
         }
@@ -224,6 +231,26 @@ impl Admission {
     /// [`Admission::admit`] knows whether somebody has agreed, because a grant that is used is counted.
     pub fn decide(&self, action: &Action) -> Decision {
         self.line.policy.decide(action, &[])
+    }
+
+    /// The command that asks for an action inside the run; none where no yes could allow it.
+    pub fn how_to_ask(&self, action: &Action) -> Option<String> {
+        let asks = matches!(self.decide(action), Decision::Ask { .. });
+        asks.then(|| self.worded(action).ask).flatten()
+    }
+
+    /// What the agent starts with is known from then on. Where a rule looks at variables, each is told.
+    fn know(&self, launched: &Command) {
+        let usual = if self.line.policy.looks_at_variables() { Vec::new() } else { launched.env.clone() };
+        // Only the first start of a run is the agent's.
+        let _ = self.line.usual.set(usual);
+    }
+
+    /// An action in words.
+    pub(crate) fn worded(&self, action: &Action) -> Worded {
+        let usual = self.line.usual.get().map_or(&[][..], Vec::as_slice);
+        let ask = action.typed_beside(usual).map(|words| format!("provost request --why \"...\" {words}"));
+        Worded { kind: Some(action.kind()), text: action.text_beside(usual), ask }
     }
 
     /// The programs that rules on commands name: names, and absolute paths.

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::denial::Worded;
 use ledger::event::{Answered, GrantOver, GrantScope};
 use policy::{Action, Kind, Need, Reason, Selector};
 
@@ -69,6 +70,9 @@ impl Scope {
     }
 }
 
+/// What a question looks like: whether an action waits, its text, its folder.
+pub(crate) type Looks = (bool, String, Option<PathBuf>);
+
 /// What is asked for: asks for the same are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Wanted {
@@ -102,6 +106,11 @@ impl Wanted {
             .is_some_and(|action| matches!(action.kind(), Exec | Read | Connect | Http | Tool | Credential))
     }
 
+    /// What a person would call the same: another program by the same name, from the next folder of a PATH, is.
+    pub(crate) fn looks(&self, text: &str) -> Looks {
+        (matches!(self, Wanted::Action(..)), text.to_owned(), self.place().cloned())
+    }
+
     /// Whether the agent can bring it about as often as it likes. What lands is put by whoever lands it.
     pub(crate) fn is_the_agents(&self) -> bool {
         !matches!(self.action().map(Action::kind), Some(Kind::Land | Kind::Launch))
@@ -112,6 +121,8 @@ impl Wanted {
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) wanted: Wanted,
+    /// What is asked, in words.
+    pub(crate) worded: Worded,
     pub(crate) need: Need,
     pub(crate) reasons: Vec<Reason>,
     /// The class that can be agreed to with it.

@@ -5,7 +5,7 @@
 //! are asked: they listen, and answer by id. Nor how much may be asked (`flood`), or what a yes leaves behind (`grants`).
 
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,10 +18,10 @@ use ledger::event::{Answered, AskAnswered, AskOpened};
 use policy::{Grant, Selector};
 
 use crate::approval::{Approval, Refused, State, Vote};
-use crate::ask::{Answer, AskView, EndedAsk, Question, Said, Scope, Terms, Told, Wanted};
+use crate::ask::{Answer, AskView, EndedAsk, Looks, Question, Said, Scope, Terms, Told, Wanted};
 use crate::clock::{self, millis};
 use crate::crowd::Crowd;
-use crate::denial::need_text;
+use crate::denial::{Worded, need_text};
 use crate::flood::{Before, Bounds, Flood, Turned};
 use crate::grants::{Gift, Grants};
 use crate::pending::Settled;
@@ -52,7 +52,9 @@ struct Book {
     open: BTreeMap<String, Open>,
     /// The open ask about each thing.
     about: HashMap<Wanted, String>,
-    flood: Flood<Wanted>,
+    /// What is being opened: its event is on the way.
+    opening: HashSet<Wanted>,
+    flood: Flood<Looks>,
     ended: VecDeque<EndedAsk>,
     listeners: Vec<Sender<AskView>>,
     over: bool,
@@ -89,6 +91,7 @@ impl Asks {
         let book = Book {
             open: BTreeMap::new(),
             about: HashMap::new(),
+            opening: HashSet::new(),
             flood: Flood::new(bounds),
             ended: VecDeque::new(),
             listeners: Vec::new(),
@@ -138,7 +141,7 @@ impl Asks {
 
     /// Whether this may be asked: not if there are too many questions, or it was answered a moment ago. What may is opened
     /// at once, by [`Asks::open`].
-    pub(crate) fn may_ask(&self, wanted: &Wanted) -> Result<(), Turned> {
+    pub(crate) fn may_ask(&self, wanted: &Wanted, text: &str) -> Result<(), Turned> {
         let mut book = lock(&self.book);
         if !wanted.is_the_agents() {
             return Ok(());
@@ -148,7 +151,7 @@ impl Asks {
             return if waiting < self.bounds.joined { Ok(()) } else { Err(Turned::Open(waiting)) };
         }
         let open = book.open.len();
-        book.flood.put(wanted, open, clock::now())
+        book.flood.put(&wanted.looks(text), open, clock::now())
     }
 
     /// Opens an ask about a recorded decision, or joins the one that is open about the same.
@@ -156,7 +159,15 @@ impl Asks {
         if let Some(asked) = self.join(&question.wanted, decision) {
             return Ok(asked);
         }
-        let (text, timeout_ms) = (question.text(), millis(self.timeout));
+        let wanted = question.wanted.clone();
+        let opened = self.open_new(question, decision);
+        lock(&self.book).opening.remove(&wanted);
+        self.changed.notify_all();
+        opened
+    }
+
+    fn open_new(&self, question: Question, decision: u64) -> Result<Asked, LedgerClosed> {
+        let (text, timeout_ms) = (question.worded.text.clone(), millis(self.timeout));
         let class = question.class.as_ref().map(Selector::to_string);
         let folder = question.wanted.place().cloned();
         let ask = self.new_id();
@@ -208,13 +219,21 @@ impl Asks {
         Ok(Asked { ask, slot })
     }
 
-    /// Waits with the others for the answer to the same question.
+    /// Waits with the others for the answer to the same question; none for the first, who opens it.
     fn join(&self, wanted: &Wanted, decision: u64) -> Option<Asked> {
         let mut book = lock(&self.book);
-        let ask = book.about.get(wanted)?.clone();
-        let open = book.open.get_mut(&ask)?;
-        open.waiting.push(decision);
-        Some(Asked { ask, slot: Arc::clone(&open.slot) })
+        loop {
+            if let Some(ask) = book.about.get(wanted).cloned()
+                && let Some(open) = book.open.get_mut(&ask)
+            {
+                open.waiting.push(decision);
+                return Some(Asked { ask, slot: Arc::clone(&open.slot) });
+            }
+            if !wanted.is_the_agents() || book.opening.insert(wanted.clone()) {
+                return None;
+            }
+            book = self.changed.wait(book).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Takes an answer. A yes is durable when this returns.
@@ -296,7 +315,7 @@ impl Asks {
         let End { answer, by, how, why } = end;
         let trust =
             if by == "clock" || by == "run" || how == MODEL { Trust::Observed } else { Trust::Attested };
-        let denial = refusal(&open.view, answer, by, how, why.as_deref());
+        let denial = open.refusal(answer, by, how, why.as_deref());
         self.remember(&open, &End { answer, by, how, why: why.clone() });
         let Open { view, slot, waiting, .. } = open;
         let (ask, by, how, decision) = (view.ask, by.to_owned(), how.to_owned(), view.decision);
@@ -344,12 +363,11 @@ impl Asks {
             why: end.why.clone(),
         };
         let mut book = lock(&self.book);
-        // That nobody answered is good for the same again where nothing is held: it costs nobody any time to ask anew.
-        let silent = end.how == "timeout" && open.view.requested;
+        // That nobody answered is as good as a no: whoever tries the next folder of a PATH would be asked about at once.
+        let silent = end.how == "timeout";
         if (end.answer == Answered::Deny || silent) && open.question.wanted.is_the_agents() {
-            let why = if silent { Some("nobody answered".to_owned()) } else { end.why.clone() };
-            let before = Before { by: end.by.to_owned(), why };
-            book.flood.refused(open.question.wanted.clone(), before, clock::now());
+            let before = Before { by: (!silent).then(|| end.by.to_owned()), why: end.why.clone() };
+            book.flood.refused(open.question.wanted.looks(&open.view.text), before, clock::now());
         }
         if book.ended.len() >= MOST_ENDED {
             book.ended.pop_front();
@@ -423,15 +441,6 @@ impl Book {
     }
 }
 
-impl Question {
-    pub(crate) fn text(&self) -> String {
-        match &self.wanted {
-            Wanted::Action(action, _) | Wanted::Request(action, _) => action.to_string(),
-            Wanted::Words(text) => text.clone(),
-        }
-    }
-}
-
 impl Open {
     /// As it is shown now.
     fn seen(&self) -> AskView {
@@ -477,17 +486,28 @@ impl fmt::Debug for Asks {
     }
 }
 
-/// What is told to whoever wanted it, if the end is not a yes.
-fn refusal(view: &AskView, answer: Answered, by: &str, how: &str, why: Option<&str>) -> Denial {
-    let (why, hint) = match (answer, how) {
-        (Answered::Deny | Answered::Allow, _) => (
-            why.map_or_else(|| format!("{by} said no"), str::to_owned),
-            "do it another way, or say why you need it",
-        ),
-        (Answered::Expired, "timeout") => {
-            ("nobody answered in time".to_owned(), "ask again when somebody attends")
-        }
-        (Answered::Expired, _) => ("the question was withdrawn".to_owned(), "ask again"),
-    };
-    Denial::answered(view.text.clone(), view.reasons.clone(), why, hint, view.decision)
+impl Open {
+    /// What is told to whoever wanted it, if the end is not a yes.
+    fn refusal(&self, answer: Answered, by: &str, how: &str, why: Option<&str>) -> Denial {
+        let (why, hint) = match (answer, how) {
+            (Answered::Deny | Answered::Allow, _) => (
+                why.map_or_else(|| format!("{by} said no"), str::to_owned),
+                "do it another way, or say why you need it",
+            ),
+            (Answered::Expired, "timeout") => {
+                ("nobody answered in time".to_owned(), "ask again when somebody attends")
+            }
+            (Answered::Expired, _) => ("the question was withdrawn".to_owned(), "ask again"),
+        };
+        let worded = &self.question.worded;
+        // Who said no is not asked for it again by another door.
+        let ask = worded.ask.clone().filter(|_| answer == Answered::Expired);
+        Denial::answered(
+            Worded { ask, ..worded.clone() },
+            self.view.reasons.clone(),
+            why,
+            hint,
+            self.view.decision,
+        )
+    }
 }

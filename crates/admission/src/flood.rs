@@ -1,7 +1,7 @@
 //! What keeps a person from being flooded with questions.
 //!
 //! Pure: the clock is a number that is handed in. Owns how many questions may stand open, how many may be put in a while, and
-//! what a person's no is good for when the same comes again. Does not own which questions are the same (`asks`).
+//! what a person's no, or silence, is good for when the same comes again. Does not own which questions are the same (`asks`).
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -19,7 +19,7 @@ pub struct Bounds {
     pub rate: usize,
     /// See [`Bounds::rate`].
     pub window_ms: u64,
-    /// How long a no is good for the same again.
+    /// How long a no, or that nobody answered, is good for the same again.
     pub remembered_ms: u64,
 }
 
@@ -32,11 +32,11 @@ impl Default for Bounds {
 /// The most answers that are remembered.
 const MOST_REMEMBERED: usize = 1024;
 
-/// A no that was given before.
+/// That nobody said yes before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Before {
-    /// Who said it.
-    pub(crate) by: String,
+    /// Who said no; none where nobody answered.
+    pub(crate) by: Option<String>,
     /// Their words.
     pub(crate) why: Option<String>,
 }
@@ -56,9 +56,12 @@ impl Turned {
     /// As a reason, in place of a rule's.
     pub(crate) fn reason(&self) -> Reason {
         let why = match self {
-            Turned::Before(Before { by, why: None }) => format!("{by} said no to this a moment ago"),
+            Turned::Before(Before { by: None, .. }) => "nobody answered this a moment ago".to_owned(),
             Turned::Before(Before { why: Some(why), .. }) => {
                 format!("{why} (said a moment ago, to the same)")
+            }
+            Turned::Before(Before { by: Some(by), why: None }) => {
+                format!("{by} said no to this a moment ago")
             }
             Turned::Open(open) => format!("{open} questions wait for an answer already"),
             Turned::Often(put) => {
@@ -71,6 +74,7 @@ impl Turned {
     /// What to do instead.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
+            Turned::Before(Before { by: None, .. }) => "do it another way, or try again in a minute",
             Turned::Before(_) => "do it another way; asking again does not change the answer",
             Turned::Open(_) | Turned::Often(_) => "wait for the answers, and ask for less",
         }
@@ -111,7 +115,7 @@ impl<Key: Eq + Hash> Flood<Key> {
         Ok(())
     }
 
-    /// Somebody said no.
+    /// Somebody said no, or nobody answered.
     pub(crate) fn refused(&mut self, key: Key, before: Before, now: u64) {
         let now = self.moment(now);
         if self.refused.len() >= MOST_REMEMBERED {
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn a_no_is_good_for_the_same_again_for_a_while() {
         let mut flood = Flood::new(BOUNDS);
-        let before = Before { by: "ann".into(), why: Some("no".into()) };
+        let before = Before { by: Some("ann".into()), why: Some("no".into()) };
         flood.refused(1, before.clone(), 10);
         assert_eq!(flood.put(&1, 0, 59), Err(Turned::Before(before)));
         assert_eq!(flood.put(&2, 0, 59), Ok(()));

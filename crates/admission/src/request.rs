@@ -15,6 +15,7 @@ use policy::{Action, Decision, Need, Reason};
 
 use crate::admission::Admission;
 use crate::ask::{Question, Said, Wanted};
+use crate::denial::Worded;
 use crate::judged::Judged;
 use crate::pending::Settled;
 use crate::slot::Slot;
@@ -49,21 +50,24 @@ impl Admission {
             Decision::Allow { reasons } => return Requested::Allowed(reasons),
             Decision::Ask { need, reasons } => (need, reasons),
             Decision::Deny { reasons } => {
-                return Requested::Refused(Denial::by_policy(&action, reasons, cause));
+                return Requested::Refused(Denial::by_policy(self.worded(&action), reasons, cause));
             }
         };
         let class = self.policy().class_of(&action);
         let digested = Judged { verdict: Verdict::Ask, need: Some(need), reasons, grant: None };
         let (event, reasons) = (digested.decision(&action), digested.reasons);
+        let worded = self.worded(&action);
         let wanted = Wanted::Request(action, place);
-        let question = Question { wanted, need, reasons, class, claim: Some(claim) };
+        let question = Question { wanted, worded, need, reasons, class, claim: Some(claim) };
         self.put(question, |line| line.record(event, Some(cause)))
     }
 
     /// Puts a question to a person; `cause` is the event that says so.
     pub fn question(&self, text: String, claim: String, cause: u64) -> Requested {
+        let worded = Worded { kind: None, text: text.clone(), ask: None };
         let (wanted, need) = (Wanted::Words(text), Need::Human);
-        let question = Question { wanted, need, reasons: Vec::new(), class: None, claim: Some(claim) };
+        let question =
+            Question { wanted, worded, need, reasons: Vec::new(), class: None, claim: Some(claim) };
         self.put(question, |_| Ok(cause))
     }
 
@@ -73,8 +77,8 @@ impl Admission {
         record: impl FnOnce(&Admission) -> Result<u64, LedgerClosed>,
     ) -> Requested {
         let Some(asks) = self.asking() else { return Requested::Unattended };
-        let text = question.text();
-        if let Err(turned) = asks.may_ask(&question.wanted) {
+        let text = question.worded.text.clone();
+        if let Err(turned) = asks.may_ask(&question.wanted, &text) {
             return Requested::Refused(Denial::turned_away(text, &turned, None));
         }
         let asked = record(self).and_then(|decision| Ok((decision, asks.open(question, decision)?)));

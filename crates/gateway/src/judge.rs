@@ -322,7 +322,7 @@ impl Judge {
 
     fn denied(&self, flow: &Flow, denial: Denial) -> Refusal {
         self.meter.denied(&flow.endpoint.to_string());
-        Refusal::denied(denial, &flow.endpoint)
+        Refusal::denied(denial)
     }
 
     /// Nobody is there to be told.

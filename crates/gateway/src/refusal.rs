@@ -38,15 +38,11 @@ struct Said {
 
 impl Refusal {
     /// Admission forbids something on the way to this place.
-    pub(crate) fn denied(denial: Denial, endpoint: &Endpoint) -> Refusal {
+    pub(crate) fn denied(denial: Denial) -> Refusal {
         let reason = denial.reasons.into_iter().next();
         let why = reason.as_ref().and_then(|reason| reason.why.clone());
-        // What the gateway's own rules forbid nobody can grant, and who was asked has answered.
-        let final_word = |reason: &Reason| matches!(reason.layer.as_str(), "built-in" | "answer");
-        let can_ask = !reason.as_ref().is_some_and(final_word);
-        let ask = can_ask.then(|| format!("provost request --why \"...\" connect {endpoint}"));
         let (status, action, hint) = (StatusCode::FORBIDDEN, Some(denial.action), denial.hint);
-        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask }))
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: denial.ask }))
     }
 
     /// The gateway itself forbids it, whatever policy says.
@@ -62,10 +58,9 @@ impl Refusal {
     pub(crate) fn of_name(name: &str, reasons: Vec<Reason>) -> Refusal {
         let reason = reasons.into_iter().next();
         let why = reason.as_ref().and_then(|reason| reason.why.clone());
-        let ask = Some(format!("provost request --why \"...\" connect {name}:443"));
         let (status, action) = (StatusCode::FORBIDDEN, Some(format!("connect {name}")));
         let hint = "a `connect` rule could allow it".to_owned();
-        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask }))
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None }))
     }
 
     /// It is no request that can be judged.
@@ -138,11 +133,8 @@ impl Refusal {
         if let Some(action) = &self.0.action {
             let _ = write!(line, " {action}");
         }
-        let rule = self.0.reason.as_ref().map(|reason| reason.rule.as_str());
-        let _ = match (rule, &self.0.why) {
-            (Some("default"), None) => write!(line, " (no rule allows it)"),
-            (Some(rule), Some(why)) => write!(line, " (rule {rule}: {why})"),
-            (Some(rule), None) => write!(line, " (rule {rule})"),
+        let _ = match (&self.0.reason, &self.0.why) {
+            (Some(reason), _) => write!(line, " ({reason})"),
             (None, Some(why)) => write!(line, ": {why}"),
             (None, None) => Ok(()),
         };
@@ -236,9 +228,10 @@ mod tests {
             action: "connect evil.example:443".into(),
             reasons: vec![reason],
             hint: "look".into(),
+            ask: Some("provost request --why \"...\" connect evil.example:443".into()),
             seq: Some(7),
         };
-        Refusal::denied(denial, &Endpoint::parse("evil.example:443").unwrap())
+        Refusal::denied(denial)
     }
 
     fn body(refusal: &Refusal) -> Value {

@@ -26,9 +26,24 @@ pub struct Reason {
     pub why: Option<String>,
 }
 
+/// The rules of the floor that precedes every file.
+pub(crate) const FLOOR: [&str; 2] = ["provost", "home-secrets"];
+
+/// Whether a rule by this id stands in a file, or is told by `policy show`. What else is called a rule stands in for one: the
+/// default, a person's answer, what Provost itself holds to.
+pub fn is_a_rule(layer: &str, rule: &str) -> bool {
+    match layer {
+        "built-in" => FLOOR.contains(&rule),
+        "answer" => false,
+        _ => rule != "default",
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {
+            Some(why) if self.layer == "built-in" && !is_a_rule(&self.layer, &self.rule) => to.write_str(why),
+            None if self.rule == "default" => to.write_str("no rule allows it"),
             Some(why) => write!(to, "rule {}: {why}", self.rule),
             None => write!(to, "rule {}", self.rule),
         }

@@ -24,12 +24,13 @@ pub mod policy;
 pub mod profile;
 mod steering;
 mod text;
+mod typed;
 pub mod words;
 
 pub use action::{AbsPath, Action, Command, Endpoint, Guise, Host, HttpRequest, Kind, Scheme};
 pub use canonical::NotCanonical;
 pub use confinement::{Confinement, Enforcement, LEAST_LANDLOCK_ALONE, Missing, Shortfall, Tier, shortfall};
-pub use decide::{Decision, Reason};
+pub use decide::{Decision, Reason, is_a_rule};
 pub use explain::{Explanation, Nearest, Spoke};
 pub use grant::{Grant, Selector};
 pub use layer::{Layer, LayerKind, PatternSpec, PolicyError, RuleSpec, Tested};

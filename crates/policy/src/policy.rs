@@ -176,6 +176,13 @@ impl Policy {
         named
     }
 
+    /// Whether some rule on commands asks for a variable.
+    pub fn looks_at_variables(&self) -> bool {
+        let rules = self.rules.iter().map(|counted| self.rule(*counted));
+        let mut patterns = rules.flat_map(|rule| rule.patterns(Kind::Exec).chain(rule.holes(Kind::Exec)));
+        patterns.any(|pattern| matches!(pattern, Pattern::Command(command) if command.variable.is_some()))
+    }
+
     /// Ports by which all ports can be told apart: those that a rule on connections or requests names, in order, and one that
     /// none names.
     pub fn telling_ports(&self) -> Vec<u16> {
@@ -290,11 +297,12 @@ const SECRETS: [&str; 15] = [
 
 /// The floor that precedes every file.
 fn built_in(anchors: &Anchors) -> Result<Layer, PolicyError> {
-    let mut secrets = RuleSpec::new("home-secrets", Need::Human).why("Your keys and passwords.");
+    let [own, secrets] = crate::decide::FLOOR;
+    let mut secrets = RuleSpec::new(secrets, Need::Human).why("Your keys and passwords.");
     for place in SECRETS {
         secrets = secrets.tree(Kind::Read, anchors.home.join(place));
     }
-    let mut rule = RuleSpec::new("provost", Need::Never).why("Provost's own files stay out of reach.");
+    let mut rule = RuleSpec::new(own, Need::Never).why("Provost's own files stay out of reach.");
     for kind in [Kind::Read, Kind::Write, Kind::Land] {
         for place in [anchors.state.as_path(), &anchors.config, Path::new(ORGANISATION)] {
             rule = rule.tree(kind, place);

@@ -35,6 +35,11 @@ pub(crate) fn printable(text: &str, most: usize) -> String {
     shown
 }
 
+/// Whether a text is shown as it is.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.chars().any(is_misleading)
+}
+
 /// Characters that show nothing, something else, or somewhere else.
 fn is_misleading(character: char) -> bool {
     character.is_control()

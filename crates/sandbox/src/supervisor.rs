@@ -93,7 +93,7 @@ pub(crate) struct Supervisor {
     judged: [HashMap<OsString, Option<Vec<Reason>>>; 2],
     /// What each process was told already: a loop is told once, another process again.
     told: HashSet<(i32, PathBuf, Access)>,
-    /// What a process was told last of a program that may not start. A shell tries one name in each folder of its PATH.
+    /// Which program a process was told last that it may not start. A shell tries one name in each folder of its PATH.
     refused: Option<(i32, String)>,
     /// Which places of the view are the run's own, the deeper after the shallower.
     own: Vec<(PathBuf, Whose)>,
@@ -328,7 +328,10 @@ impl Supervisor {
         let what = refusal.what.unwrap_or_else(|| word(refusal.access));
         let target = self.spoken(&refusal.target).into_owned();
         let tell = refusal.tell && self.is_news(who.pid, &target, refusal.access);
-        let told = tell && self.say(call, &spoken(what, &target, &refusal.reasons));
+        let told = tell && {
+            let ask = (what == "read").then(|| self.ask_to_open(&target)).flatten();
+            self.say(call, &spoken((what, &target), &refusal.reasons, ask))
+        };
         self.notary.denied(who.pid, what, target.as_os_str(), &refusal.reasons, refusal.errno, told);
         match refusal.errno {
             Some(errno) => self.fail(call, errno),
@@ -346,15 +349,18 @@ impl Supervisor {
 }
 
 impl Supervisor {
-    /// Tells a process why a program does not start, unless that was the last thing it was told.
-    fn say_refused(&mut self, call: &Notification, line: String) {
-        let last = Some((call.pid, line));
-        if self.refused != last
-            && let Some((_, line)) = &last
-        {
+    /// Tells a process why a program does not start, unless it was told so of the same just now.
+    fn say_refused(&mut self, call: &Notification, action: &str, line: &str) {
+        let last = Some((call.pid, action.to_owned()));
+        if self.refused != last {
             self.say(call, line);
         }
         self.refused = last;
+    }
+
+    /// How a file is asked for, where a yes could open it.
+    fn ask_to_open(&self, path: &Path) -> Option<String> {
+        self.admission.how_to_ask(&Action::Read(AbsPath::new(path).ok()?))
     }
 
     /// Whether this process was not told of this yet.
@@ -367,10 +373,11 @@ impl Supervisor {
 }
 
 /// The line a denied process is told.
-fn spoken(what: &str, target: &Path, reasons: &[Reason]) -> String {
+fn spoken((what, target): (&str, &Path), reasons: &[Reason], ask: Option<String>) -> String {
     let target = escaped(target);
     let because = reasons.first().map_or_else(String::new, |reason| format!(" ({reason})"));
-    format!("provost: denied {what} {target}{because}  ask: provost request --why \"...\" {what} {target}\n")
+    let ask = ask.map_or_else(String::new, |ask| format!("  ask: {ask}"));
+    format!("provost: denied {what} {target}{because}{ask}\n")
 }
 
 /// A path as one line of plain text: the agent chose its bytes.

@@ -161,7 +161,7 @@ fn programs_without_a_proxy_are_refused_what_no_rule_allows() {
         .ended(0);
         assert_eq!(ran.stdout, "198.18\nnobody\n", "{ran}");
         for line in [
-            "provost: denied connect 192.0.2.66:80 (rule evil: It is evil.)  ask: provost request",
+            "provost: denied connect 192.0.2.66:80 (rule evil: It is evil.)\n",
             "provost: denied connect 192.0.2.77:80 (",
             "provost: denied connect unlisted.example:80 (",
             "provost: denied connect evil.example (rule evil: It is evil.)",

@@ -69,7 +69,7 @@ exec = ["/bin/true"]
 need = "none"
 [[rule]]
 id = "ask-exec"
-exec = ["/bin/ask **"]
+exec = ["ask **"]
 need = "human"
 [[rule]]
 id = "land"

@@ -1,10 +1,16 @@
 //! Promise: however much is asked, a person has few questions to read.
 
-use admission::{Answer, Asking, Bounds, Pending};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use admission::{Answer, Asking, Bounds, Effect as _, Pending, Requested};
 use ledger::Body;
 use ledger::event::{RunEnded, Verdict};
 
-use crate::common::{Line, connect};
+use policy::Action;
+
+use crate::common::{Line, connect, exec, launch};
 
 fn few() -> Line {
     let bounds = Bounds { open: 3, joined: 100, rate: 6, window_ms: 600_000, remembered_ms: 60_000 };
@@ -59,6 +65,64 @@ fn questions_that_come_and_go_stop_by_themselves() {
         drop(ask(&line, port));
     }
     assert_eq!((shown.try_iter().count(), denials(&line)), (6, 194));
+}
+
+#[test]
+fn what_nobody_answered_is_not_asked_again_at_once_not_even_of_the_next_folder() {
+    let line = Line::start_with(true, Duration::from_millis(50));
+    let shown = line.admission.asks();
+    let ask = |program: &str| line.admission.admit(exec(program)).wait().permit().unwrap_err();
+    let first = ask("/usr/local/bin/ask");
+    assert!(first.to_string().contains("nobody answered in time"), "{first}");
+    let again = ask("/usr/bin/ask");
+    assert!(again.to_string().ends_with("(nobody answered this a moment ago)"), "{again}");
+    assert_eq!(again.ask, None);
+    assert_eq!(shown.try_iter().count(), 1);
+    // Asked for beforehand, it is another question.
+    let Action::Exec(command) = exec("/usr/bin/ask").action() else { panic!() };
+    let put = line.admission.request(Action::Exec(command), Some("/w".into()), "why".into(), 0);
+    assert!(matches!(put, Requested::Waiting(_)), "{put:?}");
+}
+
+#[test]
+fn who_ask_the_same_at_the_same_moment_ask_one_question() {
+    let line = Line::start(true);
+    let shown = line.admission.asks();
+    for port in 1..=16 {
+        let together = Barrier::new(8);
+        let waiting: Vec<_> = thread::scope(|scope| {
+            let one = || {
+                together.wait();
+                ask(&line, port)
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(line.admission.open_asks().iter().map(|ask| ask.waiting).collect::<Vec<_>>(), [8]);
+        drop(waiting);
+    }
+    assert_eq!(shown.try_iter().count(), 16);
+}
+
+#[test]
+fn how_to_ask_is_said_where_a_yes_could_help_and_as_a_shell_takes_it() {
+    let denied =
+        |line: &Line, program: &str| line.admission.admit(exec(program)).wait().permit().unwrap_err();
+    let line = Line::start(false);
+    let ask = denied(&line, "/bin/ask").ask;
+    assert_eq!(ask.as_deref(), Some("provost request --why \"...\" exec 'LD_PRELOAD=x' word"));
+    assert_eq!(denied(&line, "/bin/no").ask, None, "the default lets nobody");
+    // What the agent itself started with goes without saying.
+    drop(line.admission.admit(launch()).wait());
+    let denial = denied(&line, "/bin/ask");
+    assert_eq!(denial.ask.as_deref(), Some("provost request --why \"...\" exec word"));
+    assert!(denial.action.starts_with("exec ask"), "{denial}");
+    // Who said no is not asked again by another door.
+    let line = Line::start(true);
+    let pending = line.admission.admit(exec("/bin/ask"));
+    let ask = line.admission.open_asks().remove(0).ask;
+    line.admission.answer(&ask, Answer { by: "ann".into(), ..Answer::default() }).unwrap();
+    assert_eq!(pending.wait().permit().unwrap_err().ask, None);
 }
 
 #[test]

@@ -24,8 +24,11 @@ fn what_no_rule_allows_is_refused_before_its_name_is_looked_up() {
 }
 
 #[test]
-fn a_refusal_says_the_rule_why_and_how_to_ask() {
-    let stage = Setting::new("").start();
+fn a_refusal_says_the_rule_why_and_how_to_ask_where_a_yes_could_help() {
+    let refused = Setting::new("").start().get("http://evil.example/").error();
+    assert!(refused["hint"].is_string() && refused["ask"].is_null(), "{refused}");
+    let stage =
+        Setting::new("[[rule]]\nid = \"asks\"\nconnect = [\"evil.example:80\"]\nneed = \"human\"\n").start();
     let reply = stage.get("http://evil.example/");
     assert_eq!(reply.header("content-type"), Some("application/json"));
     let error = reply.error();

@@ -164,9 +164,7 @@ fn what_is_refused_is_broken_off_and_said_to_its_process() {
     }
     assert_eq!(
         stage.said(),
-        [
-            "provost: denied connect evil.example:443 (rule evil: It is evil.)  ask: provost request --why \"...\" connect evil.example:443\n"
-        ],
+        ["provost: denied connect evil.example:443 (rule evil: It is evil.)\n"],
         "a loop is told once"
     );
     assert_eq!(stage.lookups(), 0);

@@ -304,6 +304,7 @@ impl Workspace {
             action: format!("land {}", path.display()),
             reasons: Vec::new(),
             hint: "its path is not plain".to_owned(),
+            ask: None,
             seq: None,
         })?;
         admission.admit(Land(plain)).wait().permit()

@@ -94,10 +94,8 @@ impl Supervisor {
                 None => self.hold(call.id, Waiting::Exec(Asked { call: *call, seen, pending })),
                 Some(full) => {
                     let why = full.why.unwrap_or_default();
-                    self.say_refused(
-                        call,
-                        format!("provost: denied {} ({why})\n", Action::Exec(seen.command)),
-                    );
+                    let action = Action::Exec(seen.command).to_string();
+                    self.say_refused(call, &action, &format!("provost: denied {action} ({why})\n"));
                     self.fail(call, libc::EACCES);
                 }
             },
@@ -146,7 +144,7 @@ impl Supervisor {
         match verdict {
             Verdict::Pass(permit) => self.start(call, seen, permit),
             Verdict::Refuse(denial) => {
-                self.say_refused(call, format!("provost: {denial}\n"));
+                self.say_refused(call, &denial.action, &denial.told());
                 self.fail(call, libc::EACCES);
             }
         }

@@ -215,7 +215,7 @@ impl Supervisor {
 
     fn tell_no(&mut self, call: &Notification, (path, access): (&Path, Access), denial: &Denial) {
         let pid = self.identities.of(call.pid).pid;
-        let told = self.say(call, &format!("provost: {denial}\n"));
+        let told = self.say(call, &denial.told());
         let (what, errno) = (word(access), Some(libc::EACCES));
         self.notary.denied(pid, what, path.as_os_str(), &denial.reasons, errno, told);
         self.fail(call, libc::EACCES);

@@ -126,8 +126,9 @@ impl Supervisor {
         let text = meant.to_string();
         if let Some(reasons) = self.reasons_against(&meant) {
             let target = PathBuf::from(&text);
+            let ask = self.admission.how_to_ask(&Action::Connect(meant));
             let told = self.is_news(who.pid, &target, Access::Write)
-                && self.say(call, &spoken("connect", &target, &reasons));
+                && self.say(call, &spoken(("connect", &target), &reasons, ask));
             self.notary.connected(who.pid, text.as_str(), Reach::Refused);
             self.notary.denied(who.pid, "connect", target.as_os_str(), &reasons, Some(libc::EACCES), told);
             self.fail(call, libc::EACCES);
@@ -175,8 +176,8 @@ impl Supervisor {
     }
 
     fn strayed(&mut self, call: &Notification, pid: i32, target: PathBuf, reasons: &[Reason]) {
-        let told =
-            self.is_news(pid, &target, Access::Write) && self.say(call, &spoken("connect", &target, reasons));
+        let told = self.is_news(pid, &target, Access::Write)
+            && self.say(call, &spoken(("connect", &target), reasons, None));
         self.notary.denied(pid, "connect", target.as_os_str(), reasons, None, told);
     }
 }

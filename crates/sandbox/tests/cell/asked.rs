@@ -427,11 +427,7 @@ fn what_was_moved_while_asked(root: &Path) {
     input.write_all(b"on\n").unwrap();
     let ran = going.end();
     assert_eq!(ran.fine(), "swapped\nfirst 1\n", "{}", ran.err);
-    assert!(
-        ran.err.contains("(rule built-in: it was moved or replaced while somebody was asked)"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("(it was moved or replaced while somebody was asked)"), "{}", ran.err);
     let failed = |event: &&ledger::Event| matches!(&event.body, Body::Outcome(outcome) if outcome.result == OutcomeResult::Failed);
     assert_eq!(ran.events.iter().filter(failed).count(), 1);
 }
