@@ -1,12 +1,13 @@
 //! Promise: however much is asked, a person has few questions to read.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use admission::{Answer, Asking, Bounds, Effect as _, Pending, Requested};
-use ledger::Body;
 use ledger::event::{RunEnded, Verdict};
+use ledger::{Body, Trust};
 
 use policy::Action;
 
@@ -87,20 +88,33 @@ fn what_nobody_answered_is_not_asked_again_at_once_not_even_of_the_next_folder()
 #[test]
 fn who_ask_the_same_at_the_same_moment_ask_one_question() {
     let line = Line::start(true);
-    let shown = line.admission.asks();
-    for port in 1..=16 {
-        let together = Barrier::new(8);
-        let waiting: Vec<_> = thread::scope(|scope| {
+    let (shown, over) = (line.admission.asks(), AtomicBool::new(false));
+    let mut together_asked: Vec<Vec<usize>> = Vec::new();
+    thread::scope(|scope| {
+        // The recorder has no room, so that whoever opens a question is on the way for a while.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    line.admission.note(RunEnded::default().into(), Trust::Observed, None).unwrap();
+                }
+            });
+        }
+        for port in 1..=16 {
+            let together = Barrier::new(8);
             let one = || {
                 together.wait();
                 ask(&line, port)
             };
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert_eq!(line.admission.open_asks().iter().map(|ask| ask.waiting).collect::<Vec<_>>(), [8]);
-        drop(waiting);
-    }
+            let waiting: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            together_asked.push(line.admission.open_asks().iter().map(|ask| ask.waiting).collect());
+            drop(waiting);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(together_asked, vec![vec![8]; 16]);
     assert_eq!(shown.try_iter().count(), 16);
 }
 
