@@ -4,9 +4,12 @@
 //! can change at any moment. Does not own: what follows from it.
 
 use crate::sys::notify;
+use rustix::buffer::spare_capacity;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -19,6 +22,8 @@ const WORDS_MAX: usize = 1 << 20;
 const WORDS_BYTES_MAX: usize = 6 << 20;
 /// Bytes that a path seldom has more of.
 const USUAL: usize = 256;
+/// How many callers' entries of /proc are held.
+const ENTRIES_MAX: usize = 64;
 /// How much is read at once: a path is short, and every page more costs.
 const PATH_WINDOW: usize = 512;
 const WORDS_WINDOW: usize = 4096;
@@ -137,48 +142,97 @@ pub(crate) fn base(pid: i32, folder: i32) -> io::Result<PathBuf> {
     Bases::default().of(pid, folder)
 }
 
-/// Where path arguments start from, for a caller that asks often: its entry of /proc is looked up once.
+/// Where path arguments start from, for callers that ask often: what leads there is held.
 #[derive(Debug, Default)]
 pub(crate) struct Bases {
-    /// The last caller's entry. One whose process is gone leads nowhere, whoever has the number now.
-    last: Option<(i32, OwnedFd)>,
+    entries: HashMap<i32, Entry>,
+}
+
+/// A caller's entry of /proc. One whose process is gone leads nowhere, whoever has the number now.
+#[derive(Debug)]
+struct Entry {
+    place: OwnedFd,
+    /// The folder that was asked for last.
+    last: i32,
+    /// Its link, once it was asked for twice in a row. What it leads to is looked up at each reading: only the way to
+    /// the link is spared.
+    link: Option<OwnedFd>,
 }
 
 impl Bases {
     /// As [`base`].
     pub(crate) fn of(&mut self, pid: i32, folder: i32) -> io::Result<PathBuf> {
-        if let Some((known, entry)) = &self.last
-            && *known == pid
-            && let Ok(path) = base_in(entry, folder)
+        if let Some(entry) = self.entries.get_mut(&pid)
+            && let Ok(path) = entry.base(folder)
         {
             return Ok(path);
         }
+        if self.entries.len() >= ENTRIES_MAX {
+            self.entries.clear();
+        }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let entry = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())?;
-        let path = base_in(&entry, folder)?;
-        self.last = Some((pid, entry));
+        let place = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())?;
+        let path = base_in(&place, folder)?;
+        self.entries.insert(pid, Entry { place, last: folder, link: None });
         Ok(path)
     }
 
     /// As [`asked`].
-    pub(crate) fn asked(&mut self, pid: i32, folder: i32, path: &Path) -> io::Result<PathBuf> {
-        if path.is_absolute() { Ok(path.to_path_buf()) } else { Ok(self.of(pid, folder)?.join(path)) }
+    pub(crate) fn asked(&mut self, pid: i32, folder: i32, path: PathBuf) -> io::Result<PathBuf> {
+        if path.is_absolute() {
+            return Ok(path);
+        }
+        let mut whole = self.of(pid, folder)?;
+        whole.push(path);
+        Ok(whole)
+    }
+}
+
+impl Entry {
+    fn base(&mut self, folder: i32) -> io::Result<PathBuf> {
+        if folder != self.last {
+            (self.last, self.link) = (folder, None);
+            return base_in(&self.place, folder);
+        }
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(&self.place, link_name(folder).as_ref(), flags, Mode::empty())?
+            }
+        };
+        let path = read_link(&link, "")?;
+        self.link = Some(link);
+        Ok(path)
     }
 }
 
 /// Where a path argument starts from, by a process's entry of /proc.
 fn base_in(entry: &OwnedFd, folder: i32) -> io::Result<PathBuf> {
-    let text = Vec::with_capacity(USUAL);
-    let found = if folder == libc::AT_FDCWD {
-        rustix::fs::readlinkat(entry, "cwd", text)?
-    } else {
-        rustix::fs::readlinkat(entry, format!("fd/{folder}"), text).map_err(|error| match error {
-            // A descriptor that is none is no file that is not there.
-            Errno::NOENT => Errno::BADF,
-            other => other,
-        })?
-    };
-    Ok(PathBuf::from(OsString::from_vec(found.into_bytes())))
+    read_link(entry, &link_name(folder)).map_err(|error| match error {
+        // A descriptor that is none is no file that is not there.
+        Errno::NOENT if folder != libc::AT_FDCWD => Errno::BADF.into(),
+        other => other.into(),
+    })
+}
+
+/// The link to a folder in a process's entry of /proc.
+fn link_name(folder: i32) -> Cow<'static, str> {
+    if folder == libc::AT_FDCWD { Cow::Borrowed("cwd") } else { Cow::Owned(format!("fd/{folder}")) }
+}
+
+/// Reads a link, with room for a name behind it.
+fn read_link(at: &OwnedFd, name: &str) -> rustix::io::Result<PathBuf> {
+    let mut text = Vec::with_capacity(USUAL);
+    loop {
+        rustix::fs::readlinkat_raw(at, name, spare_capacity(&mut text))?;
+        if text.len() < text.capacity() {
+            return Ok(PathBuf::from(OsString::from_vec(text)));
+        }
+        // It may have been cut.
+        let more = 2 * text.capacity();
+        text = Vec::with_capacity(more);
+    }
 }
 
 /// What a path argument names, as an absolute path that still has its `..`: only the kernel knows where they lead.
@@ -192,14 +246,14 @@ pub(crate) fn goes_up(path: &Path) -> bool {
 }
 
 /// Whether an absolute path has nothing that folding would take away.
-fn is_folded(path: &[u8]) -> bool {
-    matches!(path, [b'/', rest @ ..] if rest.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b"..")))
+pub(crate) fn is_folded(path: &Path) -> bool {
+    matches!(path.as_os_str().as_bytes(), [b'/', rest @ ..] if rest.split(|byte| *byte == b'/').all(|part| !matches!(part, b"" | b"." | b"..")))
 }
 
 /// Joins and folds `.`, `..` and doubled slashes, as text: what the caller named, before any link is followed.
 pub(crate) fn named(base: &Path, path: &Path) -> PathBuf {
     use std::path::Component;
-    if is_folded(path.as_os_str().as_bytes()) {
+    if is_folded(path) {
         return path.to_path_buf();
     }
     let mut folded = PathBuf::from("/");
@@ -345,14 +399,53 @@ mod tests {
         let number = std::os::fd::AsRawFd::as_raw_fd(&held);
         let mut bases = Bases::default();
         assert_eq!(bases.of(own, libc::AT_FDCWD).unwrap(), std::env::current_dir().unwrap());
-        assert_eq!(bases.asked(own, number, Path::new("x")).unwrap(), path.join("x"));
+        assert_eq!(bases.asked(own, number, "x".into()).unwrap(), path.join("x"));
         assert_eq!(bases.of(own, 9999).unwrap_err().raw_os_error(), Some(libc::EBADF));
         // An entry whose process is gone leads nowhere: it is looked up anew.
-        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
-        let entry = rustix::fs::open(format!("/proc/{}", child.id()), OFlags::PATH, Mode::empty()).unwrap();
+        let mut child = std::process::Command::new("/bin/sleep").arg("0.2").spawn().unwrap();
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let of_child = |name: &str| {
+            rustix::fs::open(format!("/proc/{}{name}", child.id()), flags, Mode::empty()).unwrap()
+        };
+        let (place, link) = (of_child(""), Some(of_child("/cwd")));
         child.wait().unwrap();
-        bases.last = Some((own, entry));
+        bases.entries.insert(own, Entry { place, last: libc::AT_FDCWD, link });
+        assert_eq!(bases.of(own, libc::AT_FDCWD).unwrap(), std::env::current_dir().unwrap());
         assert_eq!(bases.of(own, number).unwrap(), path);
+    }
+
+    #[test]
+    fn a_held_link_is_read_for_where_it_leads_now() {
+        let own = std::process::id() as i32;
+        let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let paths = folders.each_ref().map(|folder| folder.path().canonicalize().unwrap());
+        let files = paths.each_ref().map(|path| std::fs::File::open(path).unwrap());
+        // A number that no other test comes by.
+        let mut held = rustix::io::fcntl_dupfd_cloexec(&files[0], 700).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&held);
+        let mut bases = Bases::default();
+        for _ in 0..3 {
+            assert_eq!(bases.of(own, number).unwrap(), paths[0]);
+        }
+        assert!(bases.entries[&own].link.is_some());
+        let other = std::os::fd::AsRawFd::as_raw_fd(&files[1]);
+        for _ in 0..3 {
+            assert_eq!(bases.of(own, other).unwrap(), paths[1]);
+        }
+        assert_eq!([(); 3].map(|()| bases.of(own, number).unwrap()), [(); 3].map(|()| paths[0].clone()));
+        // Another folder by the same number, at once; then none.
+        rustix::io::dup2(&files[1], &mut held).unwrap();
+        assert_eq!(bases.of(own, number).unwrap(), paths[1]);
+        std::fs::rename(&paths[1], paths[0].join("moved")).unwrap();
+        assert_eq!(bases.of(own, number).unwrap(), paths[0].join("moved"));
+        drop(held);
+        assert_eq!(bases.of(own, number).unwrap_err().raw_os_error(), Some(libc::EBADF));
+        // However long the way is.
+        let mut deep = paths[0].clone();
+        (0..20).for_each(|_| deep.push("x".repeat(100)));
+        std::fs::create_dir_all(&deep).unwrap();
+        let deep_one = std::fs::File::open(&deep).unwrap();
+        assert_eq!(bases.of(own, std::os::fd::AsRawFd::as_raw_fd(&deep_one)).unwrap(), deep);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The notary: writes down what the supervisor saw, off the path of the held calls.
 //!
-//! Owns: batching what was seen. Does not own: any answer, counting (`tally.rs`), what is written of it (`book.rs`). A batch
-//! is never dropped: when the recorder is behind, the notary waits, and then the supervisor, and then the agent.
+//! Owns: the thread that does it. Does not own: any answer, what waits for it (`pile.rs`), counting (`tally.rs`), what is written
+//! (`book.rs`). Nothing is dropped: when the recorder is behind, the notary waits, and then the supervisor, and then the agent.
 
 mod book;
+mod pile;
 mod tally;
 
 use crate::bell::Alarm;
@@ -12,13 +13,14 @@ use crate::view::Found;
 use admission::{Admission, LedgerClosed};
 use book::Book;
 use ledger::{Access, Denied, ExitEntry, NameAct, OsText, Reach};
+use pile::Pile;
 use policy::Reason;
 use rustix::fd::OwnedFd;
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// One thing that was seen.
 #[derive(Debug)]
@@ -45,16 +47,18 @@ enum Seen {
 /// The supervisor's end.
 #[derive(Debug)]
 pub(crate) struct Notary {
-    unsent: Vec<Seen>,
-    since: Instant,
-    channel: Option<SyncSender<Vec<Seen>>>,
+    pile: Arc<Pile<Seen>>,
     thread: Option<JoinHandle<Result<(), LedgerClosed>>>,
-    /// Whether the notary was found gone.
-    gone: bool,
 }
 
-const BATCH: usize = 512;
-const PATIENCE: Duration = Duration::from_millis(10);
+/// The notary's end: who waits for it is told when it goes, however it goes.
+struct Taker(Arc<Pile<Seen>>);
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
 
 impl Notary {
     /// Starts the notary. `root` is the view's root, where programs are found.
@@ -64,10 +68,11 @@ impl Notary {
         (root, names): (OwnedFd, Names),
         alarm: Alarm,
     ) -> std::io::Result<Self> {
-        let (channel, batches) = sync_channel::<Vec<Seen>>(64);
+        let pile = Arc::new(Pile::default());
+        let taker = Taker(Arc::clone(&pile));
         let thread = std::thread::Builder::new().name("notary".into()).spawn(move || {
             let mut book = Book::new(admission, root, names);
-            for batch in batches {
+            while let Some(batch) = taker.0.take() {
                 // A ledger that is closed takes no more evidence, and what leaves no evidence must end.
                 book.enter(batch)?;
             }
@@ -75,13 +80,7 @@ impl Notary {
             alarm.all_is_well();
             Ok(())
         })?;
-        Ok(Self {
-            unsent: Vec::new(),
-            since: Instant::now(),
-            channel: Some(channel),
-            thread: Some(thread),
-            gone: false,
-        })
+        Ok(Self { pile, thread: Some(thread) })
     }
 
     /// A file was opened, or with `act`, its name changed.
@@ -115,56 +114,44 @@ impl Notary {
         errno: Option<i32>,
         spoken: bool,
     ) {
-        self.push(Seen::Denied(Denied {
+        let denied = Denied {
             pid: u32::try_from(pid).ok(),
             what: what.to_owned(),
             target: OsText::from(target),
             reasons: reasons.iter().map(ledger::Reason::from).collect(),
             errno,
             spoken,
-        }));
-        self.send();
+        };
+        self.pile.put(Seen::Denied(denied), true);
     }
 
     fn push(&mut self, seen: Seen) {
-        if self.unsent.is_empty() {
-            self.since = Instant::now();
-        }
-        self.unsent.push(seen);
-        if self.unsent.len() >= BATCH || self.since.elapsed() > PATIENCE {
-            self.send();
-        }
-    }
-
-    pub(crate) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    /// Hands over what was seen. A notary that is gone wrote down nothing of it.
-    pub(crate) fn send(&mut self) {
-        if let (Some(channel), false) = (&self.channel, self.unsent.is_empty()) {
-            self.gone |= channel.send(std::mem::take(&mut self.unsent)).is_err();
-        }
+        self.pile.put(seen, false);
     }
 
     /// Waits until everything that was seen so far is with the recorder, so that what crosses next comes after it.
     pub(crate) fn settle(&mut self) {
         let (told, reached) = sync_channel(1);
-        self.push(Seen::Reached(told));
-        self.send();
-        self.gone |= reached.recv().is_err();
+        self.pile.put(Seen::Reached(told), true);
+        // A notary that is gone tells nothing, and is known by that.
+        let _ = reached.recv();
     }
 
-    /// Whether everything that was handed over was taken.
+    /// Whether the notary ended: then nothing that was seen is written down any more.
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone
+        self.pile.is_left()
     }
 
-    /// Sends the rest and waits until it is written; whether it was.
+    /// Waits until the rest is written; whether everything was.
     pub(crate) fn finish(&mut self) -> bool {
-        self.send();
-        self.channel = None;
+        self.pile.close();
         let ended = self.thread.take().map(JoinHandle::join);
-        matches!(ended, Some(Ok(Ok(())))) && !self.gone
+        matches!(ended, Some(Ok(Ok(()))))
+    }
+}
+
+impl Drop for Notary {
+    fn drop(&mut self) {
+        self.pile.close();
     }
 }

@@ -193,7 +193,6 @@ impl Supervisor {
     /// Has the digest of the launch's program written down.
     pub(crate) fn launched(&mut self, program: &Path) {
         self.notary.program(self.view.find(program, true).ok());
-        self.notary.send();
     }
 
     /// Answers calls until nothing is left that could make one.
@@ -254,22 +253,15 @@ impl Supervisor {
                 let ends = self.identities.take_ends();
                 self.tell_ends(ends);
             }
-            if calls.is_empty() {
-                self.notary.send();
-            }
             if self.notary.is_gone() {
                 return Err(io::Error::other("what is seen is not written down any more"));
             }
         }
     }
 
-    /// How long to wait for the next call: until what was seen must be written, or somebody who asked may have died.
+    /// How long to wait for the next call: somebody who asked may have died. A clock that is set for each call costs the caller.
     fn patience(&self) -> Option<Timespec> {
-        if self.notary.has_unsent() {
-            Some(Timespec { tv_sec: 0, tv_nsec: 5_000_000 })
-        } else {
-            (!self.held.is_empty()).then_some(Timespec { tv_sec: 1, tv_nsec: 0 })
-        }
+        (!self.held.is_empty()).then_some(Timespec { tv_sec: 1, tv_nsec: 0 })
     }
 
     fn answer(&mut self, call: &Notification) {

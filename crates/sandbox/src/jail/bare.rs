@@ -70,7 +70,7 @@ impl Cell {
         let mut enforcement = self.with_namespaces(given);
         enforcement.limits.extend(limits::watched(&limits, false));
         let bare = Bare::new(&own, self.pid, doors);
-        let (folder, bare) = (bare.names().spoken(&folder), Some(bare));
+        let (folder, bare) = (bare.names().spoken(folder).into_owned(), Some(bare));
         let (own, overlay, pulse, held) = (Vec::new(), None, Pulse::new(evidence), Some((listener, root)));
         Ok(Jail {
             cell: self,

@@ -1,7 +1,7 @@
 //! What is written of what was seen.
 //!
 //! Owns: the order of what is written, digests of programs.
-//! Does not own: batching (`notary.rs`), counting (`tally.rs`).
+//! Does not own: batching (`pile.rs`), counting (`tally.rs`).
 
 use super::Seen;
 use super::tally::Tally;
@@ -46,7 +46,7 @@ impl Book {
         for seen in batch {
             match seen {
                 Seen::Opened { pid, access, act, path } => {
-                    self.tally.opened(pid, access, act, self.names.spoken(&path));
+                    self.tally.opened(pid, access, act, self.names.spoken(path).into_owned());
                 }
                 Seen::Connected { pid, target, how } => self.tally.connected(pid, target, how),
                 Seen::Exited(end) => {
@@ -119,7 +119,7 @@ impl Book {
             return Ok(None);
         }
         let Ok(digest) = digest(&found.object) else { return Ok(None) };
-        let path = OsText::from(self.names.spoken(&found.path).as_path());
+        let path = OsText::from(&*self.names.spoken(&*found.path));
         let program = Program { path, digest, size: facts.st_size as u64 };
         self.note(program)?;
         Ok(Some(read_some(&found.object, LINE_MAX)))

@@ -6,6 +6,8 @@
 
 use ledger::{Access, ConnectEntry, NameAct, OpenEntry, OsText, Reach};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ffi::OsString;
 use std::hash::Hash;
 use std::path::PathBuf;
 
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 const COUNTS_MAX: usize = 200_000;
 
 /// What was done to what.
-type Deed = (Access, Option<NameAct>, PathBuf);
+type Deed = (Access, Option<NameAct>, OsString);
 /// Where to, and what came of it.
 type Way = (OsText, Reach);
 
@@ -58,17 +60,19 @@ impl Tally {
     pub(super) fn opened(&mut self, pid: i32, access: Access, act: Option<NameAct>, path: PathBuf) {
         let pid = self.make_room(pid);
         let counts = self.processes.entry(pid).or_default();
-        // Most things are done once: then nothing is looked up twice.
-        let text = |path: &PathBuf| OsText::from(path.as_path());
-        let deed = (access, act, path);
-        let Some(count) = counts.deeds.get_mut(&deed) else {
-            self.opened.push(OpenEntry { pid, access, act, path: text(&deed.2), count: 1 });
-            counts.deeds.insert(deed, Count { so_far: 1, told: 1 });
-            self.held += 1;
-            return;
-        };
-        if let Some(count) = count.step() {
-            self.opened.push(OpenEntry { pid, access, act, path: text(&deed.2), count });
+        match counts.deeds.entry((access, act, path.into_os_string())) {
+            Entry::Vacant(place) => {
+                let path = OsText::from(place.key().2.as_os_str());
+                self.opened.push(OpenEntry { pid, access, act, path, count: 1 });
+                place.insert(Count { so_far: 1, told: 1 });
+                self.held += 1;
+            }
+            Entry::Occupied(mut place) => {
+                if let Some(count) = place.get_mut().step() {
+                    let path = OsText::from(place.key().2.as_os_str());
+                    self.opened.push(OpenEntry { pid, access, act, path, count });
+                }
+            }
         }
     }
 
@@ -88,7 +92,7 @@ impl Tally {
         let Some(Counts { deeds, ways }) = self.processes.remove(&pid) else { return };
         self.held -= deeds.len() + ways.len();
         for ((access, act, path), count) in rest(deeds) {
-            self.opened.push(OpenEntry { pid, access, act, path: OsText::from(path.as_path()), count });
+            self.opened.push(OpenEntry { pid, access, act, path: OsText::from(path.as_os_str()), count });
         }
         for ((target, how), count) in rest(ways) {
             self.connected.push(ConnectEntry { pid, target, count, how });

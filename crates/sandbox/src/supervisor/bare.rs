@@ -16,6 +16,7 @@ use crate::sys::notify::{self, Notification};
 use ledger::Access;
 use policy::{AbsPath, Decision, Reason};
 use rustix::fd::AsFd as _;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,8 +65,9 @@ impl Names {
     }
 
     /// The name by which policy and ledger speak of a real path.
-    pub(crate) fn spoken(&self, real: &Path) -> PathBuf {
-        self.of(real).map_or_else(|| real.to_owned(), |(name, _)| name)
+    pub(crate) fn spoken<'p>(&self, real: impl Into<Cow<'p, Path>>) -> Cow<'p, Path> {
+        let real = real.into();
+        self.of(&real).map_or(real, |(name, _)| name.into())
     }
 }
 
@@ -198,8 +200,8 @@ impl Supervisor {
     }
 
     /// The name by which policy and ledger speak of a path.
-    pub(super) fn spoken<'a>(&self, path: &'a Path) -> std::borrow::Cow<'a, Path> {
-        self.bare.as_ref().map_or_else(|| path.into(), |bare| bare.names.spoken(path).into())
+    pub(super) fn spoken<'a>(&self, path: &'a Path) -> Cow<'a, Path> {
+        self.bare.as_ref().map_or_else(|| path.into(), |bare| bare.names.spoken(path))
     }
 
     /// A new process, as long as the run goes on.

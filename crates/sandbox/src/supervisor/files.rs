@@ -43,7 +43,7 @@ impl Supervisor {
         if self.watch.judged_opens {
             return self.open_on_behalf(call, &wanted);
         }
-        self.see_open(call, &wanted)
+        self.see_open(call, wanted)
     }
 
     /// Every open is judged on what it leads to, and done by us: nothing that the caller changes afterwards matters.
@@ -73,7 +73,7 @@ impl Supervisor {
         error: io::Error,
     ) -> io::Result<Option<Refusal>> {
         let errno = error.raw_os_error().filter(|errno| matches!(*errno, libc::ENOENT | libc::EACCES));
-        let path = self.name(call, wanted.folder, &wanted.path)?;
+        let path = self.name(call, wanted.folder, wanted.path.clone())?;
         let denies = errno.is_some() && self.denies(&path, wanted.access());
         let refusal = if denies { self.denied(&path, wanted.access()) } else { None };
         refusal.map_or(Err(error), |refusal| Ok(Some(Refusal { errno, ..refusal })))

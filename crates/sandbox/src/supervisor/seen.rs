@@ -32,14 +32,14 @@ pub(super) struct Changing {
 
 impl Supervisor {
     /// Sees an open that the kernel does.
-    pub(super) fn see_open(&mut self, call: &Notification, wanted: &Wanted) -> io::Result<Option<Refusal>> {
+    pub(super) fn see_open(&mut self, call: &Notification, wanted: Wanted) -> io::Result<Option<Refusal>> {
         let access = wanted.access();
         // At a lesser depth only openat2 comes here to read: its flags are behind a pointer.
         if access == Access::Read && self.watch.evidence != Evidence::Full {
             self.let_go(call);
             return Ok(None);
         }
-        let path = self.name(call, wanted.folder, &wanted.path)?;
+        let path = self.name(call, wanted.folder, wanted.path)?;
         if is_of_the_kernel(&path) {
             self.let_go(call);
             return Ok(None);
@@ -69,8 +69,11 @@ impl Supervisor {
     }
 
     /// What a path of the caller's names, as an absolute path of the inside.
-    pub(super) fn name(&mut self, call: &Notification, folder: i32, path: &Path) -> io::Result<PathBuf> {
+    pub(super) fn name(&mut self, call: &Notification, folder: i32, path: PathBuf) -> io::Result<PathBuf> {
         let asked = self.bases.asked(call.pid, folder, path)?;
+        if caller::is_folded(&asked) {
+            return Ok(asked);
+        }
         if caller::goes_up(&asked)
             && let (Some(folder), Some(name)) = (asked.parent(), asked.file_name())
             && let Some(folder) = self.sight.folder(folder)
@@ -115,7 +118,7 @@ impl Supervisor {
         let mut path = |(folder, address): (i32, u64)| {
             let path = memory.path(address)?;
             if !path.as_os_str().is_empty() {
-                return self.name(call, folder, &path);
+                return self.name(call, folder, path);
             }
             // Only linkat takes a descriptor for a name, if it is told to.
             let by_descriptor =
