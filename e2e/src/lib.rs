@@ -3,6 +3,7 @@
 //! * [`mod@bench`]: commands raced against each other.
 //! * [`person`]: on whose behalf: root and an ordinary user where the tests run as root.
 //! * [`stage`]: a person's home, a repository in it, and the built `provost` as that person runs it.
+//! * [`network`]: a network of the test's own around a command, with servers that are really outside.
 //! * [`ran`]: a command that ended: its status and what it printed.
 //! * [`strace`]: another observer of a command, to compare with.
 //! * [`tree`]: a folder byte for byte, to show that it is untouched.
@@ -23,6 +24,7 @@ pub mod bench;
 pub mod built;
 pub mod doubles;
 pub mod mutation;
+pub mod network;
 pub mod person;
 pub mod ran;
 pub mod stage;

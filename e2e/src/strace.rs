@@ -5,6 +5,7 @@
 
 use crate::stage::Stage;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,14 +25,14 @@ pub fn beneath(stage: &Stage, words: &[&str], folder: &Path) -> Command {
     traced
 }
 
-/// What strace wrote, but for what failed.
+/// What strace wrote of a command that began in a folder, but for what failed: of connects, every attempt.
 #[must_use]
-pub fn acts(folder: &Path) -> Acts {
+pub fn acts(folder: &Path, began: &Path) -> Acts {
     let mut acts = Acts::new();
     for entry in std::fs::read_dir(folder).expect("strace's folder can be read") {
         let text =
             std::fs::read_to_string(entry.expect("an entry can be read").path()).expect("strace writes text");
-        let mut thread = Thread { folder: first_folder(&text) };
+        let mut thread = Thread { folder: first_folder(&text).unwrap_or_else(|| began.to_owned()) };
         for line in text.lines() {
             for act in thread.act(line).iter().flat_map(|acts| acts.lines()) {
                 *acts.entry(act.to_owned()).or_default() += 1;
@@ -42,9 +43,9 @@ pub fn acts(folder: &Path) -> Acts {
 }
 
 /// Strace tells the folder that a thread stands in with the calls that name it.
-fn first_folder(text: &str) -> PathBuf {
-    let named = text.split_once("AT_FDCWD<").and_then(|(_, rest)| rest.split_once('>'));
-    PathBuf::from(named.map(|(folder, _)| unescaped(folder)).unwrap_or_default())
+fn first_folder(text: &str) -> Option<PathBuf> {
+    let (folder, _) = text.split_once("AT_FDCWD<")?.1.split_once('>')?;
+    Some(PathBuf::from(unescaped(folder)))
 }
 
 struct Thread {
@@ -56,10 +57,13 @@ impl Thread {
     fn act(&mut self, line: &str) -> Option<String> {
         let (name, rest) = line.split_once('(')?;
         let (words, result) = rest.rsplit_once(" = ")?;
-        if result.starts_with("-1 ") && !result.contains("EINPROGRESS") {
+        let words = words.trim_end();
+        if name == "connect" {
+            return self.attempt(words, result);
+        }
+        if result.starts_with("-1 ") {
             return None;
         }
-        let words = words.trim_end();
         let words = words.strip_suffix(')').unwrap_or(words);
         let (args, at) = (split(words), result.split_once('<'));
         let named = |index: usize| args.get(index).map(|arg| self.path(arg, None));
@@ -98,9 +102,26 @@ impl Thread {
             }
             "link" => Some(format!("linked {}", named(1)?.display())),
             "linkat" => Some(format!("linked {}", beneath(2, 3)?.display())),
-            "connect" => Some(format!("connect {}", args.get(1)?)),
             _ => None,
         }
+    }
+
+    /// An attempt to connect, whatever became of it: not asking what became of one before, and not what is no address.
+    fn attempt(&self, words: &str, result: &str) -> Option<String> {
+        const NONE: [&str; 7] =
+            ["EALREADY", "EISCONN", "EBADF", "ENOTSOCK", "EFAULT", "EINVAL", "EAFNOSUPPORT"];
+        if NONE.iter().any(|errno| result.contains(errno)) {
+            return None;
+        }
+        let named = strings(words.split_once("sa_family=")?.1).into_iter().next()?;
+        if words.contains("sa_family=AF_UNIX") {
+            let is_abstract = words.contains("sun_path=@");
+            let path = if is_abstract { named } else { self.folder.join(named).display().to_string() };
+            return Some(format!("connect unix:{}{path}", if is_abstract { "@" } else { "" }));
+        }
+        let port = words.split_once("port=htons(")?.1.split_once(')')?.0.parse().ok()?;
+        let address: IpAddr = named.parse().ok()?;
+        Some(format!("connect {}", SocketAddr::new(address.to_canonical(), port)))
     }
 
     /// A path argument from the folder that it names, or the thread's own.

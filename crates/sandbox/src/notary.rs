@@ -93,7 +93,7 @@ impl Notary {
         self.push(Seen::Exited(end));
     }
 
-    /// A process tried to connect: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`.
+    /// A process tried to connect: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`, `unix:@name`.
     pub(crate) fn connected(&mut self, pid: i32, target: impl Into<OsText>, how: Reach) {
         self.push(Seen::Connected { pid, target: target.into(), how });
     }

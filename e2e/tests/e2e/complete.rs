@@ -1,5 +1,7 @@
 //! What the ledger says of a run is what another observer says of the same work: nothing more, nothing less.
 
+mod connects;
+
 use crate::real_agents::{KEY, set_up_for};
 use crate::real_work::toolchain;
 use e2e::built;
@@ -8,7 +10,10 @@ use e2e::person::Person;
 use e2e::ran::run;
 use e2e::stage::{Ledger, Stage};
 use e2e::strace::{Acts, acts, beneath};
+use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
 /// Of the kernel's own files nothing is recorded.
 fn of_the_kernel(act: &str) -> bool {
@@ -25,20 +30,25 @@ fn recorded(ledger: &Ledger) -> Acts {
             exec["argv"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
         *acts.entry(format!("exec {}", words.join(" "))).or_default() += 1;
     }
-    // Counts grow: the last one of a process is how often it did that.
-    let mut last: BTreeMap<(u64, String), u64> = BTreeMap::new();
     for entry in ledger.of("exited").flat_map(|exited| exited["entries"].as_array().unwrap()) {
         if let Some(code) = entry["code"].as_i64() {
             *acts.entry(format!("exit {code}")).or_default() += 1;
         }
     }
+    // Counts grow; one that does not begins anew.
+    let mut known: BTreeMap<(u64, &str, String), u64> = BTreeMap::new();
+    let mut count = |entry: &Value, how: &'static str, act: String| {
+        let (pid, count) = (entry["pid"].as_u64().unwrap(), entry["count"].as_u64().unwrap());
+        let before = known.insert((pid, how, act.clone()), count).filter(|before| *before < count);
+        *acts.entry(act).or_default() += count - before.unwrap_or(0);
+    };
     for entry in ledger.of("opened").flat_map(|opened| opened["entries"].as_array().unwrap()) {
         let kind = entry["act"].as_str().or(entry["access"].as_str()).unwrap();
-        let act = format!("{kind} {}", entry["path"].as_str().unwrap());
-        last.insert((entry["pid"].as_u64().unwrap(), act), entry["count"].as_u64().unwrap());
+        count(entry, "opened", format!("{kind} {}", entry["path"].as_str().unwrap()));
     }
-    for ((_, act), count) in last {
-        *acts.entry(act).or_default() += count;
+    for entry in ledger.of("connected").flat_map(|connected| connected["entries"].as_array().unwrap()) {
+        let how = ["inside", "carried", "refused"].into_iter().find(|how| entry["how"] == *how).unwrap();
+        count(entry, how, format!("connect {}", entry["target"].as_str().unwrap()));
     }
     acts
 }
@@ -55,13 +65,24 @@ fn same_acts_of(
     least: usize,
     counts: fn(&str) -> bool,
 ) {
-    // Inside first: that leaves the folder as it is.
     let words = ["run", "--unattended", "--"].iter().chain(inside);
-    run(&mut stage.provost(words)).ended(0);
     let folder = tempfile::tempdir_in(&stage.elsewhere).unwrap();
     stage.person.owns(folder.path());
-    run(&mut beneath(stage, outside, folder.path())).ended(0);
-    let (recorded, seen) = (tamed(&recorded(&stage.ledger()), counts), tamed(&acts(folder.path()), counts));
+    let outside = beneath(stage, outside, folder.path());
+    let (recorded, seen) = told(stage, stage.provost(words), outside, folder.path());
+    same(&tamed(&recorded, counts), &tamed(&seen, counts), least);
+}
+
+/// Both commands, and what the ledger says of the first and strace of the second.
+fn told(stage: &Stage, mut inside: Command, mut outside: Command, folder: &Path) -> (Acts, Acts) {
+    // Inside first: that leaves the folder as it is.
+    run(&mut inside).ended(0);
+    run(&mut outside).ended(0);
+    (recorded(&stage.ledger()), acts(folder, &stage.workspace))
+}
+
+#[track_caller]
+fn same(recorded: &Acts, seen: &Acts, least: usize) {
     let differ: Vec<String> = seen
         .keys()
         .chain(recorded.keys())

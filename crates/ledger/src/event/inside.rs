@@ -181,7 +181,7 @@ pub struct Connected {
 pub struct ConnectEntry {
     /// The process, as the host counts.
     pub pid: u32,
-    /// Where to: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`.
+    /// Where to: `127.0.0.1:8080`, `api.example.com:443`, `unix:/path`, `unix:@name`.
     pub target: OsText,
     /// How often so far, told as in `opened`.
     pub count: u64,

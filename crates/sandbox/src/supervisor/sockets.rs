@@ -47,6 +47,11 @@ impl Supervisor {
                 self.connect_internet(call, wish, to).map(|()| None)
             }
             Some(Target::Socket(path)) if wish.held.is_local() => self.connect_local(call, wish, &path),
+            // Such names belong to the cell's network: there are none of the host.
+            Some(Target::Abstract(name)) if wish.held.is_local() => {
+                self.notary.connected(wish.who.pid, name.as_os_str(), Reach::Inside);
+                self.connect_as_read(call, wish.held, wish.address).map(|()| None)
+            }
             _ => self.connect_as_read(call, wish.held, wish.address).map(|()| None),
         }
     }
@@ -207,6 +212,8 @@ fn read_address(call: &Notification) -> io::Result<Vec<u8>> {
 enum Target {
     Internet(SocketAddr),
     Socket(PathBuf),
+    /// A name that lies in no folder, as the ledger has it.
+    Abstract(OsString),
 }
 
 fn parse_address(raw: &[u8]) -> Option<Target> {
@@ -223,6 +230,9 @@ fn parse_address(raw: &[u8]) -> Option<Target> {
         }
         libc::AF_UNIX => {
             let path = raw.get(2..)?;
+            if let [0, name @ ..] = path {
+                return Some(Target::Abstract(OsStr::from_bytes(&[b"unix:@", name].concat()).to_owned()));
+            }
             let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
             let path = path.get(..end).filter(|path| !path.is_empty())?;
             Some(Target::Socket(PathBuf::from(OsStr::from_bytes(path))))
