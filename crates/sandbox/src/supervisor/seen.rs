@@ -100,6 +100,7 @@ impl Supervisor {
             return Ok(Some(refusal));
         }
         self.sight.forget();
+        self.decide_doubts(&change);
         if self.let_go(call) {
             let (doubt, sure) = match change.folder {
                 Some(_) => (Some(change), Change::default()),
@@ -148,6 +149,21 @@ impl Supervisor {
     pub(super) fn gone(&mut self, pid: i32) {
         let gone: Vec<_> = self.changing.extract_if(|_, changing| changing.pid == pid).collect();
         gone.into_iter().for_each(|(_, changing)| self.resolve(changing));
+    }
+
+    /// What is in doubt about a name is decided before the name changes again: afterwards it would be taken for the other's.
+    fn decide_doubts(&mut self, change: &Change) {
+        let is_about = |doubt: &mut Change| {
+            doubt.folder.as_ref().is_some_and(|(folder, _)| {
+                change.entries.iter().any(|(_, changes)| folder.starts_with(changes))
+            })
+        };
+        let due = self.changing.values_mut().filter_map(|changing| {
+            let doubt = changing.doubt.take_if(is_about);
+            doubt.map(|doubt| Changing { pid: changing.pid, doubt: Some(doubt) })
+        });
+        let due: Vec<_> = due.collect();
+        due.into_iter().for_each(|changing| self.resolve(changing));
     }
 
     /// A folder that is not there any more by the name it had was removed, or renamed.

@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("floods_are_counted_exactly", floods_are_counted_exactly),
     ("names_that_change_are_in_the_ledger", names_that_change_are_in_the_ledger),
     ("names_that_change_are_in_the_ledger_where_opens_are_judged", names_are_told_where_opens_are_judged),
+    ("a_folder_that_two_remove_is_told_once", two_remove),
     ("who_is_killed_is_told_with_the_signal", who_is_killed_is_told_with_the_signal),
     ("full_depth_sees_everything", full_depth_sees_everything),
     ("the_depth_of_writes_sees_no_reads", the_depth_of_writes_sees_no_reads),
@@ -129,7 +130,8 @@ fn every_process_that_ends_itself_is_in_the_ledger(root: &Path) {
 }
 
 fn every_attempt_to_connect_is_in_the_ledger(root: &Path) {
-    let script = "for i in 1 2 3 4; do (echo > /dev/tcp/127.0.0.1/9) 2>/dev/null; done; (echo > /dev/tcp/192.0.2.1/443) 2>/dev/null; exit 0";
+    let script = "for i in 1 2 3 4; do (echo > /dev/tcp/127.0.0.1/9) 2>/dev/null; done; (echo > /dev/tcp/192.0.2.1/443) 2>/dev/null; \
+                  /usr/bin/perl -MSocket -e 'socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, pack_sockaddr_un(\"\\0none\"))'; exit 0";
     let ran = Scene::new(root).bash(script);
     ran.fine();
     let attempts: Vec<(String, u64, Reach)> = ran
@@ -146,6 +148,8 @@ fn every_attempt_to_connect_is_in_the_ledger(root: &Path) {
     // Each by a process of its own.
     assert!(near("127.0.0.1:9").iter().all(|(_, count, how)| (*count, *how) == (1, Reach::Inside)));
     assert_eq!((near("127.0.0.1:9").len(), near("192.0.2.1:443").len()), (4, 1), "{attempts:?}");
+    // A name that lies in no folder; perl passes all of an address.
+    assert!(attempts.iter().any(|(target, ..)| target.starts_with("unix:@none")), "{attempts:?}");
 }
 
 /// Perl makes the very calls that are written.
@@ -244,6 +248,25 @@ fn names_that_change_are_in_the_ledger(root: &Path) {
     let told = in_work(&ran, &work);
     // By a link of its own or not, it is the file that was cut: `l` is the same as `g`.
     assert_eq!(changed(told), CHANGED);
+}
+
+/// One fails, because something lies in it, and calls nothing more until the other has done it.
+fn two_remove(root: &Path) {
+    let scene = Scene::new(root);
+    let work = scene.work();
+    let script = r#"
+        pipe(my $failed, my $fails); pipe(my $over, my $ends);
+        mkdir "d" or die; open(my $w, ">", "d/f") or die; close $w;
+        my $child = fork();
+        if (!$child) { close $ends; rmdir "d" and die; syswrite($fails, "x"); sysread($over, my $x, 1); exit 0; }
+        sysread($failed, my $x, 1);
+        unlink("d/f") or die; rmdir("d") or die;
+        close $ends; waitpid($child, 0);"#;
+    let ran = perl(scene, script);
+    ran.fine();
+    let told = in_work(&ran, &work);
+    let removed: Vec<_> = told.iter().filter(|(what, _)| what == "removed write d").collect();
+    assert_eq!(removed, [&("removed write d".to_owned(), 1)]);
 }
 
 fn names_are_told_where_opens_are_judged(root: &Path) {

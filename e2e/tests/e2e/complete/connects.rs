@@ -35,13 +35,16 @@ impl Way {
     }
 }
 
+/// Places, and how often each is tried exactly.
+type Attempts<'a> = &'a [(&'a str, u64)];
+
 /// The same line inside, and outside beneath strace, over the same network: both observers tell the same, and so many attempts.
 fn same_acts_over(
     stage: &Stage,
     served: &Path,
     way: Way,
     line: &str,
-    (attempts, counts): (&[(&str, u64)], fn(&str) -> bool),
+    (attempts, counts): (Attempts<'_>, fn(&str) -> bool),
 ) {
     let policy = stage.policy(POLICY);
     let line = way.said() + line;
@@ -161,7 +164,7 @@ fn curls_connections_are_recorded_as_another_observer_sees_them() {
         let line = format!(
             "for n in 1 2 3; do {curl} http://{SERVER}/ http://{SERVER}/; {curl} --globoff http://{SERVER_SIX}/; {curl} --proxytunnel http://{SERVER}/; done"
         );
-        let attempts: &[_] = match way {
+        let attempts: Attempts<'_> = match way {
             Way::Straight => &[(SERVER, 6), (SERVER_SIX, 3)],
             Way::Proxy => &[(PROXY, 9)],
         };
@@ -230,10 +233,10 @@ fn same_in_a_session(person: Person, port: &str, (inside, outside): (&[&str], &[
     let words = ["run", "--unattended", "--"].iter().chain(inside);
     let (recorded, seen) =
         told(&stage, stage.provost(words), beneath(&stage, outside, folder.path()), folder.path());
+    assert!(server.told().iter().all(|said| said.contains("served")), "{:#?}", server.told());
     let [recorded, seen] = [recorded, seen].map(|acts| tamed(&acts, of_a_tool));
     same(&recorded, &seen, 5);
     assert_eq!(seen.values().sum::<u64>(), 2 * (1 + 4 * 7), "{seen:#?}");
-    assert!(server.told().iter().all(|said| said.contains("served")), "{:#?}", server.told());
 }
 
 #[test]
