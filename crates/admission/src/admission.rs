@@ -90,7 +90,11 @@ impl Admission {
 
     /// Asks for a permit for something that the event `cause` led to.
     pub fn admit_because<E: Effect>(&self, effect: E, cause: Option<u64>) -> Pending<E> {
-        let action = effect.action();
+        let action = match effect.action() {
+            // What no rule asks about is no part of what is agreed to, nor of the record.
+            Action::Http(request) => Action::Http(self.line.policy.heeding(request)),
+            action => action,
+        };
         if let Action::Launch(command) = &action {
             self.know(command);
         }

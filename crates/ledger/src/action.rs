@@ -36,7 +36,7 @@ pub enum ActionRecord {
     },
     /// An HTTP request.
     Http {
-        /// `http` or `https`.
+        /// `http` or `https`; `ws` or `wss` where it becomes a WebSocket.
         scheme: String,
         /// Host and port.
         endpoint: String,
@@ -44,6 +44,12 @@ pub enum ActionRecord {
         method: String,
         /// The path without its query.
         path: String,
+        /// The pairs of the query that rules ask about, as they were sent.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        query: String,
+        /// The headers that rules ask about, as `name: value`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<OsText>,
     },
     /// A tool used.
     Tool {
@@ -125,6 +131,8 @@ impl From<&Action> for ActionRecord {
                 endpoint: request.endpoint.to_string(),
                 method: request.method.clone(),
                 path: request.path.clone(),
+                query: request.query.clone(),
+                headers: request.headers.iter().map(header).collect(),
             },
             Action::Tool { name } => ActionRecord::Tool { name: name.clone() },
             Action::Credential { name, to } => {
@@ -134,6 +142,10 @@ impl From<&Action> for ActionRecord {
             Action::Spend { unit, amount } => ActionRecord::Spend { unit: unit.clone(), amount: *amount },
         }
     }
+}
+
+fn header((name, value): &(String, Vec<u8>)) -> OsText {
+    OsText::from([name.as_bytes(), b": ", value].concat().as_slice())
 }
 
 impl From<&Command> for CommandRecord {

@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use policy::{AbsPath, Action, Anchors, Command, Context, Endpoint, Layer, LayerKind, Policy};
+use policy::{
+    AbsPath, Action, Anchors, Command, Context, Endpoint, HttpRequest, Layer, LayerKind, Policy, Scheme,
+};
 
 fn main() {
     let policy = compile(&rules());
@@ -18,6 +20,9 @@ fn main() {
     measure("connect_warm_1000_rules", &policy, &hosts(), 200_000);
     measure("exec_warm_1000_rules", &policy, &commands(16, 6), 200_000);
     measure("exec_hostile_1000_rules", &policy, &commands(4_000, 200), 4_000);
+    let few = measure("http_conditions_10_rules", &compile(&conditions(10)), &requests(10), 100_000);
+    let many = measure("http_conditions_1000_rules", &compile(&conditions(1_000)), &requests(1_000), 100_000);
+    println!("http_conditions_1000_to_10_permille {} 0", many * 1000 / few.max(1));
     measure_start();
     let policy = compile(&bombs());
     measure("exec_fallback_200_words", &policy, &commands(2_000, 200), 2_000);
@@ -68,6 +73,30 @@ fn rules() -> String {
         ));
     }
     text
+}
+
+/// So many rules on requests, each with conditions.
+fn conditions(count: usize) -> String {
+    let rule = |at: usize| {
+        format!(
+            "[[rule]]\nid = \"r{at}\"\nneed = \"none\"\nhttp = [\"https://api.example.com/repos/r{at}/**\"]\nmethods = [\"GET\", \"POST\"]\n\
+             query = {{ per_page = [\"?\", \"??\"], q{at} = [\"a*\", false] }}\nheaders = {{ \"content-type\" = [\"application/json*\", false] }}\nup = \"20MiB\"\n"
+        )
+    };
+    format!("version = 1\n{}", (0..count).map(rule).collect::<String>())
+}
+
+fn requests(rules: usize) -> Vec<Action> {
+    let one = |at: usize| {
+        let endpoint = Endpoint::parse("api.example.com:443").unwrap();
+        let at = at * rules / 16;
+        let target = format!("/repos/r{at}/issues/7?per_page=50&state=open");
+        let request = HttpRequest::new(Scheme::Https, endpoint, "GET", &target).unwrap();
+        Action::Http(
+            request.with_headers([("content-type", b"application/json".as_slice()), ("accept", b"*/*")]),
+        )
+    };
+    (0..16).map(one).collect()
 }
 
 /// Words with stars between, which random words follow into ever new states.
@@ -125,7 +154,7 @@ fn commands(count: usize, words: usize) -> Vec<Action> {
 }
 
 /// Decides each in turn, and times every decision by itself less what looking at the clock costs.
-fn measure(name: &str, policy: &Policy, actions: &[Action], times: usize) {
+fn measure(name: &str, policy: &Policy, actions: &[Action], times: usize) -> u128 {
     if actions.len() <= 16 {
         actions.iter().for_each(|action| drop(black_box(policy.decide(action, &[]))));
     }
@@ -140,6 +169,7 @@ fn measure(name: &str, policy: &Policy, actions: &[Action], times: usize) {
     took.sort_unstable();
     let at = |part: usize| took[(took.len() - 1) * part / 100].saturating_sub(clock);
     println!("{name} {} {}", at(50), at(99));
+    at(50)
 }
 
 fn clock() -> u128 {

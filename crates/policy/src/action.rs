@@ -297,7 +297,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// How a request travels.
+/// How a request travels, and whether it turns into a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
@@ -305,21 +305,65 @@ pub enum Scheme {
     Http,
     /// Over TLS.
     Https,
+    /// In the clear, to become a WebSocket.
+    Ws,
+    /// Over TLS, to become a WebSocket.
+    Wss,
+}
+
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Scheme; 4] = [Scheme::Http, Scheme::Https, Scheme::Ws, Scheme::Wss];
+
+    /// The word for it, before `://`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Ws => "ws",
+            Scheme::Wss => "wss",
+        }
+    }
+
+    /// The port where none is said.
+    pub fn port(self) -> u16 {
+        match self {
+            Scheme::Http | Scheme::Ws => 80,
+            Scheme::Https | Scheme::Wss => 443,
+        }
+    }
+
+    /// Whether it becomes a WebSocket.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Scheme::Ws | Scheme::Wss)
+    }
+
+    /// The same way, to become a WebSocket.
+    #[must_use]
+    pub fn websocket(self) -> Scheme {
+        match self {
+            Scheme::Http | Scheme::Ws => Scheme::Ws,
+            Scheme::Https | Scheme::Wss => Scheme::Wss,
+        }
+    }
+
+    /// The scheme of a URL, and what follows `://`.
+    pub(crate) fn split(url: &str) -> Option<(Scheme, &str)> {
+        let (word, rest) = url.split_once("://")?;
+        Some((Scheme::ALL.into_iter().find(|scheme| scheme.word() == word)?, rest))
+    }
 }
 
 impl fmt::Display for Scheme {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        })
+        to.write_str(self.word())
     }
 }
 
-/// An HTTP request: where to, how, and which path.
+/// An HTTP request: where to, how, which path, and what conditions of rules can ask about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HttpRequest {
-    /// `http` or `https`.
+    /// How it travels, and whether it is to become a WebSocket.
     pub scheme: Scheme,
     /// Where to.
     pub endpoint: Endpoint,
@@ -327,10 +371,14 @@ pub struct HttpRequest {
     pub method: String,
     /// The canonical path, without query: what is judged and what must be sent.
     pub path: String,
+    /// The query as it is sent, without `?`.
+    pub query: String,
+    /// Headers, each line by itself, as they are sent; names in small letters.
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
 impl HttpRequest {
-    /// Reads a request; of `target` the query is cut off.
+    /// Reads a request without headers.
     ///
     /// # Errors
     /// When method or path have no canonical spelling.
@@ -341,23 +389,42 @@ impl HttpRequest {
         target: &str,
     ) -> Result<HttpRequest, NotCanonical> {
         canonical::method(method)?;
-        let path = target.split_once('?').map_or(target, |(path, _)| path);
-        Ok(HttpRequest { scheme, endpoint, method: method.to_owned(), path: canonical::url_path(path)? })
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (path, query) = (canonical::url_path(path)?, query.to_owned());
+        Ok(HttpRequest { scheme, endpoint, method: method.to_owned(), path, query, headers: Vec::new() })
+    }
+
+    /// The URL without its query.
+    pub fn plainly(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.endpoint, self.path)
+    }
+
+    /// The same, with its headers.
+    #[must_use]
+    pub fn with_headers<'a>(mut self, headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> HttpRequest {
+        let line = |(name, value): (&str, &[u8])| (name.to_ascii_lowercase(), value.to_vec());
+        self.headers = headers.into_iter().map(line).collect();
+        self
     }
 }
 
 impl fmt::Display for HttpRequest {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         text::write_escaped(to, self.method.as_bytes())?;
-        let usual = match self.scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        };
         write!(to, " {}://{}", self.scheme, self.endpoint.host)?;
-        if self.endpoint.port != usual {
+        if self.endpoint.port != self.scheme.port() {
             write!(to, ":{}", self.endpoint.port)?;
         }
-        text::write_escaped(to, self.path.as_bytes())
+        text::write_escaped(to, self.path.as_bytes())?;
+        if !self.query.is_empty() {
+            to.write_str("?")?;
+            text::write_escaped(to, self.query.as_bytes())?;
+        }
+        for (name, value) in &self.headers {
+            write!(to, " {name}: ")?;
+            text::write_word(to, value)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,15 @@
 //! One spelling for each resource: text in, the canonical form or the reason why there is none out.
 //!
-//! Owns the spelling of paths, hosts, endpoints and the paths of URLs. Looks nothing up: neither links nor names.
+//! Owns the spelling of paths, hosts and endpoints; `url` that of requests. Looks nothing up: neither links nor names.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+
+mod url;
+
+pub use url::{method, query, url_path};
+pub(crate) use url::{other_path, query_key};
 
 /// Why a text has no canonical form. What it may not be is never repaired, because the far side might repair it otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -215,91 +220,4 @@ fn looks_numeric(name: &str) -> bool {
 pub fn port(text: &str) -> Result<u16, NotCanonical> {
     let plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| plain).ok_or(NotCanonical::Port)
-}
-
-/// A request method. Methods are case-sensitive, and `get` is read as `GET` by some servers: only capitals pass.
-///
-/// # Errors
-/// When it is empty, long, or not made of capitals, digits, `-` and `_`.
-pub fn method(text: &str) -> Result<(), NotCanonical> {
-    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase());
-    if first && text.len() <= 32 && text.bytes().all(plain) { Ok(()) } else { Err(NotCanonical::Method) }
-}
-
-/// The path of a URL, without query: escapes of plain characters undone, all others in capitals.
-///
-/// # Errors
-/// When a server could read it as another path: dots, empty segments, escaped slashes, escapes of escapes.
-pub fn url_path(given: &str) -> Result<String, NotCanonical> {
-    if !given.starts_with('/') {
-        return Err(if given.is_empty() { NotCanonical::Empty } else { NotCanonical::Relative });
-    }
-    let mut canonical = String::with_capacity(given.len());
-    let mut meant = Vec::with_capacity(given.len());
-    let mut rest = given.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte == b'%' {
-            let (decoded, after) = escape(rest)?;
-            rest = after;
-            meant.push(decoded);
-            if is_unreserved(decoded) {
-                canonical.push(char::from(decoded));
-            } else {
-                canonical.push_str(&format!("%{decoded:02X}"));
-            }
-        } else {
-            meant.push(plain_url_byte(byte)?);
-            canonical.push(char::from(byte));
-        }
-    }
-    if std::str::from_utf8(&meant).is_err() {
-        return Err(NotCanonical::Character("escapes that are not UTF-8"));
-    }
-    plain_segments(&canonical).map(|()| canonical)
-}
-
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The byte of an escape, and what follows it.
-fn escape(rest: &[u8]) -> Result<(u8, &[u8]), NotCanonical> {
-    let spelled = || {
-        let shown: String = rest.iter().take(2).map(|byte| char::from(*byte)).collect();
-        NotCanonical::Escape(format!("%{shown}"))
-    };
-    let digit = |at: usize| rest.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(spelled()) };
-    let decoded = u8::try_from(high * 16 + low).map_err(|_| spelled())?;
-    if decoded.is_ascii_control() || matches!(decoded, b'/' | b'\\' | b'%') {
-        return Err(spelled());
-    }
-    Ok((decoded, rest.get(2..).unwrap_or_default()))
-}
-
-fn plain_url_byte(byte: u8) -> Result<u8, NotCanonical> {
-    match byte {
-        0 => Err(NotCanonical::Nul),
-        b'\\' => Err(NotCanonical::Character("a backslash")),
-        b'?' | b'#' => Err(NotCanonical::Character("a query or a fragment")),
-        byte if byte.is_ascii_graphic() => Ok(byte),
-        _ => Err(NotCanonical::Character("a blank, a control character or one beyond ASCII")),
-    }
-}
-
-fn plain_segments(canonical: &str) -> Result<(), NotCanonical> {
-    let segments: Vec<&str> = canonical.split('/').skip(1).collect();
-    for (index, segment) in segments.iter().enumerate() {
-        if segment.is_empty() && index + 1 < segments.len() {
-            return Err(NotCanonical::Character("an empty segment (`//`)"));
-        }
-        // Some servers cut a segment at `;` before they look for dots.
-        let name = segment.split(';').next().unwrap_or(segment);
-        if name == "." || name == ".." {
-            return Err(NotCanonical::Dots);
-        }
-    }
-    Ok(())
 }

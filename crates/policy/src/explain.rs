@@ -56,7 +56,8 @@ pub struct Spoke {
     pub patterns: Vec<String>,
     /// What its author says.
     pub why: Option<String>,
-    /// It could only restrict: by its layer, or because it knows the command only by a name that proves nothing.
+    /// It could only restrict: by its layer, or because it knows the command only by a name that proves nothing, or the
+    /// request only as some servers might read it.
     pub narrows: bool,
     /// It is as strict as the decision.
     pub decides: bool,
@@ -88,6 +89,11 @@ pub struct Nearest {
 
 /// Explains, by the same judge.
 pub(crate) fn explain(policy: &Policy, action: &Action) -> Explanation {
+    let heeded = match action {
+        Action::Http(request) => Action::Http(policy.heeding(request.clone())),
+        other => other.clone(),
+    };
+    let action = &heeded;
     let decision = policy.decide(action, &[]);
     if let Action::Http(request) = action
         && !policy.looks_inside(&request.endpoint)

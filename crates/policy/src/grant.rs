@@ -60,8 +60,9 @@ pub struct Selector {
 enum Covers {
     /// This very action, environment included.
     Exact(Action),
-    /// Whatever a pattern matches; of a command, only under the name and with the variables that somebody agreed to.
-    Class(Arc<Automaton>, Option<Command>),
+    /// Whatever a pattern matches; of a command, only under the name and with the variables that somebody agreed to; of a
+    /// request, only with the same query and headers, as far as rules ask about them.
+    Class(Arc<Automaton>, Option<Box<Action>>),
 }
 
 impl Selector {
@@ -89,8 +90,8 @@ impl Selector {
     pub fn covers(&self, action: &Action) -> bool {
         match &self.covers {
             Covers::Exact(one) => same(one, action),
-            Covers::Class(automaton, command) => {
-                self.kind == action.kind() && like(command.as_ref(), action) && matches(automaton, action)
+            Covers::Class(automaton, agreed) => {
+                self.kind == action.kind() && like(agreed.as_deref(), action) && matches(automaton, action)
             }
         }
     }
@@ -100,11 +101,8 @@ impl Selector {
         // A class names its places from the root on.
         let places = Places { workspace: "/".into(), home: "/".into() };
         let automaton = Arc::new(Automaton::new(&[pattern.regex(&places)]).ok()?);
-        let command = match action {
-            Action::Exec(command) => Some(command.clone()),
-            _ => None,
-        };
-        let covers = Covers::Class(automaton, command);
+        let agreed = matches!(action, Action::Exec(_) | Action::Http(_)).then(|| Box::new(action.clone()));
+        let covers = Covers::Class(automaton, agreed);
         let selector = Selector { kind: action.kind(), text: shown, covers };
         // A class that lacks what was asked for says something else than was meant.
         selector.covers(action).then_some(selector)
@@ -162,10 +160,14 @@ fn same(one: &Action, other: &Action) -> bool {
     }
 }
 
-/// Under the same name, which decides what a program of many names does, and with the same variables.
-fn like(agreed: Option<&Command>, action: &Action) -> bool {
+/// A command under the same name, which decides what a program of many names does, and with the same variables. A request that
+/// says the same where rules ask.
+fn like(agreed: Option<&Action>, action: &Action) -> bool {
     match (agreed, action) {
-        (Some(agreed), Action::Exec(command)) => {
+        (Some(Action::Http(agreed)), Action::Http(request)) => {
+            (&agreed.query, &agreed.headers) == (&request.query, &request.headers)
+        }
+        (Some(Action::Exec(agreed)), Action::Exec(command)) => {
             let alike = |command: &Command| (command.env.clone(), command.installed);
             alike(agreed) == alike(command) && agreed.alias() == command.alias()
         }

@@ -220,7 +220,7 @@ fn shown_time(ms: u64) -> String {
     if shown.is_empty() { "0s".to_owned() } else { shown }
 }
 
-fn shown_bytes(bytes: u64) -> String {
+pub(crate) fn shown_bytes(bytes: u64) -> String {
     let Some((unit, shift)) = SIZES.iter().find(|(_, shift)| bytes >= 1 << shift) else {
         return format!("{bytes} B");
     };

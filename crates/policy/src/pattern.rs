@@ -5,6 +5,7 @@
 //! runs them is `automaton`. Does not own which rule wins.
 
 pub(crate) mod command;
+pub(crate) mod condition;
 pub(crate) mod glob;
 pub(crate) mod host;
 pub(crate) mod http;

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::layer::rule::Rule;
 use crate::pattern::{Pattern, Places};
 use crate::{
-    Action, Confinement, Decision, Endpoint, Explanation, Grant, Kind, Layer, LayerKind, Limits, ListedLimit,
-    Need, PolicyError, RuleSpec, Shortfall, canonical, confinement, decide, explain, limits,
+    Action, Confinement, Decision, Endpoint, Explanation, Grant, HttpRequest, Kind, Layer, LayerKind, Limits,
+    ListedLimit, Need, PolicyError, RuleSpec, Shortfall, canonical, confinement, decide, explain, limits,
 };
 
+pub(crate) mod conditions;
 pub(crate) mod listed;
 pub(crate) mod table;
 
@@ -209,6 +210,13 @@ impl Policy {
     /// Whether some rule speaks of requests to this place, so that each must be seen. Elsewhere the connection is judged.
     pub fn looks_inside(&self, endpoint: &Endpoint) -> bool {
         self.requests.speak_of(endpoint)
+    }
+
+    /// A request with what of its query and headers rules ask about, and nothing else of them: what is judged, shown and agreed to.
+    #[must_use]
+    pub fn heeding(&self, request: HttpRequest) -> HttpRequest {
+        let names = self.requests.names(&request.endpoint);
+        request.heeding(&names)
     }
 
     /// Every rule of every layer, pattern by pattern: what `policy show` prints.

@@ -59,7 +59,7 @@ fn usage(kind: Kind) -> &'static str {
         Kind::Write => "write `write PATH`",
         Kind::Land => "write `land PATH`",
         Kind::Connect => "write `connect HOST` or `connect HOST:PORT`",
-        Kind::Http => "write `http METHOD https://HOST/PATH`",
+        Kind::Http => "write `http METHOD https://HOST/PATH?QUERY --header 'NAME: VALUE'`",
         Kind::Tool => "write `tool NAME`",
         Kind::Credential => "write `credential NAME to HOST:PORT`",
         Kind::Spend => "write `spend AMOUNT UNIT`",
@@ -74,10 +74,7 @@ fn read(kind: Kind, words: &[OsString], here: Here<'_>) -> Result<Action, String
         Kind::Write => one(words).and_then(|word| path(word, here)).map(Action::Write),
         Kind::Land => one(words).and_then(|word| path(word, here)).map(Action::Land),
         Kind::Connect => endpoint(text(one(words)?)?).map(Action::Connect),
-        Kind::Http => match words {
-            [method, address] => request(text(method)?, text(address)?).map(Action::Http),
-            _ => Err("a request is a method and an address".to_owned()),
-        },
+        Kind::Http => request_words(words).map(Action::Http),
         Kind::Tool => Ok(Action::Tool { name: text(one(words)?)?.to_owned() }),
         Kind::Credential => match words {
             [name, to] => credential(name, to),
@@ -172,13 +169,40 @@ fn with_port(text: &str, usual: u16) -> Result<Endpoint, crate::NotCanonical> {
 
 /// A method, and `https://host/path`.
 pub(crate) fn request(method: &str, address: &str) -> Result<HttpRequest, String> {
-    let (scheme, rest, port) = match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
-        (Some(rest), _) => (Scheme::Https, rest, 443),
-        (_, Some(rest)) => (Scheme::Http, rest, 80),
-        _ => return Err("an address begins with `https://` or `http://`".to_owned()),
-    };
+    let (scheme, rest) = Scheme::split(address).ok_or(
+        "an address begins with `https://` or `http://`, that of a WebSocket with `wss://` or `ws://`",
+    )?;
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let endpoint = with_port(host, port).map_err(|error| format!("`{host}` is no host: {error}"))?;
+    let endpoint = with_port(host, scheme.port()).map_err(|error| format!("`{host}` is no host: {error}"))?;
     let path = if path.is_empty() { "/" } else { path };
     HttpRequest::new(scheme, endpoint, method, path).map_err(|error| format!("it is no request: {error}"))
+}
+
+/// `METHOD URL`, in two words or in one, then any number of `--header NAME:VALUE`.
+fn request_words(words: &[OsString]) -> Result<HttpRequest, String> {
+    let mut texts = Vec::new();
+    for word in words {
+        texts.push(text(word)?);
+    }
+    let (line, rest) = match texts.as_slice() {
+        [line, rest @ ..] if line.contains(' ') => (line.split_once(' '), rest),
+        [method, address, rest @ ..] => (Some((*method, *address)), rest),
+        _ => (None, texts.as_slice()),
+    };
+    let (method, address) = line.ok_or("a request is a method and an address")?;
+    let headers: Vec<(&str, &[u8])> = rest
+        .chunks(2)
+        .map(|pair| match pair {
+            ["--header", line] => header(line),
+            _ => Err(format!("`{}` is no part of a request", pair.join(" "))),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(request(method, address.trim())?.with_headers(headers))
+}
+
+/// `NAME: VALUE`
+pub(crate) fn header(line: &str) -> Result<(&str, &[u8]), String> {
+    let (name, value) =
+        line.split_once(':').ok_or_else(|| format!("`{line}` is no header: write `name: value`"))?;
+    Ok((name.trim(), value.trim().as_bytes()))
 }

@@ -116,6 +116,8 @@ fn what_was_permitted_may_happen() {
         endpoint: endpoint.into(),
         method: "GET".into(),
         path: "/".into(),
+        query: String::new(),
+        headers: Vec::new(),
     };
     for action in [ActionRecord::Connect { endpoint: endpoint.into() }, http] {
         assert_eq!(tell(vec![decision(action, ALLOW), resolved(2, endpoint), settled(2)]), None);

@@ -16,7 +16,7 @@ pub(crate) fn of(policy: &Policy) -> Result<Confinement, Shortfall> {
     let mut missing = Vec::new();
     let read = held(policy, Kind::Read, &mut missing);
     let write = held(policy, Kind::Write, &mut missing);
-    missing.extend(policy.limits.unheld());
+    missing.extend(policy.unheld());
     if !missing.is_empty() {
         return Err(Shortfall { missing });
     }

@@ -4,7 +4,7 @@ use crate::automaton::Automaton;
 use crate::explain::{Nearest, position};
 use crate::layer::rule::{Rule, Said};
 use crate::pattern::{Pattern, regex, spell};
-use crate::policy::Counted;
+use crate::policy::{Counted, conditions};
 use crate::{Action, Command, Kind, Need, Policy};
 
 /// How near a rule is, and why it is not there.
@@ -30,7 +30,7 @@ pub(crate) fn find(policy: &Policy, action: &Action, need: Need) -> Option<Neare
         let rule = policy.rule(counted);
         for said in rule.says.iter().filter(|said| said.kind == action.kind()) {
             let miss = by_name_alone(policy, said, idle.as_deref(), installed.as_deref())
-                .or_else(|| miss(policy, rule, said, idle.as_deref(), input));
+                .or_else(|| miss(policy, rule, said, idle.as_deref(), (action, input)));
             let Some(miss) = miss else { continue };
             if best.as_ref().is_none_or(|(best, _)| miss.near > best.near) {
                 best = Some((miss, counted));
@@ -64,7 +64,13 @@ fn by_name_alone(policy: &Policy, said: &Said, idle: Option<&str>, installed: Op
     means.then(|| Miss { near: ALL_BUT, pattern: said.text.clone(), because: because.to_owned() })
 }
 
-fn miss(policy: &Policy, rule: &Rule, said: &Said, idle: Option<&str>, input: &[u8]) -> Option<Miss> {
+fn miss(
+    policy: &Policy,
+    rule: &Rule,
+    said: &Said,
+    idle: Option<&str>,
+    (action, input): (&Action, &[u8]),
+) -> Option<Miss> {
     let miss = |near: usize, because: String| Some(Miss { near, pattern: said.text.clone(), because });
     let written = |pattern: &Pattern| pattern.regex(&policy.places);
     let expressions: Vec<String> = said.patterns.iter().map(written).collect();
@@ -73,9 +79,14 @@ fn miss(policy: &Policy, rule: &Rule, said: &Said, idle: Option<&str>, input: &[
             return miss(ALL_BUT, format!("it does not count in this run: {idle}"));
         }
         let mut holes = rule.except.iter().filter(|hole| hole.kind == said.kind);
-        let hole = holes
-            .find(|hole| regex::is_match(&hole.patterns.iter().map(written).collect::<Vec<_>>(), input))?;
-        return miss(ALL_BUT, format!("its exception `{}` takes this out", hole.text));
+        let hole =
+            holes.find(|hole| regex::is_match(&hole.patterns.iter().map(written).collect::<Vec<_>>(), input));
+        if let Some(hole) = hole {
+            return miss(ALL_BUT, format!("its exception `{}` takes this out", hole.text));
+        }
+        let Action::Http(request) = action else { return None };
+        let asked = conditions::failing(rule, request)?;
+        return miss(ALL_BUT, format!("its condition does not hold: {}", asked.text));
     }
     if idle.is_some() {
         return None;

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::layer::PolicyError;
 use crate::layer::rule::{Example, Rule};
 use crate::pattern::{Family, Pattern, Places, family, glob, regex, spell};
-use crate::{AbsPath, Action, Kind, words};
+use crate::policy::conditions;
+use crate::{AbsPath, Action, HttpRequest, Kind, words};
 
 /// What came of one example.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,7 +69,12 @@ fn judge(rule: &Rule) -> Vec<(&Example, bool, Option<String>)> {
     let holes: Vec<String> = kinds.iter().flat_map(|kind| rule.holes(*kind)).map(written).collect();
     let fault = |example: &Example, must_match: bool| match spelled(first, &example.text, &places) {
         Err(because) => Some(format!("the example cannot be read: {because}")),
-        Ok(input) => match (must_match, regex::is_match(&says, &input) && !regex::is_match(&holes, &input)) {
+        Ok((input, request)) => match (
+            must_match,
+            regex::is_match(&says, &input)
+                && !regex::is_match(&holes, &input)
+                && request.is_none_or(|request| conditions::hold(rule, &request)),
+        ) {
             (true, false) => Some(format!("the example does not match rule `{}`, and must", rule.id)),
             (false, true) => Some(format!("the example matches rule `{}`, and must not", rule.id)),
             _ => None,
@@ -84,16 +90,19 @@ fn nowhere() -> Places {
     Places { workspace: PathBuf::from("/\u{1}workspace"), home: PathBuf::from("/\u{1}home") }
 }
 
-/// The bytes that an example is matched by.
-fn spelled(kind: Kind, text: &str, places: &Places) -> Result<Vec<u8>, String> {
+/// The bytes that an example is matched by; of a request, what conditions are asked of too.
+fn spelled(kind: Kind, text: &str, places: &Places) -> Result<(Vec<u8>, Option<HttpRequest>), String> {
     let mut buffer = Vec::new();
     let action = match family(kind) {
-        Family::Command => return command(text, places),
+        Family::Command => return Ok((command(text, places)?, None)),
         Family::Path => Action::Read(AbsPath::new(&path(text, places)?).map_err(|error| error.to_string())?),
         Family::Connect => Action::Connect(words::endpoint(text)?),
         Family::Http => {
-            let (method, address) = text.split_once(' ').ok_or("write `GET https://host/path`")?;
-            Action::Http(words::request(method, address)?)
+            let mut said = text.split(" | ");
+            let line = said.next().and_then(|line| line.split_once(' '));
+            let (method, address) = line.ok_or("write `GET https://host/path`")?;
+            let headers = said.map(words::header).collect::<Result<Vec<_>, _>>()?;
+            Action::Http(words::request(method, address.trim())?.with_headers(headers))
         }
         Family::Tool => Action::Tool { name: text.to_owned() },
         Family::Credential => {
@@ -106,7 +115,9 @@ fn spelled(kind: Kind, text: &str, places: &Places) -> Result<Vec<u8>, String> {
             Action::Spend { unit: unit.to_owned(), amount }
         }
     };
-    spell::action(&action, &mut buffer).map(<[u8]>::to_vec).map_err(|error| error.to_string())
+    let bytes = spell::action(&action, &mut buffer).map(<[u8]>::to_vec).map_err(|error| error.to_string())?;
+    let request = if let Action::Http(request) = action { Some(request) } else { None };
+    Ok((bytes, request))
 }
 
 /// An absolute path from what starts at the root, the workspace or the home.

@@ -11,13 +11,18 @@ use crate::layer::{LayerKind, PolicyError};
 use crate::pattern::{Family, Pattern, PatternError, family};
 use crate::{Kind, Limit, Need};
 
+mod beside;
+
 /// The largest file.
 const LARGEST: usize = 1 << 20;
 /// The longest `why`, in bytes.
 const LONGEST_WHY: usize = 1000;
 
 const FILE_KEYS: [&str; 6] = ["version", "default", "when", "nested", "limits", "rule"];
-const RULE_KEYS: [&str; 8] = ["id", "need", "why", "when", "except", "methods", "yes", "no"];
+const RULE_KEYS: [&str; 14] = [
+    "id", "need", "why", "when", "except", "methods", "query", "headers", "up", "down", "rate", "record",
+    "yes", "no",
+];
 const WHEN_KEYS: [&str; 4] = ["repo", "agent", "principal", "attended"];
 
 type Key<'i> = Spanned<DeString<'i>>;
@@ -209,7 +214,9 @@ impl Page<'_> {
         let why = find("why").map(|(key, value)| self.why(key, value)).transpose()?;
         let when = find("when").map(|(_, value)| self.when(value)).transpose()?.unwrap_or_default();
         let methods = find("methods").map(|(key, value)| self.methods(key, value)).transpose()?;
-        let says = self.says(table, span, need, methods.as_deref())?;
+        let mut says = self.says(table, span, need, methods.as_deref())?;
+        let conditions = self.conditions(table, &says)?;
+        let terms = self.terms(table, &says, need)?;
         let kinds: Vec<Kind> = says.iter().map(|said| said.kind).collect();
         let except = match find("except") {
             Some((key, value)) => self.except(key, value, &kinds, need)?,
@@ -220,7 +227,9 @@ impl Page<'_> {
             None => Ok(Vec::new()),
         };
         let (yes, no) = (examples("yes")?, examples("no")?);
-        Ok(Rule { id: id.to_owned(), need, why, when, says, except, yes, no, span: span.clone() })
+        says.extend(self.credential(&terms, &says, span)?);
+        let (id, span) = (id.to_owned(), span.clone());
+        Ok(Rule { id, need, why, when, says, conditions, terms, except, yes, no, span })
     }
 
     fn why(&self, key: &Key<'_>, value: &Value<'_>) -> Result<String, PolicyError> {
@@ -250,6 +259,10 @@ impl Page<'_> {
         let mut says = Vec::new();
         for (key, value) in table {
             let Ok(kind) = key.get_ref().parse::<Kind>() else { continue };
+            // `credential = "name"` says what goes along, not what the rule speaks of.
+            if kind == Kind::Credential && value.get_ref().as_str().is_some() {
+                continue;
+            }
             for (text, span) in self.strings(key, value)? {
                 let patterns = Pattern::parse(kind, text, need, methods.unwrap_or_default())
                     .map_err(|error| self.pattern_error(&span, error))?;

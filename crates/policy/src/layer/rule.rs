@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use crate::layer::{PatternSpec, PolicyError, RuleSpec};
 use crate::pattern::command::{CommandPattern, Program};
+use crate::pattern::condition::Condition;
 use crate::pattern::name::ToolPattern;
 use crate::pattern::path::PathPattern;
 use crate::pattern::{Pattern, PatternError, regex};
+use crate::terms::Terms;
 use crate::{Context, Kind, Limit, Need};
 
 /// How long an id can be.
@@ -40,6 +42,10 @@ pub(crate) struct Rule {
     pub(crate) when: When,
     /// What it speaks of, in the order of the file.
     pub(crate) says: Vec<Said>,
+    /// What must hold of a request beside.
+    pub(crate) conditions: Vec<Condition>,
+    /// How what it speaks of may pass.
+    pub(crate) terms: Terms,
     /// The holes in it, for each kind.
     pub(crate) except: Vec<Said>,
     pub(crate) yes: Vec<Example>,
@@ -82,6 +88,8 @@ impl Rule {
             why: spec.why,
             when: When::default(),
             says,
+            conditions: Vec::new(),
+            terms: Terms::default(),
             except: Vec::new(),
             yes: Vec::new(),
             no: Vec::new(),

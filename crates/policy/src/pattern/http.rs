@@ -1,5 +1,8 @@
 //! Patterns on requests: `https://api.example.com/repos/*/issues/**`. The host as in `host`; the path is matched against the
 //! canonical one. `**` at the end is any number of segments, with or without a last slash.
+//!
+//! A WebSocket begins as a request and is then beyond what rules see. So a rule that allows speaks of one only as `wss://` or
+//! `ws://`; a rule that asks or forbids speaks of it as `https://` and `http://` too.
 
 use crate::Need;
 use crate::Scheme;
@@ -13,7 +16,7 @@ use crate::pattern::regex::Regex;
 /// A pattern on requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HttpPattern {
-    pub(crate) scheme: Scheme,
+    pub(crate) schemes: Vec<Scheme>,
     /// Empty is any.
     pub(crate) methods: Vec<String>,
     pub(crate) endpoint: EndpointPattern,
@@ -26,21 +29,29 @@ pub(crate) fn parse_all(
     need: Need,
     methods: &[String],
 ) -> Result<Vec<HttpPattern>, PatternError> {
-    let schemes = [("https://", Scheme::Https, 443), ("http://", Scheme::Http, 80)];
-    let found =
-        schemes.iter().find_map(|(start, scheme, port)| Some((text.strip_prefix(start)?, *scheme, *port)));
-    let (rest, scheme, port) = found
-        .ok_or_else(|| PatternError::new("a request has no scheme").hint("write `https://host/path`"))?;
+    let (scheme, rest) = Scheme::split(text).ok_or_else(|| {
+        PatternError::new("a request has no scheme")
+            .hint("write `https://host/path`, or `wss://host/path` for a WebSocket")
+    })?;
+    if scheme.is_websocket() && !methods.is_empty() && methods.iter().all(|method| method != "GET") {
+        return Err(PatternError::new("a WebSocket begins with `GET`, which is not among the methods")
+            .hint("leave `methods` out of the rule on WebSockets"));
+    }
     let at = rest.char_indices().find(|(at, character)| *character == '/' && !in_network(rest, *at));
     let Some((at, _)) = at else {
         return Err(PatternError::new("a request has no path")
             .hint(format!("write `{text}/**` for every path of the host")));
     };
     let (authority, path) = rest.split_at(at);
-    let path = url_parts(path)?;
+    let path = url_parts(path, need)?;
+    let mut schemes = vec![scheme];
+    if need != Need::None && !scheme.is_websocket() {
+        schemes.push(scheme.websocket());
+    }
     let of_host = |text: &String| -> Result<HttpPattern, PatternError> {
-        let endpoint = EndpointPattern::parse(text, need, Some(port))?;
-        Ok(HttpPattern { scheme, methods: methods.to_vec(), endpoint, path: path.clone() })
+        let endpoint = EndpointPattern::parse(text, need, Some(scheme.port()))?;
+        let (schemes, methods) = (schemes.clone(), methods.to_vec());
+        Ok(HttpPattern { schemes, methods, endpoint, path: path.clone() })
     };
     host::spread(authority)?.iter().map(of_host).collect()
 }
@@ -51,14 +62,20 @@ fn in_network(_rest: &str, _at: usize) -> bool {
     false
 }
 
-fn url_parts(path: &str) -> Result<Vec<Part>, PatternError> {
+fn url_parts(path: &str, need: Need) -> Result<Vec<Part>, PatternError> {
     let mut globs = glob::globs(path, Between::Folders)?;
     // The text before the first slash, which is nothing.
     globs.remove(0);
     let parts: Vec<Part> = globs.into_iter().map(glob::part).collect::<Result<_, _>>()?;
     let plain = plain_text(&parts);
     match canonical::url_path(&plain) {
-        Ok(canonical) if canonical == plain => Ok(parts),
+        Ok(canonical) if canonical == plain => match canonical::other_path(&plain) {
+            Some(other) if need != Need::None => Err(PatternError::new(format!(
+                "the path of a rule that does not allow has no parameters and no escaped marks: `{path}`"
+            ))
+            .hint(format!("write it as in `{other}`: then it speaks of every spelling"))),
+            _ => Ok(parts),
+        },
         Ok(canonical) => Err(PatternError::new(format!("the path is not spelled canonically: `{path}`"))
             .hint(format!("the canonical spelling is like `{canonical}`"))),
         Err(error) => Err(PatternError::new(format!("`{path}` is no path of a request: {error}"))),
@@ -96,10 +113,8 @@ impl HttpPattern {
             out.raw(&format!("(?:{})", self.methods.join("|")));
         }
         out.raw("\\x00");
-        out.raw(match self.scheme {
-            Scheme::Http => "http\\x00",
-            Scheme::Https => "https\\x00",
-        });
+        let schemes: Vec<&str> = self.schemes.iter().map(|scheme| scheme.word()).collect();
+        out.raw(&format!("(?:{})\\x00", schemes.join("|")));
         self.endpoint.write(out);
         write_folders(out, &self.path, "(?:/[^/\\x00]*)*");
     }

@@ -48,6 +48,17 @@ impl CredentialPattern {
         }
     }
 
+    /// This very credential, to where a pattern of another kind leads.
+    pub(crate) fn at(name: &str, to: EndpointPattern) -> Result<CredentialPattern, PatternError> {
+        let CredentialPattern { name: read, to: None } = CredentialPattern::parse(name, Need::Never)? else {
+            return Err(PatternError::new("a credential is a name"));
+        };
+        match read.text() {
+            Some(_) => Ok(CredentialPattern { name: read, to: Some(to) }),
+            None => Err(PatternError::new("one credential is named").hint("write its name, without stars")),
+        }
+    }
+
     pub(crate) fn write(&self, out: &mut Regex) {
         out.glob(&self.name, "[^\\x00]");
         out.raw("\\x00");

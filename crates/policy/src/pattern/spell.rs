@@ -38,15 +38,28 @@ pub(crate) fn action<'a>(action: &'a Action, buffer: &'a mut Vec<u8>) -> Result<
     Ok(buffer)
 }
 
-/// A command under each of its other names, with whether that can only make stricter.
+/// What else it may be, each with whether that can only make stricter: a command under its other names, a request as other
+/// servers read its path.
 pub(crate) fn names(action: &Action) -> Result<Vec<(Vec<u8>, bool)>, NotCanonical> {
-    let (Action::Launch(command) | Action::Exec(command)) = action else { return Ok(Vec::new()) };
+    let command = match action {
+        Action::Launch(command) | Action::Exec(command) => command,
+        Action::Http(request) => return other_reading(request),
+        _ => return Ok(Vec::new()),
+    };
     let spelled = |(name, narrows): (&[u8], bool)| {
         let mut buffer = Vec::new();
         write_command(&mut buffer, command, name)?;
         Ok((buffer, narrows))
     };
     command.names().map(spelled).collect()
+}
+
+fn other_reading(request: &HttpRequest) -> Result<Vec<(Vec<u8>, bool)>, NotCanonical> {
+    let Some(path) = canonical::other_path(&request.path) else { return Ok(Vec::new()) };
+    let mut buffer = Vec::new();
+    http_to(&mut buffer, request)?;
+    text(&mut buffer, &path)?;
+    Ok(vec![(buffer, true)])
 }
 
 fn write_command(buffer: &mut Vec<u8>, of: &Command, program: &[u8]) -> Result<(), NotCanonical> {
@@ -107,13 +120,17 @@ pub(crate) fn endpoint(buffer: &mut Vec<u8>, endpoint: &Endpoint) -> Result<(), 
     Ok(())
 }
 
-fn http(buffer: &mut Vec<u8>, request: &HttpRequest) -> Result<(), NotCanonical> {
+fn http_to(buffer: &mut Vec<u8>, request: &HttpRequest) -> Result<(), NotCanonical> {
     canonical::method(&request.method)?;
     buffer.extend_from_slice(request.method.as_bytes());
     buffer.push(0);
-    buffer.extend_from_slice(request.scheme.to_string().as_bytes());
+    buffer.extend_from_slice(request.scheme.word().as_bytes());
     buffer.push(0);
-    endpoint(buffer, &request.endpoint)?;
+    endpoint(buffer, &request.endpoint)
+}
+
+fn http(buffer: &mut Vec<u8>, request: &HttpRequest) -> Result<(), NotCanonical> {
+    http_to(buffer, request)?;
     if canonical::url_path(&request.path)? != request.path {
         return Err(NotCanonical::Escape(request.path.clone()));
     }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::layer::rule::{Rule, Said};
+use crate::pattern::Pattern;
 use crate::{Context, Kind, Layer, LayerKind, Need};
 
 /// One pattern of one rule, or one default.
@@ -21,6 +23,12 @@ pub struct Listed {
     pub pattern: Option<String>,
     /// The holes in the rule.
     pub except: Vec<String>,
+    /// What must hold of a request beside: methods, query, headers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<String>,
+    /// How it may pass: `up`, `down`, `rate`, `record`, `credential`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
     /// What it needs.
     pub need: Need,
     /// What its author says.
@@ -44,6 +52,8 @@ fn of_layer(layer: &Layer, context: &Context) -> Vec<Listed> {
         kind,
         pattern: None,
         except: Vec::new(),
+        conditions: Vec::new(),
+        terms: Vec::new(),
         need,
         why: None,
         idle: whole.clone(),
@@ -57,6 +67,8 @@ fn of_layer(layer: &Layer, context: &Context) -> Vec<Listed> {
             listed.push(Listed {
                 pattern: Some(said.text.clone()),
                 except: holes.map(|hole| hole.text.clone()).collect(),
+                conditions: conditions(rule, said),
+                terms: terms(rule, said),
                 why: rule.why.clone(),
                 idle: idle.clone(),
                 ..blank(&rule.id, said.kind, rule.need)
@@ -64,4 +76,20 @@ fn of_layer(layer: &Layer, context: &Context) -> Vec<Listed> {
         }
     }
     listed
+}
+
+/// The methods of a pattern on requests, and the rule's conditions on them.
+fn conditions(rule: &Rule, said: &Said) -> Vec<String> {
+    let methods = said.patterns.iter().find_map(|pattern| match pattern {
+        Pattern::Http(http) if !http.methods.is_empty() => {
+            Some(format!("methods {}", http.methods.join(", ")))
+        }
+        _ => None,
+    });
+    let asked = rule.conditions.iter().filter(|_| said.kind == Kind::Http).map(|asked| asked.text.clone());
+    methods.into_iter().chain(asked).collect()
+}
+
+fn terms(rule: &Rule, said: &Said) -> Vec<String> {
+    if matches!(said.kind, Kind::Http | Kind::Connect) { rule.terms.texts() } else { Vec::new() }
 }

@@ -47,7 +47,7 @@ fn every_pattern_of_the_table_is_one() {
             }
         }
     }
-    assert_eq!(seen, 27);
+    assert_eq!(seen, 30);
 }
 
 #[test]

@@ -75,6 +75,17 @@ fn what_is_wrong_is_refused() {
         "http = [\"https://a.example/**\"]\nmethods = [\"get\"]",
         "http = [\"https://a.example\"]",
         "http = [\"a.example/\"]",
+        "read = [\"./**\"]\nup = \"1MiB\"",
+        "connect = [\"a.example\"]\nup = \"20\"",
+        "connect = [\"a.example\"]\nup = 20",
+        "connect = [\"a.example\"]\ndown = \"0KiB\"",
+        "connect = [\"a.example\"]\nrate = \"0/s\"",
+        "connect = [\"a.example\"]\nrate = \"10/d\"",
+        "connect = [\"a.example\"]\nrate = 10",
+        "connect = [\"a.example\"]\nrecord = \"some\"",
+        "connect = [\"a.example\"]\ncredential = \"a*\"",
+        "connect = [\"a.example\"]\ncredential = \"a b\"",
+        "read = [\"./**\"]\ncredential = \"key\"",
         "read = [\"./**\"]\nconnect = [\"a.example\"]\nexcept = [\"./x\"]",
         "read = [\"./**\"]\nexec = [\"ls\"]\nyes = [\"ls\"]",
         "read = [\"./**\"]\nyes = [\"/elsewhere\"]",
@@ -114,8 +125,14 @@ fn the_whole_language_is_taken() {
         write = ["./**"]
         land = ["./**"]
         connect = ["example.com", "*.example.com:*", "10.0.0.0/8:5432", "[fd00::]/8", "localhost:{1,2}"]
-        http = ["https://example.com/**", "http://localhost:3000/"]
+        http = ["https://example.com/**", "http://localhost:3000/", "wss://example.com/live/**"]
         methods = ["GET", "POST"]
+        query = { per_page = ["?", "??"], q = "a*" }
+        headers = { "content-type" = ["application/json*", false], "x-debug" = false }
+        up = "20MiB"
+        down = "2GiB"
+        rate = "10/s"
+        record = "full"
         tool = ["mcp/github/*"]
         credential = ["github-token api.github.com", "*"]
         spend = ["tokens > 200_000", "usd"]

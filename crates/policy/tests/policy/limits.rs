@@ -85,6 +85,29 @@ fn what_is_not_counted_yet_is_a_shortfall() {
 }
 
 #[test]
+fn what_nothing_holds_yet_is_a_shortfall() {
+    for (rule, expected) in [
+        (
+            "http = [\"https://h.example/**\"]\nneed = \"none\"\nrecord = \"full\"",
+            Some("nothing records bodies yet"),
+        ),
+        ("tool = [\"openai/web_search\"]\nneed = \"never\"", Some("nothing sees yet which are used")),
+        ("spend = [\"tokens > 5\"]\nneed = \"human\"", Some("nothing counts it yet")),
+        ("tool = [\"openai/web_search\"]\nneed = \"none\"", None),
+        ("spend = [\"tokens\"]\nneed = \"none\"", None),
+    ] {
+        let policy = compile(vec![layer(LayerKind::File, &format!("[[rule]]\nid = \"x\"\n{rule}\n"))]);
+        let missing = policy.unheld();
+        assert_eq!(
+            missing.first().map(|missing| missing.what.contains(expected.unwrap_or("?"))),
+            expected.map(|_| true),
+            "{rule} {missing:?}"
+        );
+        assert_eq!(policy.confinement().is_err(), expected.is_some(), "{rule}");
+    }
+}
+
+#[test]
 fn a_limit_that_nothing_holds_is_a_shortfall_only_where_it_is_asked() {
     let whole = all();
     let asks = compile(vec![layer(LayerKind::File, "[limits]\nmemory = \"4GiB\"\n")]).confinement().unwrap();

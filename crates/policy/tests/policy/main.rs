@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests, helpers too")]
 
 mod common;
+mod conditions;
 mod confinement;
 mod decide;
 mod documentation;
@@ -12,4 +13,5 @@ mod laws;
 mod layers;
 mod limits;
 mod profiles;
+mod terms;
 mod words;

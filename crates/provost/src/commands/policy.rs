@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::policy::{
-    Anchors, Context, Layer, LayerKind, Limit, Listed, ListedLimit, Policy as Compiled, profiles,
+    Anchors, Context, Layer, LayerKind, Listed, ListedLimit, Policy as Compiled, Shortfall, profiles,
 };
 use serde_json::json;
 
@@ -100,6 +100,9 @@ fn row(line: &Listed, layer: String) -> Vec<String> {
     if !line.except.is_empty() {
         pattern.push_str(&format!(" but {}", clean(&line.except.join(", "))));
     }
+    for beside in line.conditions.iter().chain(&line.terms) {
+        pattern.push_str(&format!("; {}", clean(beside)));
+    }
     let mut rule = clean(&line.rule);
     match (&line.idle, line.narrows) {
         (Some(idle), _) => rule.push_str(&format!(" (does not count here: {})", clean(idle))),
@@ -118,10 +121,9 @@ fn check(order: &PolicyFile, out: Out) -> Result<u8, Failure> {
     layer.check().map_err(refused)?;
     let policy = Compiled::compile(vec![layer], &anywhere(), &Context::default()).map_err(refused)?;
     // What nothing can hold yet is said here, and not only when a run starts.
-    if let Err(short) = policy.confinement()
-        && policy.listed_limits().iter().any(|line| matches!(line.limit, Limit::Tokens | Limit::Cost))
-    {
-        return Err(Failure::from(short).status(NO));
+    let missing = policy.unheld();
+    if !missing.is_empty() {
+        return Err(Failure::from(Shortfall { missing }).status(NO));
     }
     let listed = policy.listed();
     let mut rules: Vec<&str> =

@@ -198,7 +198,7 @@ fn written(action: &Action, workspace: &Path, home: &Path) -> Option<String> {
                 .or_else(|| path.to_str().map(str::to_owned))?
         }
         Action::Connect(endpoint) => endpoint.to_string(),
-        Action::Http(request) => format!("{}://{}{}", request.scheme, request.endpoint, request.path),
+        Action::Http(request) => request.plainly(),
         Action::Tool { name } => name.clone(),
         Action::Exec(_) | Action::Launch(_) | Action::Credential { .. } | Action::Spend { .. } => {
             return None;

@@ -1,0 +1,172 @@
+//! On which terms a rule lets pass: how much, how often, how it is recorded, which credential goes along.
+//!
+//! Owns what the terms are and which hold of an action: those of every rule that speaks of it, each for itself. Does not own
+//! counting, or what happens where one is used up: who carries the bytes does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::layer::rule::Rule;
+use crate::limits::shown_bytes;
+use crate::policy::Counted;
+use crate::{Action, Kind, Missing, Need, Policy};
+
+/// What a rule says about whatever it lets pass, in one run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// Bytes out, in all.
+    pub up: Option<u64>,
+    /// Bytes in, in all.
+    pub down: Option<u64>,
+    /// How often.
+    pub rate: Option<Rate>,
+    /// How it is recorded.
+    pub record: Option<Record>,
+    /// The credential that goes along.
+    pub credential: Option<String>,
+}
+
+/// How often something may be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// So many.
+    pub count: u32,
+    /// In so many milliseconds.
+    pub window_ms: u32,
+}
+
+/// How something is recorded, beyond that it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// Heads and bodies.
+    Full,
+}
+
+/// The terms of one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RuleTerms {
+    /// Its layer.
+    pub layer: String,
+    /// Its id.
+    pub rule: String,
+    /// Whether it can only restrict: a credential that it names opens nothing.
+    pub narrows: bool,
+    /// Its terms.
+    pub terms: Terms,
+}
+
+/// The windows of rates, and how they are written.
+const WINDOWS: [(&str, u32); 3] = [("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+/// A text that is no rate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no rate")]
+pub struct NotARate(String);
+
+impl FromStr for Rate {
+    type Err = NotARate;
+
+    fn from_str(text: &str) -> Result<Rate, NotARate> {
+        let read = || {
+            let (count, unit) = text.split_once('/')?;
+            let plain = !count.starts_with('0') && count.bytes().all(|byte| byte.is_ascii_digit());
+            let (_, window_ms) = *WINDOWS.iter().find(|(known, _)| *known == unit)?;
+            let count = count.parse().ok().filter(|_| plain)?;
+            Some(Rate { count, window_ms })
+        };
+        read().ok_or_else(|| NotARate(crate::text::printable(text, 40)))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = WINDOWS.iter().find(|(_, ms)| *ms == self.window_ms).map_or("s", |(unit, _)| *unit);
+        write!(to, "{}/{unit}", self.count)
+    }
+}
+
+impl Terms {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Terms::default()
+    }
+
+    /// Each as a person reads it.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let size =
+            |what: &str, bytes: Option<u64>| bytes.map(|bytes| format!("{what} {}", shown_bytes(bytes)));
+        let said = [
+            size("up", self.up),
+            size("down", self.down),
+            self.rate.map(|rate| format!("rate {rate}")),
+            self.record.map(|Record::Full| "record full".to_owned()),
+            self.credential.as_ref().map(|name| format!("credential {name}")),
+        ];
+        said.into_iter().flatten().collect()
+    }
+}
+
+impl Policy {
+    /// The terms of every rule that speaks of an action. Whatever passes is held to all of them, so the least holds.
+    pub fn terms(&self, action: &Action) -> Vec<RuleTerms> {
+        let mut found: Vec<usize> = Vec::new();
+        // What cannot be judged is denied, and needs no terms.
+        let _ = self.table(action.kind()).speak(action, |rule, _| {
+            if self.rules.get(rule).is_some_and(|counted| !self.rule(*counted).terms.is_empty()) {
+                found.push(rule);
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        let of = |rule: usize| {
+            let counted = *self.rules.get(rule)?;
+            let (layer, rule) = (self.layers().get(counted.layer)?, self.rule(counted));
+            let (layer, rule, terms) = (layer.name.clone(), rule.id.clone(), rule.terms.clone());
+            Some(RuleTerms { layer, rule, narrows: counted.narrows, terms })
+        };
+        found.into_iter().filter_map(of).collect()
+    }
+
+    /// Whether rules say with which requests this credential goes: then it goes with no other.
+    pub fn ties(&self, credential: &str) -> bool {
+        let mut said = self.rules.iter().map(|counted| &self.rule(*counted).terms);
+        said.any(|terms| terms.credential.as_deref() == Some(credential))
+    }
+
+    /// What layers ask for that nothing holds yet: a run that rests on it does not start.
+    pub fn unheld(&self) -> Vec<Missing> {
+        let unheld = |counted: &Counted| self.rule(*counted).unheld();
+        self.limits.unheld().chain(self.rules.iter().filter_map(unheld)).collect()
+    }
+}
+
+impl Rule {
+    /// What of it nothing holds yet.
+    fn unheld(&self) -> Option<Missing> {
+        let speaks = |kind| self.need != Need::None && self.kinds().contains(&kind);
+        let (what, hint) = if self.terms.record.is_some() {
+            (
+                "asks for record = \"full\": nothing records bodies yet",
+                "leave `record` out; who, where to, which path, status and bytes are recorded all the same",
+            )
+        } else if !self.terms.is_empty() {
+            ("has terms (`up`, `down`, `rate`, `credential`): nothing holds them yet", "leave them out")
+        } else if speaks(Kind::Tool) {
+            (
+                "restricts tools: nothing sees yet which are used",
+                "leave it out; rules on `connect` and `http` say which models are reached",
+            )
+        } else if speaks(Kind::Spend) {
+            (
+                "restricts what is spent: nothing counts it yet",
+                "leave it out; `time` and `cpu` in `[limits]` hold",
+            )
+        } else {
+            return None;
+        };
+        Some(Missing { what: format!("rule {} {what}", self.id), hint: hint.to_owned() })
+    }
+}
