@@ -4,6 +4,7 @@
 //! (`judge`).
 
 use crate::carriage::Asker;
+use http::HeaderMap;
 use ledger::event::Ingress;
 use policy::{Endpoint, Host, HttpRequest, Scheme};
 
@@ -29,6 +30,10 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     /// The path as sent, without its query; not canonical.
     pub(crate) path: String,
+    /// The query as sent.
+    pub(crate) query: String,
+    /// Whether it is to become a WebSocket.
+    pub(crate) websocket: bool,
 }
 
 impl Flow {
@@ -42,19 +47,20 @@ impl Flow {
         self.request.as_ref().map_or(Scheme::Http, |asked| asked.scheme)
     }
 
-    /// The request in its canonical form: what a rule can speak of.
-    pub(crate) fn canonical(&self) -> Option<Result<HttpRequest, policy::NotCanonical>> {
+    /// The request in its canonical form, with the headers that go on: what a rule can speak of.
+    pub(crate) fn canonical(&self, headers: &HeaderMap) -> Option<Result<HttpRequest, policy::NotCanonical>> {
         let asked = self.request.as_ref()?;
-        Some(HttpRequest::new(asked.scheme, self.endpoint.clone(), &asked.method, &asked.path))
+        let scheme = if asked.websocket { asked.scheme.websocket() } else { asked.scheme };
+        let read = HttpRequest::new(scheme, self.endpoint.clone(), &asked.method, &asked.path);
+        let lines = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let query = asked.query.clone();
+        Some(read.map(|request| HttpRequest { query, ..request }.with_headers(lines)))
     }
 }
 
 /// The port that a scheme means where none is said.
 pub(crate) fn usual_port(scheme: Scheme) -> u16 {
-    match scheme {
-        Scheme::Http => 80,
-        Scheme::Https => 443,
-    }
+    scheme.port()
 }
 
 /// Whether both are the same place. This host has three names for itself.

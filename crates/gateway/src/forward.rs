@@ -40,9 +40,10 @@ pub(crate) async fn request(
 
     let uses = credentials.used_by(&head, &flow.endpoint, scheme);
     let uses = uses.map_err(|leak| judge.alarm(&flow, &leak))?;
+    // What is judged is what goes on: what belongs to this hop alone must not stand for what the server will see.
+    head::strip(&mut head.headers, websocket);
     let right = judge.request(&flow, &head.headers, &exchange.wire).await?;
     let judged = right.path().map(str::to_owned);
-    head::strip(&mut head.headers, websocket);
     let bound = credentials.go_to(&flow.endpoint, scheme);
     if bound {
         credentials.strip(&mut head);
@@ -131,7 +132,7 @@ impl Way<'_> {
         let bounds = &carrier.judge.bounds;
         let seat = match self.flow.scheme() {
             Scheme::Https => Some(carrier.upstream.seat().ok_or_else(|| Refusal::busy(bounds.connections))?),
-            Scheme::Http => None,
+            _ => None,
         };
         let (outside, mut passage) = carrier.judge.reach(self.flow, right).await?;
         let count = outside.count();

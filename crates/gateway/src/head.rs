@@ -15,6 +15,8 @@ use crate::refusal::DENIED;
 const HOP: [HeaderName; 6] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT];
 /// By these a server is told another method than the one that was judged.
 const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// The same in a query.
+const OVERRIDES_IN_QUERY: &str = "_method";
 
 /// What makes this head one that two readers could read differently; `None` if nothing does.
 pub(crate) fn ambiguous(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
@@ -42,9 +44,14 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
-/// Whether the head tells the server another method than its own.
-pub(crate) fn overrides_method(headers: &HeaderMap) -> bool {
-    OVERRIDES.iter().any(|name| headers.contains_key(*name))
+/// Whether the server is told another method than the head's own, by a header or in the query.
+pub(crate) fn overrides_method(headers: &HeaderMap, query: &str) -> bool {
+    let in_query = match policy::canonical::query(query) {
+        Ok(pairs) => pairs.iter().any(|(key, _)| key.eq_ignore_ascii_case(OVERRIDES_IN_QUERY)),
+        // Servers differ in what they read there.
+        Err(_) => query.to_ascii_lowercase().contains("method"),
+    };
+    in_query || OVERRIDES.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Whether a WebSocket is asked for. It is the one upgrade that is carried: others would leave what was judged behind.

@@ -105,7 +105,7 @@ impl Judge {
         self.admit(flow, Connect(flow.endpoint.clone()), wire).await.map(Right::Connect)
     }
 
-    /// May this be asked there? Where rules look at requests, the request itself is judged; what a rule says of the connection
+    /// May this be asked there, with these headers that go on? Where rules look at requests, the request itself is judged; what a rule says of the connection
     /// holds beside that.
     pub(crate) async fn request(
         &self,
@@ -119,12 +119,12 @@ impl Judge {
         let odd = |why: String| {
             self.built_in(flow, "canonical", format!("rules look at requests there, and {why}"))
         };
-        let request = match flow.canonical() {
+        let request = match flow.canonical(headers) {
             Some(Ok(request)) => request,
             Some(Err(why)) => return Err(odd(format!("this one cannot be judged: {why}"))),
             None => return Err(odd("this is none".to_owned())),
         };
-        if head::overrides_method(headers) {
+        if head::overrides_method(headers, &request.query) {
             return Err(odd("this one tells the server another method".to_owned()));
         }
         if self.rule_on_connecting(flow) {

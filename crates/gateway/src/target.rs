@@ -9,6 +9,7 @@ use ledger::event::Ingress;
 use policy::{Endpoint, Host, Scheme};
 
 use crate::flow::{Asked, Flow, same_place, usual_port};
+use crate::head;
 use crate::refusal::Refusal;
 
 /// The host that is not on any network: whoever asks it talks to Provost.
@@ -205,7 +206,9 @@ fn named_in_two<B>(
 
 fn request<B>(head: &Request<B>, endpoint: Endpoint, ingress: Ingress, scheme: Scheme) -> Flow {
     let (method, path) = (head.method().as_str().to_owned(), head.uri().path().to_owned());
-    Flow { endpoint, ingress, request: Some(Asked { scheme, method, path }), asker: None }
+    let query = head.uri().query().unwrap_or_default().to_owned();
+    let websocket = head::wants_websocket(head.method(), head.headers());
+    Flow { endpoint, ingress, request: Some(Asked { scheme, method, path, query, websocket }), asker: None }
 }
 
 fn mismatch() -> Refusal {

@@ -5,6 +5,7 @@ mod addresses;
 mod asked;
 mod carried;
 mod common;
+mod conditions;
 mod credentials;
 mod denied;
 mod ending;
