@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agents;
+pub mod certificates;
 pub mod cli;
 pub mod commands;
 pub mod demand;

@@ -19,14 +19,15 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Asking, Launch};
-use gateway::{Flows, Gateway, Guests};
+use gateway::{Authority, Flows, Gateway, Guests};
 use ledger::event::{self, Trust};
 use ledger::{Evidence, Host, RunEnded, RunId};
-use policy::{Confinement, Context, Policy, Tier, shortfall};
+use policy::{Confinement, Context, Endpoint, Policy, Tier, shortfall};
 use sandbox::plan::PlanError;
 use sandbox::{Cell, Exit, Jail, Watch};
 
 use crate::agents::{self, Agent, Outfit};
+use crate::certificates;
 use crate::cli::RunFlags;
 use crate::desk::words::Asker;
 use crate::desk::{Parties, Socket, Terminal};
@@ -86,6 +87,8 @@ pub(crate) struct Prepared {
     credentials: Credentials,
     outfit: Outfit,
     profile: String,
+    /// Where the agent's models answer.
+    models: Vec<Endpoint>,
     pub(crate) policy: Arc<Policy>,
 }
 
@@ -106,12 +109,14 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let run = host.new_run()?;
     let run_dir = host.run_dir(&run);
     let (workspace, kept) = direct::place(task, &run_dir, folders)?;
-    let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit, task.mode);
+    let authority = Authority::new().map_err(|error| Failure::of(&error))?;
+    let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit, &authority);
     // The disk takes its time over the first words of a run: the view, in which nothing runs yet, is built meanwhile.
     let (writer, built) = thread::scope(|scope| {
         let opening = thread::Builder::new().name("opening".to_owned());
         let opening = opening.spawn_scoped(scope, || host.begin(&run, opened));
-        let built = build(&prepared, (&workspace, &run_dir), cell, folders, (&run, person));
+        let inside = (&run, person, authority.pem());
+        let built = build(&prepared, (&workspace, &run_dir), cell, folders, inside);
         (opening.map(ScopedJoinHandle::join), built)
     });
     let writer = writer.map_err(|error| Failure::of(&error).during("could not start a thread"))?;
@@ -127,8 +132,9 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let lands = task.attended && layers::lands(folders, &task.workspace) == Some(true);
     let mut through = direct::Through::new(kept);
     let governed = socket.and_then(|socket| {
-        let governed =
-            built.and_then(|built| govern(&prepared, built, (&workspace, lands), &admission, &mut through));
+        let governed = built.and_then(|built| {
+            govern(&prepared, (built, authority), (&workspace, lands), &admission, &mut through)
+        });
         drop(socket);
         governed
     });
@@ -189,7 +195,9 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     if task.evidence != Evidence::Full && judged {
         return Err(PlanError::Unseen(task.evidence).into());
     }
-    Ok(Prepared { task, agent, tools, credentials, outfit, profile, policy: Arc::new(policy) })
+    let named = wanted.iter().flat_map(|wanted| &wanted.endpoints);
+    let models = named.filter_map(|text| Endpoint::parse(text).ok()).collect();
+    Ok(Prepared { task, agent, tools, credentials, outfit, profile, models, policy: Arc::new(policy) })
 }
 
 /// How the governed part went.
@@ -214,7 +222,7 @@ fn build(
     (workspace, run_dir): (&Workspace, &Path),
     cell: Cell,
     folders: &Folders,
-    (run, person): (&RunId, git::Asked),
+    (run, person, authority): (&RunId, git::Asked, &str),
 ) -> Result<Built, Failure> {
     let asked = prepared.asked()?;
     let kept = workspace.folder(&folders.state);
@@ -227,6 +235,7 @@ fn build(
     );
     view::make_caches(&order)?;
     view::add_environment(&mut order, &prepared.tools, &prepared.outfit, run);
+    certificates::trust(&mut order, &asked, certificates::of_npm(&prepared.task.environment.home), authority);
     let plan = tier::plan(&prepared.task, &asked, &order, run_dir)?;
     let console = Console::open()?;
     let jail = cell.prepare(&plan)?;
@@ -236,7 +245,7 @@ fn build(
 /// From the view to the agent's end.
 fn govern(
     prepared: &Prepared,
-    built: Built,
+    (built, authority): (Built, Authority),
     (workspace, lands): (&Workspace, bool),
     admission: &Admission,
     through: &mut direct::Through,
@@ -254,7 +263,10 @@ fn govern(
     let (carried, carriage) =
         jail.take_carriers().map(|carriers| carried::join(carriers, jail.voice())).unzip();
     let (guests, told) = tier::guests(&prepared.task);
-    let gateway = serve((&mut jail, carried), (&order.ports, guests), admission, prepared, &mut signals)?;
+    let roots = gateway::Roots::System;
+    let tls = gateway::Tls { authority, roots, models: prepared.models.clone() };
+    let seats = (&order.ports[..], guests);
+    let gateway = serve((&mut jail, carried), seats, admission, (prepared, tls), &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
     let parties =
         Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
@@ -291,7 +303,7 @@ fn serve(
     (jail, carried): (&mut Jail, Option<gateway::Carried>),
     (ports, guests): (&[u16], Option<Guests>),
     admission: &Admission,
-    prepared: &Prepared,
+    (prepared, tls): (&Prepared, gateway::Tls),
     signals: &mut Signals,
 ) -> Result<Gateway, Failure> {
     let mut sockets = jail.take_sockets().into_iter();
@@ -303,8 +315,6 @@ fn serve(
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };
-    let authority = gateway::Authority::new().map_err(|error| failed(&error))?;
-    let tls = gateway::Tls { authority, roots: gateway::Roots::System, models: Vec::new() };
     let gateway =
         gateway::serve(seat, admission.clone(), credentials, inside, tls).map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.

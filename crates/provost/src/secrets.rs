@@ -63,7 +63,7 @@ pub struct Wanted {
     pub shape: Shape,
     /// Where it is meant for: `host:port`.
     pub endpoints: Vec<String>,
-    /// The gateway can exchange it there: it sees the request, because the endpoint is plain HTTP on this machine.
+    /// The gateway may exchange it there: nobody else reads along, in TLS or on this machine.
     pub exchangeable: bool,
 }
 

@@ -27,6 +27,7 @@ use places::Places;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+pub(crate) use variables::CERTIFICATES;
 pub use variables::Withheld;
 
 /// The part of the host that decides what its toolchains are.

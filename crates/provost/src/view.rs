@@ -88,6 +88,7 @@ pub fn order(
         home,
         caches: tools.caches.iter().map(cache).collect(),
         files,
+        over: Vec::new(),
         carrier: Some(carrier(&ports)),
         ports,
         program: outfit.program.clone(),

@@ -217,6 +217,8 @@ pub struct Order {
     pub caches: Vec<Cache>,
     /// Private copies beneath `home` (absolute paths).
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Private copies over files that are shown; none without a view.
+    pub over: Vec<(PathBuf, Vec<u8>)>,
     /// See [`Plan::ports`].
     pub ports: Vec<u16>,
     /// See [`Plan::carrier`].
@@ -315,6 +317,12 @@ impl Plan {
             content: Bytes(content.clone()),
             mode: 0o600,
         }));
+        steps.extend(
+            order
+                .over
+                .iter()
+                .map(|(at, content)| Step::Over { at: at.as_path().into(), content: Bytes(content.clone()) }),
+        );
         if order.carrier.is_some() {
             steps.extend(names::step(names_at(&order.ports), look));
         }

@@ -32,6 +32,7 @@ mod shows;
 mod suites;
 mod syncs;
 mod tier;
+mod tls;
 mod trees_agree;
 mod words;
 

@@ -32,6 +32,8 @@ pub enum Ingress {
     Port,
     /// A socket the supervisor carried.
     Socket,
+    /// SOCKS5.
+    Socks,
 }
 
 /// Body of `resolved`.

@@ -29,6 +29,10 @@ pub struct RunOpened {
     pub provost_version: String,
     /// The machine it ran on.
     pub machine: Machine,
+    /// SHA-256 of the certificate of the run's own authority, in hexadecimal: by it programs inside believe the gateway where
+    /// TLS is opened. Its key is written nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }
 
 /// A person, as the operating system knows them.

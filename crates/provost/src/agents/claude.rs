@@ -87,7 +87,7 @@ impl Agent for Claude {
             enters_as: name.to_owned(),
             shape: Shape::Anthropic,
             endpoints: vec![endpoint.to_string()],
-            exchangeable: endpoint.is_plain_loopback(),
+            exchangeable: endpoint.is_covered(),
         };
         Ok(["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"].map(wanted).to_vec())
     }
@@ -231,7 +231,7 @@ fn notes(
         } else {
             "Claude Code has no key"
         };
-        notes.push(format!("{because}: set ANTHROPIC_API_KEY, and name it with --pass-credential."));
+        notes.push(format!("{because}: set ANTHROPIC_API_KEY."));
     }
     if let Some(stuck) =
         credentials.iter().find(|one| one.how == How::Placeholder && one.endpoints.is_empty())

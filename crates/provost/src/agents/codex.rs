@@ -40,7 +40,7 @@ impl Agent for Codex {
     fn wants(&self, host: &Host<'_>) -> Result<Vec<Wanted>, AgentError> {
         let model = Model::of(&read(host)?, host)?;
         let endpoints = vec![model.endpoint.to_string()];
-        let exchangeable = model.endpoint.is_plain_loopback();
+        let exchangeable = model.endpoint.is_covered();
         let wanted = |name: &str, enters_as: &str, shape| Wanted {
             name: name.to_owned(),
             enters_as: enters_as.to_owned(),
@@ -160,7 +160,7 @@ fn login_note(folder: &Path, model: &Model, credentials: &Credentials) -> Option
         (false, None) => "Codex has no key",
         (false, Some(_)) => return None,
     };
-    Some(format!("{because}: set CODEX_API_KEY or OPENAI_API_KEY, and name it with --pass-credential."))
+    Some(format!("{because}: set CODEX_API_KEY or OPENAI_API_KEY."))
 }
 
 /// What a person whose placeholder cannot be exchanged should know.

@@ -38,10 +38,10 @@ impl Endpoint {
         Ok(Self { host, port: port.unwrap_or(if secure { 443 } else { 80 }), secure })
     }
 
-    /// Whether the gateway sees the requests: plain HTTP on this machine.
-    pub(super) fn is_plain_loopback(&self) -> bool {
+    /// Whether a credential may be put in on the way there: nobody reads along in TLS, or on this machine.
+    pub(super) fn is_covered(&self) -> bool {
         let address: Option<IpAddr> = self.host.parse().ok();
-        !self.secure && (self.host == "localhost" || address.is_some_and(|address| address.is_loopback()))
+        self.secure || self.host == "localhost" || address.is_some_and(|address| address.is_loopback())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Installations as npm and pip lay them out, commands as people write them, settings as the agents write them.
 
 use super::*;
-use crate::secrets::{Credentials, How, Shape};
+use crate::secrets::{Credential, Credentials, How, Shape};
 use crate::toolchains;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -414,9 +414,15 @@ fn codex_gets_the_key_that_people_have_under_the_name_that_it_reads() {
     let (outfit, credentials) = ann.outfit("codex exec x").unwrap();
     assert!(variable(&outfit, "CODEX_API_KEY").unwrap().starts_with("sk-provost-"));
     assert_eq!(variable(&outfit, "OPENAI_API_KEY"), None);
-    assert!(credentials.iter().all(|one| one.name == "OPENAI_API_KEY" && one.endpoints.is_empty()));
+    let bound = |one: &Credential| one.name == "OPENAI_API_KEY" && one.endpoints == ["api.openai.com:443"];
+    assert!(credentials.iter().all(bound), "it is put in on the way to the model, in TLS");
+    assert!(outfit.notes.is_empty(), "{:?}", outfit.notes);
+    ann.set("ANTHROPIC_API_KEY", "sk-ant-real").set("ANTHROPIC_BASE_URL", "http://models.example:8080");
+    ann.claude();
+    let (outfit, credentials) = ann.outfit("claude -p x").unwrap();
+    assert!(credentials.iter().all(|one| one.endpoints.is_empty()), "never in the clear over a network");
     assert!(
-        outfit.notes.iter().any(|note| note.contains("--pass-credential OPENAI_API_KEY")),
+        outfit.notes.iter().any(|note| note.contains("--pass-credential ANTHROPIC_API_KEY")),
         "{:?}",
         outfit.notes
     );

@@ -114,6 +114,7 @@ fn attempt(place: &Place, home: &Path, overlay: bool, terminal: bool) -> Result<
         home: home.to_owned(),
         caches: Vec::new(),
         files: Vec::new(),
+        over: Vec::new(),
         carrier: None,
         ports: vec![9317],
         program: "/bin/true".into(),

@@ -10,11 +10,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use admission::{Admission, LedgerClosed};
+use gateway::Authority;
+use ledger::OsText;
 use ledger::event::{
     ConfinementAsked, CredentialPassed, EnforcementGiven, EnvVar, EnvironmentRecorded, Machine, Passed,
     PolicyLoaded, RunEnded, RunOpened, TerminalFiltered,
 };
-use ledger::{Mode, OsText};
 use policy::{AbsPath, Command, Confinement, Enforcement};
 use sandbox::Exit;
 use sandbox::plan::Order;
@@ -29,7 +30,7 @@ use crate::toolchains::variables;
 use crate::workspace::Change;
 
 /// How it begins.
-pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, mode: Mode) -> RunOpened {
+pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, authority: &Authority) -> RunOpened {
     let system = rustix::system::uname();
     RunOpened {
         task: task.text.clone(),
@@ -40,7 +41,7 @@ pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, mode: Mode) -> R
             argv: task.argv.iter().map(|word| OsText::from(word.as_os_str())).collect(),
         },
         workspace: OsText::from(task.workspace.as_path()),
-        mode,
+        mode: task.mode,
         evidence: task.evidence,
         attended: task.attended,
         provost_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -49,6 +50,7 @@ pub(super) fn opened(task: &Task, agent: &str, outfit: &Outfit, mode: Mode) -> R
             arch: system.machine().to_string_lossy().into_owned(),
             landlock_abi: sandbox::landlock_abi(),
         },
+        authority: Some(authority.fingerprint()),
     }
 }
 

@@ -135,7 +135,7 @@ const NEVER: &[&str] = &[
 ];
 
 /// Certificates that the person's programs trust; the files are shown.
-pub(super) const CERTIFICATES: [&str; 12] = [
+pub(crate) const CERTIFICATES: [&str; 17] = [
     "SSL_CERT_FILE",
     "NODE_EXTRA_CA_CERTS",
     "REQUESTS_CA_BUNDLE",
@@ -148,6 +148,11 @@ pub(super) const CERTIFICATES: [&str; 12] = [
     "NIX_SSL_CERT_FILE",
     "npm_config_cafile",
     "DENO_CERT",
+    "CODEX_CA_CERTIFICATE",
+    "BUNDLE_SSL_CA_CERT",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "HTTPLIB2_CA_CERTS",
 ];
 
 /// Variables of an activated environment, whose value names a place.

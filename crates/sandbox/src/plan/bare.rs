@@ -179,6 +179,7 @@ mod tests {
             home: "/home/ada".into(),
             caches: Vec::new(),
             files: vec![("/home/ada/.gitconfig".into(), b"x".to_vec())],
+            over: Vec::new(),
             ports: vec![9317],
             carrier: Some(9318),
             program: "/home/ada/shop/agent.sh".into(),

@@ -65,6 +65,7 @@ fn order() -> Order {
             work: "/state/cache-work".into(),
         }],
         files: vec![("/home/ann/.codex/config.toml".into(), b"x = 1".to_vec())],
+        over: Vec::new(),
         carrier: None,
         ports: vec![8080],
         program: "/usr/bin/codex".into(),

@@ -192,6 +192,7 @@ impl Scene {
             home: self.home(),
             caches: self.caches.clone(),
             files: self.files.clone(),
+            over: Vec::new(),
             ports: self.ports.clone(),
             carrier: self.carriage.is_some().then_some(CARRIER),
             program: argv[0].into(),
