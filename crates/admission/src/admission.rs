@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ledger::event::{self, Resolved};
 use ledger::{Body, Head, Sealed, Trust, Writer};
-use policy::{Action, Command, Decision, Endpoint, Host, Need, Policy, Reason};
+use policy::{Action, Command, Decision, Endpoint, Host, Need, Policy, Reason, RuleTerms};
 
 use crate::approval::Refused;
 use crate::ask::{Answer, AskView, EndedAsk, GrantView, Question, Told, Wanted};
@@ -284,6 +284,16 @@ impl Admission {
     /// Whether rules look at the requests to this place one by one.
     pub fn looks_inside(&self, endpoint: &Endpoint) -> bool {
         self.line.policy.looks_inside(endpoint)
+    }
+
+    /// The terms of every rule that speaks of an action: what it lets pass is held to them.
+    pub fn terms(&self, action: &Action) -> Vec<RuleTerms> {
+        self.line.policy.terms(action)
+    }
+
+    /// Whether a credential may go with what these actions are together, as far as rules say with what it goes.
+    pub fn goes_with(&self, credential: &str, actions: &[Action]) -> bool {
+        self.line.policy.goes_with(credential, actions)
     }
 
     /// Records an observation, in order; waits while there is no room. A list too long for one event goes on in the next;

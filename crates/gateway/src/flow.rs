@@ -42,6 +42,11 @@ impl Flow {
         Flow { endpoint, ingress, request: None, asker: None }
     }
 
+    /// The kind of action it is, as the ledger says it.
+    pub(crate) fn what(&self) -> &'static str {
+        if self.request.is_some() { "http" } else { "connect" }
+    }
+
     /// The scheme of what is asked; plain where nothing is.
     pub(crate) fn scheme(&self) -> Scheme {
         self.request.as_ref().map_or(Scheme::Http, |asked| asked.scheme)

@@ -48,7 +48,7 @@ pub(crate) async fn request(
     if bound {
         credentials.strip(&mut head);
     }
-    judge.release(&flow, &uses, &mut head.headers, &exchange.wire).await?;
+    judge.release((&flow, &right), &uses, &mut head.headers, &exchange.wire).await?;
 
     let (method, two) = (head.method.clone(), head.version == Version::HTTP_2);
     on_path(&mut head, judged.as_deref())?;
@@ -108,7 +108,10 @@ impl Way<'_> {
             Err(unsent) => {
                 passage.ends(End::Reset);
                 let alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
-                Err(alarm.unwrap_or_else(|| Refusal::unanswered(&self.flow.endpoint, &unsent.because())))
+                let used = passage.used_up().map(|used| Refusal::used_up(&self.flow.endpoint, &used));
+                Err(alarm
+                    .or(used)
+                    .unwrap_or_else(|| Refusal::unanswered(&self.flow.endpoint, &unsent.because())))
             }
         }
     }

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::bounds::Bounds;
 use crate::ca::Authority;
+use crate::caps::Caps;
 use crate::carriage::{Carriage, Teller, Voice};
 use crate::connection::{self, Carrier, Taken};
 use crate::credential::Credentials;
@@ -134,7 +135,15 @@ pub fn serve_with(
     let inside = InsideDoor::new(inside, &bounds);
     let Tls { authority, roots, models } = tls;
     let upstream = Arc::new(Upstream::new(roots, &bounds));
-    let judge = Judge { admission, credentials, names, meter: Arc::clone(&meter), models, bounds };
+    let judge = Judge {
+        admission,
+        credentials,
+        names,
+        meter: Arc::clone(&meter),
+        caps: Caps::default(),
+        models,
+        bounds,
+    };
     let guests = seat.guests.clone();
     let (doors, names) = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
     let carrier = Arc::new(Carrier { judge, inside, guests, authority, upstream });

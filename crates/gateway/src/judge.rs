@@ -17,6 +17,7 @@ use policy::{Action, Decision, Endpoint, Host};
 use tokio::time::sleep;
 
 use crate::bounds::Bounds;
+use crate::caps::{Caps, Held};
 use crate::carriage::Asker;
 use crate::credential::{Credentials, Leak, Use};
 use crate::dial::{Outside, dial};
@@ -36,6 +37,7 @@ pub(crate) struct Judge {
     pub(crate) credentials: Credentials,
     pub(crate) names: Arc<dyn Names>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) caps: Caps,
     /// Where models answer.
     pub(crate) models: Vec<Endpoint>,
     pub(crate) bounds: Bounds,
@@ -43,38 +45,54 @@ pub(crate) struct Judge {
 
 /// The right to go somewhere: as a connection, or as the one request that rules spoke of.
 pub(crate) enum Right {
-    Connect(Permit<Connect>),
-    Http(Permit<Http>),
+    Connect(Permit<Connect>, Held),
+    Http(Permit<Http>, Held),
 }
 
 impl Right {
     /// Where to.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         match self {
-            Right::Connect(permit) => &permit.of().0,
-            Right::Http(permit) => &permit.of().0.endpoint,
+            Right::Connect(permit, _) => &permit.of().0,
+            Right::Http(permit, _) => &permit.of().0.endpoint,
         }
     }
 
     /// The path that was judged, where one was.
     pub(crate) fn path(&self) -> Option<&str> {
         match self {
-            Right::Connect(_) => None,
-            Right::Http(permit) => Some(&permit.of().0.path),
+            Right::Connect(..) => None,
+            Right::Http(permit, _) => Some(&permit.of().0.path),
+        }
+    }
+
+    /// What passes by it, as rules speak of it: the connection, and the request where one was judged.
+    fn actions(&self) -> Vec<Action> {
+        let request = match self {
+            Right::Connect(..) => None,
+            Right::Http(permit, _) => Some(Action::Http(permit.of().0.clone())),
+        };
+        std::iter::once(Action::Connect(self.endpoint().clone())).chain(request).collect()
+    }
+
+    /// What it is held to.
+    fn held(&self) -> &Held {
+        match self {
+            Right::Connect(_, held) | Right::Http(_, held) => held,
         }
     }
 
     fn seq(&self) -> u64 {
         match self {
-            Right::Connect(permit) => permit.seq(),
-            Right::Http(permit) => permit.seq(),
+            Right::Connect(permit, _) => permit.seq(),
+            Right::Http(permit, _) => permit.seq(),
         }
     }
 
     fn at(self, found: &[IpAddr]) -> Result<Permit<Dial>, Denial> {
         match self {
-            Right::Connect(permit) => permit.at(found),
-            Right::Http(permit) => permit.at(found),
+            Right::Connect(permit, _) => permit.at(found),
+            Right::Http(permit, _) => permit.at(found),
         }
     }
 
@@ -89,8 +107,8 @@ impl Right {
 
     fn settle(self, outcome: Outcome) {
         let receipt = match self {
-            Right::Connect(permit) => permit.begin().1,
-            Right::Http(permit) => permit.begin().1,
+            Right::Connect(permit, _) => permit.begin().1,
+            Right::Http(permit, _) => permit.begin().1,
         };
         receipt.settle(outcome);
     }
@@ -99,10 +117,27 @@ impl Right {
 impl Judge {
     /// May this place be connected to? Nothing is looked up before that.
     pub(crate) async fn connection(&self, flow: &Flow, wire: &Wire) -> Result<Right, Refusal> {
-        if let Some(leak) = self.credentials.in_host(&flow.endpoint.host) {
-            return Err(self.alarm(flow, &leak));
+        let permit = self.may_connect(flow, wire).await?;
+        let held = self.hold(flow, &[Action::Connect(flow.endpoint.clone())])?;
+        Ok(Right::Connect(permit, held))
+    }
+
+    async fn may_connect(&self, flow: &Flow, wire: &Wire) -> Result<Permit<Connect>, Refusal> {
+        match self.credentials.in_host(&flow.endpoint.host) {
+            Some(leak) => Err(self.alarm(flow, &leak)),
+            None => self.admit(flow, Connect(flow.endpoint.clone()), wire).await,
         }
-        self.admit(flow, Connect(flow.endpoint.clone()), wire).await.map(Right::Connect)
+    }
+
+    /// Begins something on the terms of every rule that speaks of it.
+    fn hold(&self, flow: &Flow, actions: &[Action]) -> Result<Held, Refusal> {
+        let terms = actions.iter().flat_map(|action| self.admission.terms(action)).collect();
+        self.caps.hold(terms).map_err(|used| {
+            self.meter.denied(&flow.endpoint.to_string());
+            let refusal = Refusal::used_up(&flow.endpoint, &used);
+            self.record((flow.what(), flow.asker), OsText::from(flow.endpoint.to_string()), &refusal);
+            refusal
+        })
     }
 
     /// May this be asked there, with these headers that go on? Where rules look at requests, the request itself is judged; what a rule says of the connection
@@ -129,9 +164,11 @@ impl Judge {
         }
         if self.rule_on_connecting(flow) {
             // Its own permit is the request's; this one is not used.
-            drop(self.connection(flow, wire).await?);
+            drop(self.may_connect(flow, wire).await?);
         }
-        self.admit(flow, Http(request), wire).await.map(Right::Http)
+        let permit = self.admit(flow, Http(request.clone()), wire).await?;
+        let actions = [Action::Connect(flow.endpoint.clone()), Action::Http(request)];
+        Ok(Right::Http(permit, self.hold(flow, &actions)?))
     }
 
     /// Asks, and records what reached the gateway and how it was judged.
@@ -158,15 +195,20 @@ impl Judge {
         }
     }
 
-    /// May these credentials go there?
+    /// May these credentials go there, with what passes by this right?
     pub(crate) async fn release(
         &self,
-        flow: &Flow,
+        (flow, right): (&Flow, &Right),
         uses: &[Use],
         headers: &mut HeaderMap,
         wire: &Wire,
     ) -> Result<(), Refusal> {
         for used in uses {
+            if !self.admission.goes_with(&used.release.name, &right.actions()) {
+                let why =
+                    format!("rules say with which requests `{}` goes, and this is none", used.release.name);
+                return Err(self.built_in(flow, "credential", why));
+            }
             let pending = self.admission.admit(used.release.clone());
             let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
             let permit = verdict.permit().map_err(|denial| self.denied(flow, denial))?;
@@ -185,7 +227,7 @@ impl Judge {
         let connect = Action::Connect(flow.endpoint.clone());
         let counts = !self.admission.looks_inside(&flow.endpoint) || self.rule_on(&connect);
         if counts && matches!(self.admission.decide(&connect), Decision::Deny { .. }) {
-            drop(self.connection(flow, wire).await?);
+            drop(self.may_connect(flow, wire).await?);
         }
         match self.credentials.in_host(&flow.endpoint.host) {
             Some(leak) => Err(self.alarm(flow, &leak)),
@@ -195,7 +237,7 @@ impl Judge {
 
     /// Where is it? May that be dialled? Then it is.
     pub(crate) async fn reach(&self, flow: &Flow, right: Right) -> Result<(Outside, Passage), Refusal> {
-        let seq = right.seq();
+        let (seq, held) = (right.seq(), right.held().clone());
         let permit = match names::addresses(&*self.names, &right, self.bounds.lookup).await {
             Ok(found) => right.at(&found).map_err(|denial| self.denied(flow, denial))?,
             Err(because) => {
@@ -203,7 +245,7 @@ impl Judge {
                 return Err(Refusal::unreachable(&flow.endpoint, &because));
             }
         };
-        let mut passage = self.begin(flow, seq);
+        let mut passage = self.begin(flow, seq, held);
         match dial(permit, self.bounds.dial).await {
             Ok(outside) => {
                 passage.counts(&outside.count());
@@ -218,13 +260,13 @@ impl Judge {
 
     /// What passes by this right on a connection that is there already.
     pub(crate) fn passage(&self, flow: &Flow, right: &Right, on: &Arc<Count>) -> Passage {
-        let mut passage = self.begin(flow, right.seq());
+        let mut passage = self.begin(flow, right.seq(), right.held().clone());
         passage.counts(on);
         passage
     }
 
-    fn begin(&self, flow: &Flow, seq: u64) -> Passage {
-        Passage::begin(&self.meter, &self.admission, flow.clone(), Some(seq))
+    fn begin(&self, flow: &Flow, seq: u64, held: Held) -> Passage {
+        Passage::begin((&self.meter, &self.admission), flow.clone(), Some(seq), held)
     }
 
     /// Whether requests to this place must be seen one by one, in TLS or not: rules speak of them, a credential is exchanged in
@@ -279,6 +321,7 @@ impl Judge {
     pub(crate) fn built_in(&self, flow: &Flow, rule: &str, why: String) -> Refusal {
         let hint = match rule {
             "placeholder" => "a placeholder is only good for the place its credential is bound to",
+            "credential" => "`provost policy show` lists the rules that name it",
             "vault" => "look at the credential with `provost credential list`",
             "tls" => {
                 "speak TLS for the very host that was asked for, trust the run's own certificates, or speak HTTP"
@@ -289,8 +332,7 @@ impl Judge {
         self.meter.denied(&flow.endpoint.to_string());
         let refusal = Refusal::built_in(format!("connect {}", flow.endpoint), rule, why, hint);
         let target = OsText::from(flow.endpoint.to_string());
-        let what = if flow.request.is_some() { "http" } else { "connect" };
-        self.record((what, flow.asker), target, &refusal);
+        self.record((flow.what(), flow.asker), target, &refusal);
         refusal
     }
 

@@ -15,7 +15,7 @@
 //! * [`names`], [`dial`]: the only lookup, the only connect
 //! * [`carriage`], [`resolver`], [`stand_in`]: for programs that know nothing of proxies
 //! * [`upstream`]: TLS on the outer side, whom it believes, and connections that are used again
-//! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`]: carrying, and counting what is carried
+//! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`], [`caps`]: carrying, counting what is carried, and how much may be
 //! * [`credential`]: placeholders inside, secrets outside
 //! * `guests`: whose connections are taken, where others reach the sockets too
 //! * [`inside`]: the one door for the inside
@@ -28,6 +28,7 @@ mod ask;
 mod body;
 mod bounds;
 mod ca;
+mod caps;
 mod carriage;
 mod connection;
 mod credential;

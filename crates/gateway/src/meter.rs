@@ -13,8 +13,10 @@ use std::time::Instant;
 
 use admission::Admission;
 use ledger::Trust;
+use ledger::event::{Denied, OsText};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::caps::{Held, UsedUp, Way};
 use crate::flow::Flow;
 
 /// Where everything beyond the number of destinations that are kept apart is counted.
@@ -114,9 +116,50 @@ fn millis(since: Instant) -> u64 {
 pub(crate) struct Count {
     up: AtomicU64,
     down: AtomicU64,
+    /// What the flow on it is held to, and what of it was used up.
+    held: Mutex<(Held, Option<UsedUp>)>,
 }
 
 impl Count {
+    /// From now on, what moves is held to this.
+    fn hold(&self, held: Held) {
+        *self.held() = (held, None);
+    }
+
+    fn held(&self) -> MutexGuard<'_, (Held, Option<UsedUp>)> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn used_up(&self) -> Option<UsedUp> {
+        self.held().1.clone()
+    }
+
+    /// How many of so many bytes may go this way.
+    ///
+    /// # Errors
+    /// None may.
+    fn room(&self, way: Way, wanted: usize) -> io::Result<usize> {
+        let held = self.held();
+        let left =
+            held.0.left(way).map_or(wanted, |left| usize::try_from(left).unwrap_or(usize::MAX).min(wanted));
+        drop(held);
+        if left == 0 && wanted > 0 { Err(self.over(way)) } else { Ok(left) }
+    }
+
+    /// So many bytes went this way.
+    fn moved(&self, way: Way, bytes: usize) {
+        let sum = if way == Way::Up { &self.up } else { &self.down };
+        sum.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.held().0.spend(way, bytes as u64);
+    }
+
+    /// More would go than may: the flow is over.
+    fn over(&self, way: Way) -> io::Error {
+        let mut held = self.held();
+        held.1 = held.0.used_up(way);
+        io::Error::new(io::ErrorKind::QuotaExceeded, "what a rule lets pass is used up")
+    }
+
     /// Bytes out and in so far.
     pub(crate) fn so_far(&self) -> (u64, u64) {
         (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
@@ -146,10 +189,36 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let left = self.count.held().0.left(Way::Down);
+        let left = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        if left < buf.remaining() {
+            return self.read_last(context, buf, left);
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buf))?;
         let read = buf.filled().len() - before;
-        self.count.down.fetch_add(read as u64, Ordering::Relaxed);
+        self.count.moved(Way::Down, read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Counted<S> {
+    /// Reads what may still come, and one byte more: only that tells the end from too much.
+    fn read_last(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        left: usize,
+    ) -> Poll<io::Result<()>> {
+        let mut last = vec![0; left + 1];
+        let mut last = ReadBuf::new(&mut last);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut last))?;
+        let read = last.filled().len();
+        self.count.moved(Way::Down, read);
+        if read > left {
+            return Poll::Ready(Err(self.count.over(Way::Down)));
+        }
+        buf.put_slice(last.filled());
         Poll::Ready(Ok(()))
     }
 }
@@ -160,8 +229,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let room = self.count.room(Way::Up, bytes.len())?;
+        let bytes = bytes.get(..room).unwrap_or(bytes);
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.count.up.fetch_add(written as u64, Ordering::Relaxed);
+        self.count.moved(Way::Up, written);
         Poll::Ready(Ok(written))
     }
 
@@ -170,8 +241,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        if self.count.room(Way::Up, wanted)? < wanted {
+            let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &**slice);
+            return self.poll_write(context, first);
+        }
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
-        self.count.up.fetch_add(written as u64, Ordering::Relaxed);
+        self.count.moved(Way::Up, written);
         Poll::Ready(Ok(written))
     }
 
@@ -203,6 +279,8 @@ pub(crate) enum End {
     Unreachable,
     /// Ended by us with the run, or by the inside going away.
     Cut,
+    /// What a rule lets pass was used up.
+    UsedUp,
 }
 
 impl End {
@@ -214,6 +292,7 @@ impl End {
             End::Limit => "limit",
             End::Unreachable => "unreachable",
             End::Cut => "cut",
+            End::UsedUp => "used-up",
         }
     }
 }
@@ -227,6 +306,7 @@ pub(crate) struct Passage {
     cause: Option<u64>,
     began: Instant,
     count: Option<(Arc<Count>, (u64, u64))>,
+    held: Held,
     status: Option<u16>,
     end: End,
     /// There was none after all.
@@ -235,10 +315,10 @@ pub(crate) struct Passage {
 
 impl Passage {
     pub(crate) fn begin(
-        meter: &Arc<Meter>,
-        admission: &Admission,
+        (meter, admission): (&Arc<Meter>, &Admission),
         flow: Flow,
         cause: Option<u64>,
+        held: Held,
     ) -> Passage {
         let (meter, admission, began) = (Arc::clone(meter), admission.clone(), Instant::now());
         Passage {
@@ -248,14 +328,16 @@ impl Passage {
             cause,
             began,
             count: None,
+            held,
             status: None,
             end: End::Cut,
             void: false,
         }
     }
 
-    /// From now on, what moves on this connection is this flow's.
+    /// From now on, what moves on this connection is this flow's, and held to what it is held to.
     pub(crate) fn counts(&mut self, count: &Arc<Count>) {
+        count.hold(self.held.clone());
         self.count = Some((Arc::clone(count), count.so_far()));
     }
 
@@ -274,6 +356,25 @@ impl Passage {
         self.void = true;
     }
 
+    /// What of its terms was used up.
+    pub(crate) fn used_up(&self) -> Option<UsedUp> {
+        self.count.as_ref().and_then(|(count, _)| count.used_up())
+    }
+
+    /// Records that it was ended, and by which rule.
+    fn ended_by(&self, used: UsedUp) {
+        let denied = Denied {
+            pid: self.flow.asker.map(|asker| asker.pid),
+            what: self.flow.what().into(),
+            target: OsText::from(self.flow.endpoint.to_string()),
+            reasons: vec![(&used.reason).into()],
+            errno: None,
+            spoken: false,
+        };
+        // As for the flow itself.
+        let _ = self.admission.note(denied.into(), Trust::Observed, self.cause);
+    }
+
     fn moved(&self) -> (u64, u64) {
         let Some((count, (up, down))) = &self.count else { return (0, 0) };
         let (up_now, down_now) = count.so_far();
@@ -288,6 +389,11 @@ impl Drop for Passage {
         }
         let (bytes_up, bytes_down) = self.moved();
         let endpoint = self.flow.endpoint.to_string();
+        if let Some(used) = self.used_up() {
+            self.end = End::UsedUp;
+            self.meter.denied(&endpoint);
+            self.ended_by(used);
+        }
         self.meter.tally(&endpoint, |tally| {
             tally.requests += 1;
             tally.bytes_up += bytes_up;

@@ -14,6 +14,8 @@ use hyper::ext::ReasonPhrase;
 use policy::{Endpoint, Reason};
 use serde_json::{Map, Value};
 
+use crate::caps::UsedUp;
+
 /// The header that names the rule.
 pub(crate) const DENIED: &str = "x-provost-denied";
 /// Characters of a status line's words; some clients cut them, none needs more.
@@ -61,6 +63,28 @@ impl Refusal {
         let (status, action) = (StatusCode::FORBIDDEN, Some(format!("connect {name}")));
         let hint = "a `connect` rule could allow it".to_owned();
         Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None }))
+    }
+
+    /// What a rule lets pass is used up.
+    pub(crate) fn used_up(endpoint: &Endpoint, used: &UsedUp) -> Refusal {
+        let (status, hint) = match used.again {
+            true => (StatusCode::TOO_MANY_REQUESTS, "wait, then try again more slowly"),
+            false => (
+                StatusCode::FORBIDDEN,
+                "nothing more of it comes back in this run; say so to whoever set the rule",
+            ),
+        };
+        let (action, reason, why) =
+            (Some(format!("connect {endpoint}")), Some(used.reason.clone()), used.reason.why.clone());
+        Refusal(Box::new(Said {
+            status,
+            code: "used-up",
+            action,
+            reason,
+            why,
+            hint: hint.to_owned(),
+            ask: None,
+        }))
     }
 
     /// It is no request that can be judged.

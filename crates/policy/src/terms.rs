@@ -3,6 +3,7 @@
 //! Owns what the terms are and which hold of an action: those of every rule that speaks of it, each for itself. Does not own
 //! counting, or what happens where one is used up: who carries the bytes does.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -130,10 +131,23 @@ impl Policy {
         found.into_iter().filter_map(of).collect()
     }
 
-    /// Whether rules say with which requests this credential goes: then it goes with no other.
-    pub fn ties(&self, credential: &str) -> bool {
-        let mut said = self.rules.iter().map(|counted| &self.rule(*counted).terms);
-        said.any(|terms| terms.credential.as_deref() == Some(credential))
+    /// Whether a credential may go with what these actions are together. Where no rule names it in `credential = "name"`, it may.
+    /// Otherwise such a rule must speak: one of the working policy if any of it names it, and one of each layer that only narrows
+    /// and names it, so that none of these opens what another closed.
+    pub fn goes_with(&self, credential: &str, actions: &[Action]) -> bool {
+        let names = |counted: &Counted| self.rule(*counted).terms.credential.as_deref() == Some(credential);
+        let of = |counted: &Counted| counted.narrows.then_some(counted.layer);
+        let mut open: BTreeSet<Option<usize>> =
+            self.rules.iter().filter(|counted| names(counted)).map(of).collect();
+        for action in actions {
+            // What cannot be judged is denied before.
+            let _ = self.table(action.kind()).speak(action, |rule, restricts| {
+                if let Some(counted) = self.rules.get(rule).filter(|counted| !restricts && names(counted)) {
+                    open.remove(&of(counted));
+                }
+            });
+        }
+        open.is_empty()
     }
 
     /// What layers ask for that nothing holds yet: a run that rests on it does not start.
@@ -152,8 +166,6 @@ impl Rule {
                 "asks for record = \"full\": nothing records bodies yet",
                 "leave `record` out; who, where to, which path, status and bytes are recorded all the same",
             )
-        } else if !self.terms.is_empty() {
-            ("has terms (`up`, `down`, `rate`, `credential`): nothing holds them yet", "leave them out")
         } else if speaks(Kind::Tool) {
             (
                 "restricts tools: nothing sees yet which are used",

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod asked;
+mod caps;
 mod carried;
 mod common;
 mod conditions;

@@ -248,8 +248,8 @@ fn where_rules_look_at_requests_nothing_else_passes() {
     let tls = stage.carried("secure.example:443").0.into_inner();
     assert!(in_tls(tls, believes(&stage.authority, &[]), "other.example").is_err());
     assert_eq!((server.connections(), stage.lookups()), (seen, 0));
-    let said = stage.said();
-    assert!(said.iter().any(|line| line.contains("TLS names `other.example`")), "{said:?}");
+    let told = |line: &String| line.contains("TLS names `other.example`");
+    until("the process is told", || stage.said().iter().any(told));
     let tls = stage.carried("secure.example:443").0.into_inner();
     let mut client = in_tls(tls, believes(&stage.authority, &[]), "secure.example").unwrap();
     client.send("DELETE / HTTP/1.1\r\nhost: secure.example\r\n\r\n");

@@ -77,6 +77,6 @@ pub struct Flow {
     /// The path without its query, where it was HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How it ended: `closed`, `reset`, `refused`, `limit`, ..
+    /// How it ended: `closed`, `reset`, `refused`, `limit`, `used-up` (by a rule's terms), ..
     pub outcome: String,
 }

@@ -69,10 +69,17 @@ fn a_credential_that_goes_along_may_go_there_and_is_tied_to_the_rule() {
     let to = |place: &str| Action::Credential { name: "token".into(), to: Endpoint::parse(place).unwrap() };
     assert_eq!(said(&policy, &to("api.h.example:443")), "allow: post");
     assert_eq!(said(&policy, &to("other.h.example:443")), "deny: default");
-    assert!(policy.ties("token") && !policy.ties("other"));
+    let goes =
+        |policy: &Policy, action: Action| policy.goes_with("token", &[connect("api.h.example:443"), action]);
+    assert!(goes(&policy, request("POST", "/issues", "application/json")));
+    assert!(
+        !goes(&policy, request("POST", "/issues", "text/xml")) && !goes(&policy, request("GET", "/x", ""))
+    );
+    assert!(policy.goes_with("other", &[]), "nobody names it");
     let repo =
         "[[rule]]\nid = \"r\"\nhttp = [\"https://h.example/**\"]\nneed = \"none\"\ncredential = \"token\"\n";
     let repo = compile(vec![layer(LayerKind::Repo, repo)]);
+    assert!(!goes(&repo, request("GET", "/x", "")));
     assert_eq!(said(&repo, &to("h.example:443")), "deny: default, r", "what only narrows opens nothing");
 }
 
