@@ -19,6 +19,7 @@ mod doubles;
 mod escapes;
 mod gate;
 mod half_landed;
+mod held;
 mod killed;
 mod kinds;
 mod limits;

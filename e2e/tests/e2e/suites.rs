@@ -50,11 +50,16 @@ fn results(ran: &Ran) -> BTreeSet<String> {
 
 /// Runs a suite outside, then inside: both end alike, and every test of at least so many comes to the same.
 fn alike(stage: &Stage, line: &str, least: usize) {
+    alike_with(stage, &[], line, least);
+}
+
+/// The same, with options for the run inside.
+fn alike_with(stage: &Stage, options: &[&str], line: &str, least: usize) {
     let line = format!("{line} 2>&1");
     // What the suite makes is the person's own, as everything inside is.
     let own = stage.elsewhere.display();
     let outside = stage.outside(&format!("export TMPDIR={own} CARGO_TARGET_DIR={own}/target; {line}"));
-    let inside = stage.inside(&line);
+    let inside = stage.inside_with(options, &line);
     assert_eq!(inside.status, outside.status, "inside {inside}\noutside {outside}");
     let (these, those) = (results(&inside), results(&outside));
     assert!(those.len() >= least, "fewer than {least} tests: {outside}");
@@ -106,5 +111,61 @@ fn a_leak_is_found_inside_as_outside() {
     let line = "cc -O0 -fsanitize=address -o /tmp/leak leak.c && /tmp/leak 2>&1";
     for ran in [stage.outside(&line.replace("/tmp/leak", "../leak")), stage.inside(line)] {
         ran.ended(1).printed("LeakSanitizer: detected memory leaks").printed("42 byte(s) leaked");
+    }
+}
+
+/// A rule about a command, so that every start is judged, held by a tracer and checked on the new image.
+const JUDGES: &str =
+    "version = 1\n[[rule]]\nid = \"no-whoami\"\nexec = [\"whoami **\"]\nneed = \"never\"\n";
+
+/// That is what happened: the record says which words were judged, and the rule holds.
+fn starts_were_judged(stage: &Stage, policy: &str, least: usize) {
+    let ledger = stage.ledger();
+    assert!(ledger.of("exec").filter(|exec| exec["verdict"] == "allow").count() >= least);
+    let lost = ledger.of("outcome").find(|event| event["result"] == "failed");
+    assert_eq!(lost, None, "a start was not seen through");
+    stage.inside_with(&["--policy", policy], "whoami").complained("rule no-whoami");
+}
+
+#[test]
+fn a_suite_with_sanitizers_tests_alike_where_every_start_is_judged() {
+    let (stage, _place) = walkdir(Person::everybody().pop().unwrap());
+    let policy = stage.policy(JUDGES);
+    for sanitizer in ["address", "leak"] {
+        let with = format!("RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer={sanitizer}");
+        let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let line = format!("cd walkdir && {with} cargo test --offline --lib --target {triple}");
+        alike_with(&stage, &["--policy", &policy], &line, 40);
+        starts_were_judged(&stage, &policy, 5);
+    }
+}
+
+/// A program with threads and children, each child with one fault: which sanitizer finds which is the same.
+const SANITIZED: &str = include_str!("suites/sanitized.c");
+
+#[test]
+fn every_sanitizer_finds_the_same_where_every_start_is_judged() {
+    for person in Person::everybody() {
+        let stage = Stage::new(person);
+        stage.write("sanitized.c", SANITIZED);
+        let policy = stage.policy(JUDGES);
+        for (sanitizer, finds) in [
+            ("address", "AddressSanitizer: heap-buffer-overflow"),
+            ("undefined", "runtime error: signed integer overflow"),
+            ("leak", "LeakSanitizer: 52 byte(s) leaked"),
+            ("thread", "ThreadSanitizer: data race"),
+            ("address,undefined", "AddressSanitizer: 52 byte(s) leaked"),
+        ] {
+            println!("as {person}: {sanitizer}");
+            // What is found is part of the results, without what is another number each time.
+            let said = "sed -n 's/^test .*/&/p; s/.*\\(SUMMARY: .*\\|runtime error: .*\\)/test found \\1 ok/p' said";
+            let line = format!(
+                "cc -g -O0 -pthread -fsanitize={sanitizer} -o \"${{TMPDIR:-/tmp}}/sanitized\" sanitized.c && cd \"${{TMPDIR:-/tmp}}\" && ./sanitized > said 2>&1 && {said}"
+            );
+            alike_with(&stage, &["--policy", &policy], &line, 7);
+            starts_were_judged(&stage, &policy, 15);
+            let inside = stage.inside_with(&["--policy", &policy], &line).ended(0);
+            assert!(inside.stdout.contains(finds), "{finds}: {inside}");
+        }
     }
 }
