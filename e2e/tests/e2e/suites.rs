@@ -115,8 +115,7 @@ fn a_leak_is_found_inside_as_outside() {
 }
 
 /// A rule about a command, so that every start is judged, held by a tracer and checked on the new image.
-const JUDGES: &str =
-    "version = 1\n[[rule]]\nid = \"no-whoami\"\nexec = [\"whoami **\"]\nneed = \"never\"\n";
+const JUDGES: &str = "version = 1\n[[rule]]\nid = \"no-whoami\"\nexec = [\"whoami **\"]\nneed = \"never\"\n";
 
 /// That is what happened: the record says which words were judged, and the rule holds.
 fn starts_were_judged(stage: &Stage, policy: &str, least: usize) {
@@ -158,7 +157,8 @@ fn every_sanitizer_finds_the_same_where_every_start_is_judged() {
         ] {
             println!("as {person}: {sanitizer}");
             // What is found is part of the results, without what is another number each time.
-            let said = "sed -n 's/^test .*/&/p; s/.*\\(SUMMARY: .*\\|runtime error: .*\\)/test found \\1 ok/p' said";
+            let said =
+                "sed -n 's/^test .*/&/p; s/.*\\(SUMMARY: .*\\|runtime error: .*\\)/test found \\1 ok/p' said";
             let line = format!(
                 "cc -g -O0 -pthread -fsanitize={sanitizer} -o \"${{TMPDIR:-/tmp}}/sanitized\" sanitized.c && cd \"${{TMPDIR:-/tmp}}\" && ./sanitized > said 2>&1 && {said}"
             );

@@ -45,7 +45,9 @@ pub(crate) fn attempt(name: &str, words: &[&str]) -> Option<Attempt> {
         }
         "open-link" => opens(tries, "link", &|| point("link", "plain"), &|| point("link", ".env")),
         "open-folder" => opens(tries, "link/file", &|| point("link", "a"), &|| point("link", "b")),
-        "open-memory" => open_memory(tries),
+        "open-memory" => open_memory(tries, |at| exchange(at, NAMES)),
+        "open-written" => open_written(tries),
+        "open-stopped" => open_memory(tries, |at| stopping(at, parent())),
         _ => return None,
     })
 }
@@ -320,12 +322,68 @@ fn opens(tries: usize, path: &str, good: Step<'_>, bad: Step<'_>) -> Attempt {
     Ok(0)
 }
 
-fn open_memory(tries: usize) -> Attempt {
+/// Of a file that may be opened, and of one that may not.
+const NAMES: [&[u8]; 2] = [b"plain", b".env\0"];
+
+/// Opens what a page names, which another process exchanges.
+fn open_memory(tries: usize, exchange: impl FnOnce(*mut u8)) -> Attempt {
     let at = shared();
-    put(at, b"plain");
-    let flipper = fork(|| exchange(at, [b"plain", b".env\0"]));
+    put(at, NAMES[0]);
+    let flipper = fork(|| exchange(at));
+    open_named(at, tries);
+    end(flipper);
+    Ok(0)
+}
+
+/// The name lies in memory that is shared with nobody: another process writes it there.
+fn open_written(tries: usize) -> Attempt {
+    let mut own = Box::new(*b"plain\0");
+    let there = own.as_mut_ptr();
+    let victim = std::process::id() as i32;
+    let flipper = fork(|| while NAMES.iter().all(|name| write_into(victim, there, name)) {});
+    open_named(there, tries);
+    end(flipper);
+    Ok(0)
+}
+
+/// Writes a name, with its end, into the memory of another process.
+fn write_into(victim: i32, there: *mut u8, name: &[u8]) -> bool {
+    let mut text = [0_u8; 6];
+    text[..name.len()].copy_from_slice(name);
+    let here = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
+    let to = libc::iovec { iov_base: there.cast(), iov_len: text.len() };
+    // SAFETY: reads our own bytes; what it writes is another process's.
+    unsafe { libc::process_vm_writev(victim, &raw const here, 1, &raw const to, 1, 0) >= 0 }
+}
+
+fn parent() -> i32 {
+    // SAFETY: asks for a number.
+    unsafe { libc::getppid() }
+}
+
+/// Exchanges names and stops whoever opens them meanwhile: a call that waits is interrupted, and begins again.
+fn stopping(at: *mut u8, victim: i32) {
+    loop {
+        for round in 0..8 {
+            NAMES.iter().for_each(|name| {
+                put(at, name);
+                (0..200).for_each(|_| std::hint::spin_loop());
+            });
+            for signal in [libc::SIGSTOP, libc::SIGCONT] {
+                // SAFETY: the parent waits for this one, and is there until then.
+                unsafe { libc::kill(victim, signal) };
+                if round % 2 == 0 {
+                    put(at, NAMES[1]);
+                }
+            }
+        }
+    }
+}
+
+/// Opens the name that lies there, and says what it read.
+fn open_named(at: *mut u8, tries: usize) {
     for _ in 0..tries * OPENS {
-        // SAFETY: the text always ends within its page.
+        // SAFETY: the text always ends within its memory.
         let file = unsafe { libc::open(at.cast::<c_char>().cast_const(), libc::O_RDONLY) };
         if file < 0 {
             continue;
@@ -339,8 +397,6 @@ fn open_memory(tries: usize) -> Attempt {
             println!("{MARK}");
         }
     }
-    end(flipper);
-    Ok(0)
 }
 
 /// Starts programs from several threads at once, in every ordinary way, and fails at the first that does not come to what

@@ -20,7 +20,7 @@ const STARTS: [&str; 11] = [
     "script",
     "interpreter",
 ];
-const OPENS: [&str; 3] = ["open-link", "open-folder", "open-memory"];
+const OPENS: [&str; 5] = ["open-link", "open-folder", "open-memory", "open-written", "open-stopped"];
 
 const RULES: &str = r#"version = 1
 
