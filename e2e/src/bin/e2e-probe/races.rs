@@ -43,6 +43,9 @@ pub(crate) fn attempt(name: &str, words: &[&str]) -> Option<Attempt> {
             line.and_then(|line| script(&line)).ok()?;
             files(tries, "script", &|| point("link", "/usr/bin/true"), &|| point("link", "/usr/bin/printf"))
         }
+        "format" => files(tries, FORMATTED, &|| script_at(FORMATTED, "#!/usr/bin/true\n"), &|| {
+            script_at(FORMATTED, "PROV\n")
+        }),
         "open-link" => opens(tries, "link", &|| point("link", "plain"), &|| point("link", ".env")),
         "open-folder" => opens(tries, "link/file", &|| point("link", "a"), &|| point("link", "b")),
         "open-memory" => open_memory(tries, |at| exchange(at, NAMES)),
@@ -61,11 +64,18 @@ fn point(link: &str, to: &str) -> io::Result<()> {
 }
 
 fn script(text: &str) -> io::Result<()> {
+    script_at("script", text)
+}
+
+fn script_at(name: &str, text: &str) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write("script.next", text)?;
     std::fs::set_permissions("script.next", std::fs::Permissions::from_mode(0o755))?;
-    std::fs::rename("script.next", "script")
+    std::fs::rename("script.next", name)
 }
+
+/// What `printf` says the mark of, where a format of the machine's (binfmt_misc) hands it what begins so.
+const FORMATTED: &str = r"WON\n";
 
 /// A process of its own, that ends when `run` returns.
 fn fork(run: impl FnOnce()) -> i32 {

@@ -91,6 +91,44 @@ fn no_race_opens_a_file_that_is_forbidden() {
     all(&OPENS, 500);
 }
 
+/// Gives the kernel a format of its own, for this user namespace alone: what begins with `PROV` is handed to `printf`.
+const FORMAT: &str = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && echo ':prov:M::PROV::/usr/bin/printf:' > /proc/sys/fs/binfmt_misc/register || exit 77; exec \"$@\"";
+
+fn with_format(stage: &Stage, command: &std::process::Command) -> e2e::ran::Ran {
+    let mut around = stage.command("unshare");
+    around.args(["--user", "--map-root-user", "--mount", "sh", "-c", FORMAT, "sh"]);
+    around.arg(command.get_program()).args(command.get_args());
+    e2e::ran::run(&mut around)
+}
+
+#[test]
+fn a_format_of_the_kernels_starts_no_program_that_is_forbidden() {
+    let stage = stage(Person::myself());
+    let mut naive = stage.command(stage.workspace.join("probe"));
+    naive.args(["naive", "race", "format", "60"]);
+    let ran = with_format(&stage, &naive);
+    if ran.status == 77 || ran.stderr.contains("unshare") {
+        // What the machine itself has registered would touch everybody on it: nothing is registered there for a test.
+        println!(
+            "SKIPPED: this kernel gives a user namespace no formats of its own (binfmt_misc, 6.7): {ran}"
+        );
+        return;
+    }
+    assert!(wins(&ran.stdout) > 0, "the format starts nothing: {ran}");
+    let policy = stage.policy(RULES);
+    for tries in [1, 300] {
+        let line = format!(
+            "./probe race format {tries}; printf '%s\\n' PROV > 'WON\\n'; chmod 755 'WON\\n'; './WON\\n'; echo ended $?"
+        );
+        let inside = stage.provost(["run", "--unattended", "--policy", &policy, "--", "sh", "-c", &line]);
+        let ran = with_format(&stage, &inside).ended(0).printed("race: done");
+        assert!(wins(&ran.stdout) == 0 && !ran.stdout.contains("ended 0"), "{ran}");
+        let ledger = stage.ledger();
+        let ended = ledger.of("denied").filter(|denied| denied["what"] == "exec").count();
+        assert!(ended > 0, "{:#?}", ledger.0);
+    }
+}
+
 /// Programs are started from several threads at once, and every one of them comes to what it comes to outside.
 fn storm(count: usize) {
     let stage = stage(Person::myself());
