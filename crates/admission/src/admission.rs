@@ -364,11 +364,11 @@ impl Admission {
         self.line.asks.is_some()
     }
 
-    /// Takes a grant back: it allows nothing more from then on.
+    /// Takes a grant back: it allows nothing more from then on. How often it was used.
     ///
     /// # Errors
     /// There is no such grant in being.
-    pub fn revoke(&self, grant: &str, by: &str, why: Option<String>) -> Result<(), Refused> {
+    pub fn revoke(&self, grant: &str, by: &str, why: Option<String>) -> Result<u64, Refused> {
         match &self.line.asks {
             Some(asks) => asks.grants.revoke(grant, by, why),
             None => Err(Refused::NoSuchAsk(grant.to_owned())),

@@ -64,8 +64,8 @@ pub enum Refused {
     #[error("it can be allowed this once, and is asked about each time")]
     OnlyOnce,
     /// No class of it is narrow enough to be agreed to.
-    #[error("it has no class that is narrow enough to be agreed to")]
-    NoClass,
+    #[error("it has no class that is narrow enough to be agreed to: {0}")]
+    NoClass(&'static str),
     /// The answer could not be recorded, and so it does not count.
     #[error(transparent)]
     Closed(#[from] crate::LedgerClosed),

@@ -125,8 +125,8 @@ pub(crate) struct Question {
     pub(crate) worded: Worded,
     pub(crate) need: Need,
     pub(crate) reasons: Vec<Reason>,
-    /// The class that can be agreed to with it.
-    pub(crate) class: Option<Selector>,
+    /// The class that can be agreed to with it, or why there is none.
+    pub(crate) class: Result<Selector, &'static str>,
     /// The agent's own words for it.
     pub(crate) claim: Option<String>,
 }
@@ -217,6 +217,8 @@ pub enum Told {
         grant: String,
         /// Why.
         because: GrantOver,
+        /// How often it was used.
+        used: u64,
         /// Who ended it.
         by: String,
     },

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -168,7 +168,7 @@ impl Asks {
 
     fn open_new(&self, question: Question, decision: u64) -> Result<Asked, LedgerClosed> {
         let (text, timeout_ms) = (question.worded.text.clone(), millis(self.timeout));
-        let class = question.class.as_ref().map(Selector::to_string);
+        let class = question.class.as_ref().ok().map(Selector::to_string);
         let folder = question.wanted.place().cloned();
         let ask = self.new_id();
         let opened = AskOpened {
@@ -204,8 +204,7 @@ impl Asks {
         let open = Open { approval, question, view, slot: Arc::clone(&slot), waiting, scope };
         let mut book = lock(&self.book);
         if book.over {
-            drop(book);
-            self.end(open, End { answer: Answered::Expired, by: "run", how: "ended", why: None });
+            self.end(book, open, End { answer: Answered::Expired, by: "run", how: "ended", why: None });
             return Ok(Asked { ask, slot });
         }
         book.listeners.retain(|listener| listener.send(open.seen()).is_ok());
@@ -261,17 +260,16 @@ impl Asks {
             Ok(_) | Err(Refused::Expired) => book.take(ask),
             Err(_) => None,
         };
-        drop(book);
         let Some(open) = ended else { return state.map(|_| None) };
         let slot = Arc::clone(&open.slot);
         let (how, why) = (answer.how.as_str(), answer.why);
         match &state {
             Ok(State::Allowed(by)) => {
-                self.end(open, End { answer: Answered::Allow, by: &by.join(", "), how, why });
+                self.end(book, open, End { answer: Answered::Allow, by: &by.join(", "), how, why });
                 return Ok(Some(slot));
             }
-            Ok(_) => self.end(open, End { answer: Answered::Deny, by: &answer.by, how, why }),
-            Err(_) => self.expire(open),
+            Ok(_) => self.end(book, open, End { answer: Answered::Deny, by: &answer.by, how, why }),
+            Err(_) => self.expire(book, open),
         }
         state.map(|_| None)
     }
@@ -282,9 +280,8 @@ impl Asks {
         let Some(open) = book.open.get_mut(ask) else { return };
         open.waiting.retain(|waiting| *waiting != decision);
         let withdrawn = if open.waiting.is_empty() { book.take(ask) } else { None };
-        drop(book);
         if let Some(open) = withdrawn {
-            self.end(open, End { answer: Answered::Expired, by: "run", how: "withdrawn", why: None });
+            self.end(book, open, End { answer: Answered::Expired, by: "run", how: "withdrawn", why: None });
         }
     }
 
@@ -294,29 +291,32 @@ impl Asks {
         book.over = true;
         book.listeners.clear();
         book.about.clear();
-        let open = std::mem::take(&mut book.open);
-        drop(book);
         self.changed.notify_all();
-        for open in open.into_values() {
-            self.end(open, End { answer: Answered::Expired, by: "run", how: "ended", why: None });
+        while let Some((_, open)) = book.open.pop_first() {
+            self.end(book, open, End { answer: Answered::Expired, by: "run", how: "ended", why: None });
+            book = lock(&self.book);
         }
+        drop(book);
         self.grants.end_all();
         self.crowd.disperse();
     }
 
-    fn expire(&self, open: Open) {
-        self.end(open, End { answer: Answered::Expired, by: "clock", how: "timeout", why: None });
+    fn expire(&self, book: MutexGuard<'_, Book>, open: Open) {
+        self.end(book, open, End { answer: Answered::Expired, by: "clock", how: "timeout", why: None });
     }
 
-    /// Records how an ask ended, and tells who waits for it.
-    fn end(&self, open: Open, end: End<'_>) {
+    /// Records how an ask ended that was taken out of the book, and tells who waits for it.
+    //
+    // ORDER: the end is kept in mind before the book is let go of, so that whoever answers too late is told who was first.
+    fn end(&self, mut book: MutexGuard<'_, Book>, open: Open, end: End<'_>) {
+        self.remember(&mut book, &open, &end);
+        drop(book);
         let (said, gift) =
             (Said { by: end.by.to_owned(), why: end.why.clone(), grant: None }, open.gift(&end));
         let End { answer, by, how, why } = end;
         let trust =
             if by == "clock" || by == "run" || how == MODEL { Trust::Observed } else { Trust::Attested };
         let denial = open.refusal(answer, by, how, why.as_deref());
-        self.remember(&open, &End { answer, by, how, why: why.clone() });
         let Open { view, slot, waiting, .. } = open;
         let (ask, by, how, decision) = (view.ask, by.to_owned(), how.to_owned(), view.decision);
         let also = waiting.into_iter().filter(|waiting| *waiting != decision).collect();
@@ -354,7 +354,7 @@ impl Asks {
     }
 
     /// Keeps an end in mind: for whoever showed the question, and for whoever asks the same again.
-    fn remember(&self, open: &Open, end: &End<'_>) {
+    fn remember(&self, book: &mut Book, open: &Open, end: &End<'_>) {
         let ended = EndedAsk {
             ask: open.view.ask.clone(),
             answer: end.answer,
@@ -362,7 +362,6 @@ impl Asks {
             how: end.how.to_owned(),
             why: end.why.clone(),
         };
-        let mut book = lock(&self.book);
         // That nobody answered is as good as a no: whoever tries the next folder of a PATH would be asked about at once.
         let silent = end.how == "timeout";
         if (end.answer == Answered::Deny || silent) && open.question.wanted.is_the_agents() {
@@ -384,15 +383,10 @@ impl Asks {
             let grants = self.grants.tick();
             book = lock(&self.book);
             let now = clock::now();
-            let late: Vec<String> = book
-                .open
-                .iter_mut()
-                .filter_map(|(ask, open)| open.approval.tick(now).then(|| ask.clone()))
-                .collect();
-            let late: Vec<Open> = late.iter().filter_map(|ask| book.take(ask)).collect();
-            if !late.is_empty() {
-                drop(book);
-                late.into_iter().for_each(|open| self.expire(open));
+            let mut ticking = book.open.iter_mut();
+            let late = ticking.find_map(|(ask, open)| open.approval.tick(now).then(|| ask.clone()));
+            if let Some(open) = late.and_then(|ask| book.take(&ask)) {
+                self.expire(book, open);
                 book = lock(&self.book);
                 continue;
             }
@@ -457,8 +451,8 @@ impl Open {
         match scope {
             Scope::Once => Ok(()),
             _ if !self.question.wanted.can_be_granted() => Err(Refused::OnlyOnce),
-            Scope::Class(_) if self.question.class.is_none() => Err(Refused::NoClass),
-            Scope::Run(_) | Scope::Class(_) => Ok(()),
+            Scope::Class(_) => self.question.class.as_ref().map(drop).map_err(|why| Refused::NoClass(why)),
+            Scope::Run(_) => Ok(()),
         }
     }
 
@@ -471,7 +465,7 @@ impl Open {
             Scope::Once if self.view.requested => (Selector::exact(action), once),
             Scope::Once => return None,
             Scope::Run(terms) => (Selector::exact(action), terms),
-            Scope::Class(terms) => (self.question.class.clone()?, terms),
+            Scope::Class(terms) => (self.question.class.clone().ok()?, terms),
         };
         let (id, need) = (self.view.ask.clone(), self.question.need);
         let grant = Grant { id, selector, need, asked: self.question.reasons.clone() };

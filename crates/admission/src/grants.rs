@@ -130,15 +130,16 @@ impl Grants {
         Some(recorded)
     }
 
-    /// Takes a grant back.
-    pub(crate) fn revoke(&self, id: &str, by: &str, why: Option<String>) -> Result<(), Refused> {
+    /// Takes a grant back; how often it was used.
+    pub(crate) fn revoke(&self, id: &str, by: &str, why: Option<String>) -> Result<u64, Refused> {
         let mut book = lock(&self.book);
         self.let_go(&mut book, clock::now());
         let at = book.iter().position(|held| held.grant.id == id);
         let at = at.ok_or_else(|| Refused::NoSuchAsk(id.to_owned()))?;
         let held = book.remove(at);
+        let used = held.term.used();
         self.end(held, GrantOver::Revoked, by, why);
-        Ok(())
+        Ok(used)
     }
 
     /// Lets time pass; the moment when the next is over.
@@ -182,7 +183,7 @@ impl Grants {
         let by = if because == GrantOver::Used { "run" } else { by };
         let (grant, used) = (held.grant.id, held.term.used());
         let trust = if because == GrantOver::Revoked { Trust::Attested } else { Trust::Observed };
-        let told = Told::Over { grant: grant.clone(), because, by: by.to_owned() };
+        let told = Told::Over { grant: grant.clone(), because, used, by: by.to_owned() };
         let event = GrantEnded { grant, because, by: by.to_owned(), used, why };
         // If the ledger takes nothing more, nothing more is allowed either.
         let _ = self.recorder.record(event.into(), trust, None, None);

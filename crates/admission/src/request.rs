@@ -66,8 +66,14 @@ impl Admission {
     pub fn question(&self, text: String, claim: String, cause: u64) -> Requested {
         let worded = Worded { kind: None, text: text.clone(), ask: None };
         let (wanted, need) = (Wanted::Words(text), Need::Human);
-        let question =
-            Question { wanted, worded, need, reasons: Vec::new(), class: None, claim: Some(claim) };
+        let question = Question {
+            wanted,
+            worded,
+            need,
+            reasons: Vec::new(),
+            class: Err("a question has none"),
+            claim: Some(claim),
+        };
         self.put(question, |_| Ok(cause))
     }
 

@@ -72,14 +72,21 @@ pub enum HostError {
     #[error("no run `{0}`")]
     NoSuchRun(String),
     /// More than one run begins like that.
-    #[error("`{0}` could be any of {1} runs")]
-    Ambiguous(String, usize),
+    #[error("`{0}` could be any of {n} runs: {some}{dots}", n = .1.len(), some = some(.1), dots = if .1.len() > SOME { ", .." } else { "" })]
+    Ambiguous(String, Vec<RunId>),
     /// A process writes this run's ledger.
     #[error("run {0} is still running")]
     Running(RunId),
     /// The run stands otherwise than this needs.
     #[error("run {0} {1}")]
     Standing(RunId, &'static str),
+}
+
+/// So many of the runs that a text could mean are named.
+const SOME: usize = 8;
+
+fn some(runs: &[RunId]) -> String {
+    runs.iter().take(SOME).map(RunId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl HostError {
@@ -261,7 +268,10 @@ impl Host {
         match &records[..] {
             [one] => self.stands(one),
             [] => Err(HostError::NoSuchRun(named.to_owned())),
-            several => Err(HostError::Ambiguous(named.to_owned(), several.len())),
+            several => {
+                let runs = several.iter().map(|record| record.run.clone()).collect();
+                Err(HostError::Ambiguous(named.to_owned(), runs))
+            }
         }
     }
 

@@ -118,27 +118,29 @@ impl fmt::Display for Selector {
 
 impl Policy {
     /// The class of an action: what else may be agreed to with it, never more than one folder, host, or command and its words.
-    /// None where there is no class that would be narrow enough to be agreed to at a glance.
-    pub fn class_of(&self, action: &Action) -> Option<Selector> {
+    ///
+    /// # Errors
+    /// Why there is none that would be narrow enough to be agreed to at a glance.
+    pub fn class_of(&self, action: &Action) -> Result<Selector, &'static str> {
+        let odd = "its name is not plain enough to stand in a pattern";
+        let class = |text: String| Selector::class(action, text.clone(), text, &[]).ok_or(odd);
         match action {
-            Action::Exec(command) => {
-                let text = command_class(command)?;
-                Selector::class(action, text.clone(), text, &[])
-            }
+            Action::Exec(command) => command_class(command).and_then(class),
             Action::Read(path) => {
-                let text = folder_class(path.as_path().to_str()?, self.home().to_str()?)?;
-                Selector::class(action, text.clone(), text, &[])
+                let place = path.as_path().to_str().zip(self.home().to_str());
+                place.ok_or(odd).and_then(|(path, home)| folder_class(path, home)).and_then(class)
             }
-            Action::Connect(Endpoint { host: Host::Name(name), .. }) if name.contains('.') => {
-                let text = plain(name).then(|| format!("{name}:*"))?;
-                Selector::class(action, text.clone(), text, &[])
+            Action::Connect(Endpoint { host: Host::Name(name), .. }) if plain(name) && name.contains('.') => {
+                class(format!("{name}:*"))
             }
+            Action::Connect(_) => Err("only a full host name has a class, an address has none"),
             Action::Http(request) => {
-                let text = request_class(request)?;
+                let text =
+                    request_class(request).ok_or("only a folder of paths at a full host name has a class")?;
                 let shown = format!("{} {text}", request.method);
-                Selector::class(action, text, shown, std::slice::from_ref(&request.method))
+                Selector::class(action, text, shown, std::slice::from_ref(&request.method)).ok_or(odd)
             }
-            _ => None,
+            _ => Err("such an action has none"),
         }
     }
 }
@@ -183,12 +185,13 @@ fn plain(text: &str) -> bool {
 }
 
 /// `PROGRAM WORD WORD **`: the words that say what the program does, as far as they are words and no options or files.
-fn command_class(command: &Command) -> Option<String> {
-    let program = command.program.as_path().to_str().filter(|path| plain(path))?;
+fn command_class(command: &Command) -> Result<String, &'static str> {
+    let program = command.program.as_path().to_str().filter(|path| plain(path));
+    let program = program.ok_or("its program's name is not plain enough to stand in a pattern")?;
     let name = program.rsplit('/').next().unwrap_or_default();
     let family = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.');
     if STARTERS.contains(&family) || family.starts_with("ld-") {
-        return None;
+        return Err("the program starts whatever its words say, so that a class of it would be everything");
     }
     let is_word = |word: &&str| {
         let letter = word.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
@@ -197,17 +200,30 @@ fn command_class(command: &Command) -> Option<String> {
     let words = command.argv.iter().skip(1).map_while(|word| std::str::from_utf8(word).ok().filter(is_word));
     let words: Vec<&str> = words.take(MOST_WORDS).collect();
     let text = format!("{program} {} **", words.join(" "));
-    (!words.is_empty() && text.len() <= LONGEST).then_some(text)
+    if words.is_empty() {
+        return Err("no plain word follows the program that says what it would do");
+    }
+    if text.len() > LONGEST { Err("its words are too long to be read at a glance") } else { Ok(text) }
 }
 
 /// `FOLDER/*`: the files of one folder, not those beneath. No folder whose name begins with a dot, nor one within such a folder,
 /// because settings and keys lie there; and none on the way to the home.
-fn folder_class(path: &str, home: &str) -> Option<String> {
-    let (folder, name) = path.rsplit_once('/')?;
+fn folder_class(path: &str, home: &str) -> Result<String, &'static str> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or_default();
     let hidden = path.split('/').any(|name| name.starts_with('.'));
     let on_the_way = std::path::Path::new(home).starts_with(folder);
     let shallow = folder.matches('/').count() < 2;
-    (plain(folder) && !name.is_empty() && !hidden && !on_the_way && !shallow).then(|| format!("{folder}/*"))
+    if hidden {
+        return Err("its path has a name with a dot in front, where settings and keys lie");
+    }
+    if on_the_way || shallow || name.is_empty() {
+        return Err("its folder is too near to the root or to your home");
+    }
+    if plain(folder) {
+        Ok(format!("{folder}/*"))
+    } else {
+        Err("its folder's name is not plain enough to stand in a pattern")
+    }
 }
 
 /// `https://HOST/FOLDER/*`, by the same method.

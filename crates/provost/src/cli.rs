@@ -561,6 +561,6 @@ pub struct Tail {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if time.is_zero() { Err("a run without any time does nothing".to_owned()) } else { Ok(time) }
+    let time = humantime::parse_duration(text).map_err(|_| "it is no time".to_owned())?;
+    if time.is_zero() { Err("no time at all is no time".to_owned()) } else { Ok(time) }
 }

@@ -99,9 +99,10 @@ fn mistyped(error: &clap::Error) -> Failure {
         return failure.hint(format!("one of these comes next: {}", within(&text).join(", ")));
     }
     failure.because.push(because);
-    if error.kind() == ErrorKind::ValueValidation && about.contains("--timeout") {
+    let timed = ["--timeout", "--ask-timeout", "--for"].iter().find(|option| about.contains(**option));
+    if let Some(option) = timed.filter(|_| error.kind() == ErrorKind::ValueValidation) {
         return failure
-            .hint("a time is a number and its unit: `--timeout 90s`, `--timeout 20m`, `--timeout 2h`");
+            .hint(format!("a time is a number and its unit: `{option} 90s`, `{option} 20m`, `{option} 2h`"));
     }
     if error.kind() == ErrorKind::ValueValidation && about.contains("--limit") {
         return failure.hint("as in `--limit memory=4GiB`, `--limit cpu=30m`, `--limit processes=512`");

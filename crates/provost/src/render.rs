@@ -5,6 +5,7 @@
 
 pub mod exposure;
 pub mod fit;
+pub mod ground;
 pub mod process;
 pub mod processes;
 pub mod story;

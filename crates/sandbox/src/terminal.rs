@@ -19,7 +19,7 @@ pub mod relay;
 mod screen;
 mod sequence;
 
-pub use ask::{ask_on_terminal, hear_on_terminal, printable, say_on_terminal};
+pub use ask::{ask_on_terminal, explains, hear_on_terminal, printable, say_on_terminal};
 pub use filter::Filter;
 pub use filtered::{Filtered, Kind};
 pub use relay::{Control, Paused, Relayed, relay};

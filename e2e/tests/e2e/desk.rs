@@ -152,7 +152,8 @@ fn the_first_answer_counts_and_the_second_is_told_so() {
     assert!((one.status == 0) ^ (other.status == 0), "{one}\n{other}");
     let late = if one.status == 0 { &other } else { &one };
     assert!(
-        late.stderr.contains("your answer does not count") && late.stderr.contains("it (command)"),
+        late.stderr.contains("it was answered already: ")
+            && late.stderr.contains("it (from another terminal)"),
         "{late}"
     );
     if one.status == 0 {

@@ -13,7 +13,16 @@ fn callers_that_speak_nonsense_or_nothing_hold_up_nobody() {
     let stage = Stage::new(Person::myself());
     let policy =
         stage.policy("version = 1\n[[rule]]\nid = \"ask\"\nexec = [\"date **\"]\nneed = \"human\"\n");
-    let words = ["run", "--attended", "--policy", &policy, "--", "sh", "-c", "date > /dev/null && echo ran"];
+    let words = [
+        "run",
+        "--attended",
+        "--policy",
+        &policy,
+        "--",
+        "sh",
+        "-c",
+        "date > /dev/null && echo ran; sleep 60",
+    ];
     let run = Beside::start(&mut stage.provost(words));
     let mut asks = Vec::new();
     let there = wait_until(Duration::from_secs(60), || {
@@ -61,8 +70,23 @@ fn callers_that_speak_nonsense_or_nothing_hold_up_nobody() {
     let many: Vec<_> = (0..64).map(|_| call()).collect();
     assert!(said(call()).contains("too many are heard at once"));
     drop(many);
-    let heard = wait_until(Duration::from_secs(60), || stage.says(&["allow", id]).status == 0);
+    let heard =
+        wait_until(Duration::from_secs(60), || stage.says(&["allow", id, "--scope", "run"]).status == 0);
     assert!(heard, "the person is not heard");
-    run.end().ended(0).printed("ran");
+    run.prints("ran");
+    // A no that was for the open question comes too late: it takes back nothing that another person gave.
+    let order = |seen: bool| {
+        let order = serde_json::json!({ "v": 1, "do": "answer", "id": id, "allow": false, "why": "no", "seen_open": seen });
+        let mut stream = call();
+        stream.write_all(format!("{order}\n").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        said(stream)
+    };
+    let late = order(true);
+    assert!(late.contains("it was answered already: ") && late.contains(" allowed it"), "{late}");
+    let back = order(false);
+    assert!(back.contains("revoked") && back.contains("\"used\":0"), "{back}");
+    stage.says(&["stop"]).ended(0);
+    drop(run.end());
     stage.says(&["ledger", "verify"]).ended(0).printed("whole");
 }

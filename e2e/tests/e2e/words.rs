@@ -221,12 +221,13 @@ fn a_question_mark_at_a_question_explains_it_and_asks_again() {
     );
     // Keys that come before the question are thrown away, so each waits until it is there.
     let keys = "wait_for() { for _ in $(seq 300); do [ \"$(grep -c 'anything else refuses' said)\" -ge $1 ] && return; sleep 0.1; done; }; \
-        wait_for 1; echo '?'; wait_for 2; echo allow; sleep 1";
+        wait_for 1; echo '?'; wait_for 2; echo y; wait_for 3; echo allow; sleep 1";
     let line = format!(
         "cd .. && touch said && {{ {keys}; }} | script --quiet --flush --return --command \"cd project && {run}\" said > /dev/null; cat said"
     );
     let ran = stage.outside(&line).ended(0);
     assert!(ran.stdout.contains("lets this one action happen") && ran.stdout.contains("it ran"), "{ran}");
+    assert!(ran.stdout.contains("a yes is the word `allow` or `allow run` alone"), "{ran}");
 }
 
 #[test]

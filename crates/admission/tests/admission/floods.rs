@@ -87,7 +87,8 @@ fn what_nobody_answered_is_not_asked_again_at_once_not_even_of_the_next_folder()
 
 #[test]
 fn who_ask_the_same_at_the_same_moment_ask_one_question() {
-    let line = Line::start(true);
+    let bounds = Bounds { rate: 1000, ..Bounds::default() };
+    let line = Line::asking(Asking { bounds, ..Asking::usual(true) });
     let (shown, over) = (line.admission.asks(), AtomicBool::new(false));
     let mut together_asked: Vec<Vec<usize>> = Vec::new();
     thread::scope(|scope| {

@@ -8,7 +8,7 @@ use crate::desk::callers::{self, Named};
 use crate::desk::words::{Reply, Said, extent};
 use crate::failure::Failure;
 use crate::folders::Folders;
-use crate::render::{Out, clean};
+use crate::render::{Out, clean, count};
 
 pub(super) fn allow(order: &Allow, out: Out) -> Result<u8, Failure> {
     let for_ms = order.lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
@@ -17,7 +17,7 @@ pub(super) fn allow(order: &Allow, out: Out) -> Result<u8, Failure> {
     let scope =
         order.scope.map(|scope| scope.word().to_owned()).or_else(|| bounded.then(|| "run".to_owned()));
     let (id, why, uses) = (order.id.clone(), order.why.clone(), order.uses);
-    answer(Said { id, allow: true, scope, for_ms, uses, why }, out)
+    answer(Said { id, allow: true, scope, for_ms, uses, why, ..Said::default() }, out)
 }
 
 pub(super) fn deny(order: &Deny, out: Out) -> Result<u8, Failure> {
@@ -60,7 +60,11 @@ fn told(out: Out, named: &Named, reply: &Reply) {
     let done = reply.done.as_deref().unwrap_or_default();
     out.line(match done {
         "counted" => format!("said yes to {what}; another person must agree too"),
-        "revoked" => format!("taken back: {what}"),
+        "revoked" => {
+            let used =
+                reply.used.map_or_else(String::new, |used| format!("; it was used {}", count(used, "time")));
+            format!("taken back: {what}{used}")
+        }
         done => format!("{done}  {what}"),
     });
     if let Some(grant) = &reply.gave {

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{DONE, open};
 use crate::cli::Asks;
 use crate::desk::callers::{self, Line, Standings};
-use crate::desk::words::{Asked, Granted, Reply, What, extent};
+use crate::desk::words::{Asked, Granted, Reply, What, extent, where_it_was};
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::{Out, Tone, clean, count, time};
@@ -168,12 +168,26 @@ fn tell(out: Out, run: &RunId, reply: &Reply) {
     }
     if let Some(ended) = &reply.answered {
         let why = ended.why.as_ref().map_or_else(String::new, |why| format!(": {}", clean(why)));
-        out.line(format!("{}  {} by {} ({}){why}", ended.id, ended.answer, clean(&ended.by), ended.how));
+        let said = match ended.answer.as_str() {
+            "expired" if ended.how == "timeout" => "nobody answered in time".to_owned(),
+            "expired" => "not waited for any more".to_owned(),
+            answer => {
+                let word = if answer == "allow" { "allowed" } else { "denied" };
+                format!("{word} by {} ({})", clean(&ended.by), where_it_was(&ended.how))
+            }
+        };
+        out.line(format!("{}  {said}{why}", ended.id));
     }
     if let Some(grant) = &reply.granted {
         out.line(format!("{}  agreed to: {}", grant.id, clean(&extent(grant))));
     }
     if let Some(over) = &reply.over {
-        out.line(format!("{}  holds no longer: {} ({})", over.id, over.because, clean(&over.by)));
+        let because = match over.because.as_str() {
+            "expired" => "its time was up".to_owned(),
+            "used" => "it was used up".to_owned(),
+            "revoked" => format!("taken back by {}", clean(&over.by)),
+            _ => "the run ended".to_owned(),
+        };
+        out.line(format!("{}  holds no longer: {because}; used {}", over.id, count(over.used, "time")));
     }
 }

@@ -63,7 +63,10 @@ fn plain(text: String) -> Sight {
 fn denied(kind: &str, target: &str, reasons: &[Reason]) -> Sight {
     let rule = |reason: &Reason| {
         let why = reason.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
-        format!("rule {}{why}", clean(&reason.rule))
+        match policy::is_a_rule(&reason.layer, &reason.rule) || reason.rule == "default" {
+            true => format!("rule {}{why}", clean(&reason.rule)),
+            false => why.trim_start_matches(": ").to_owned(),
+        }
     };
     Sight {
         text: format!("DENIED {} {target}", clean(kind)),

@@ -175,14 +175,17 @@ impl Standings {
         }
         let hint = "`provost asks` lists what is asked";
         if text.len() < LEAST && !named.is_empty() {
-            return Err(
-                Failure::new(format!("`{text}` is too short a name")).hint("give at least 4 of its letters")
-            );
+            let named: Vec<&str> = named.iter().map(|one| one.place().0).collect();
+            return Err(Failure::new(format!("`{text}` is too short a name"))
+                .hint(format!("give at least 4 letters of one of these: {}", named.join(", "))));
         }
         match named.len() {
             0 => Err(Failure::new(format!("nothing that is asked is named `{text}`")).hint(hint)),
             1 => Ok(named.swap_remove(0)),
-            _ => Err(Failure::new(format!("`{text}` names more than one ask")).hint(hint)),
+            _ => {
+                let named: Vec<&str> = named.iter().map(|one| one.place().0).collect();
+                Err(Failure::new(format!("`{text}` could be any of these: {}", named.join(", "))).hint(hint))
+            }
         }
     }
 }
@@ -197,14 +200,16 @@ pub fn answer(host: &Host, said: Said) -> Result<(Named, Reply), Failure> {
         Ok(named) => named,
         Err(failure) => return Err(ended(host, &said)?.unwrap_or(failure)),
     };
+    let seen_open = matches!(named, Named::Ask(_));
     let (id, run) = named.place();
     let failed =
         |error: &dyn std::error::Error| Failure::of(error).during(format!("run {run} does not answer"));
     let run = host.find(Some(run))?.run;
     let gone = || Failure::new(format!("run {run} has ended")).status(NO);
     let mut line = Line::to(host, &run).map_err(|error| failed(&error))?.ok_or_else(gone)?;
-    let reply =
-        line.asked(What::Answer(Said { id: id.to_owned(), ..said })).map_err(|error| failed(&error))?;
+    let reply = line
+        .asked(What::Answer(Said { id: id.to_owned(), seen_open, ..said }))
+        .map_err(|error| failed(&error))?;
     match &reply.refused {
         Some(because) => Err(Failure::new(format!("your answer does not count: {because}")).status(NO)),
         None => Ok((named, reply)),

@@ -207,9 +207,9 @@ impl Counter {
                 let gave = grants.iter().find(|grant| grant.grant == said.id);
                 Reply { gave: gave.map(|grant| words::granted(grant, &self.asker)), ..done("allowed") }
             }
-            Err(Refused::NoSuchAsk(_)) if !said.allow => {
+            Err(Refused::NoSuchAsk(_)) if !said.allow && !said.seen_open => {
                 match self.admission.revoke(&said.id, who, said.why.clone()) {
-                    Ok(()) => done("revoked"),
+                    Ok(used) => Reply { used: Some(used), ..done("revoked") },
                     Err(refused) => self.late(&said.id, &refused),
                 }
             }
@@ -224,7 +224,7 @@ impl Counter {
     /// Why an answer does not count; of an ask that ended, how.
     fn late(&self, ask: &str, refused: &Refused) -> Reply {
         Reply::refused(match self.admission.ended(ask) {
-            Some(ended) => words::told(&ended),
+            Some(ended) => format!("it was answered already: {}", words::told(&ended)),
             None => refused.to_string(),
         })
     }
@@ -248,8 +248,8 @@ impl Counter {
             Told::Asked(ask) => Reply { asked: Some(words::asked(ask, &self.asker)), ..reply },
             Told::Answered(ended) => Reply { answered: Some(words::ended(ended)), ..reply },
             Told::Given(grant) => Reply { granted: Some(words::granted(grant, &self.asker)), ..reply },
-            Told::Over { grant, because, by } => {
-                Reply { over: Some(words::over(grant, *because, by)), ..reply }
+            Told::Over { grant, because, used, by } => {
+                Reply { over: Some(words::over(grant, *because, *used, by)), ..reply }
             }
         }
     }

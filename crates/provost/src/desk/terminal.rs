@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use admission::{Admission, Answer, AskView, Scope, Terms};
-use sandbox::terminal::{Control, hear_on_terminal, say_on_terminal};
+use sandbox::terminal::{Control, explains, hear_on_terminal, say_on_terminal};
 
 use super::effect;
 
@@ -82,8 +82,10 @@ fn put(admission: &Admission, terminal: &File, ask: &AskView, parties: &Parties,
     // As it stands by now: it may have waited for the questions before it.
     let Some(now) = open().filter(|open| !open.left.is_zero()) else { return };
     let idle = || over.load(Ordering::Acquire) || open().is_none();
-    let texts = (&*question(&now, parties), &*help(&now));
-    let said = hear_on_terminal(terminal, terminal, texts, &prompt(&now), now.left, &idle);
+    let (help, words) = (help(&now), yeses(&now));
+    let again = |said: &str| explains(said, &words, &help);
+    let question = question(&now, parties);
+    let said = hear_on_terminal(terminal, terminal, &question, &prompt(&now), (now.left, &idle), &again);
     let no = |why: &str| answer(parties, false, Some(why.to_owned()), Scope::Once);
     let answered = match said {
         Ok(Some(said)) => said_of(&now, said.as_deref(), parties),
@@ -127,6 +129,12 @@ fn said_of(ask: &AskView, said: Option<&str>, parties: &Parties) -> Answer {
         Some(scope) => answer(parties, true, None, scope),
         None => answer(parties, false, Some("refused at the terminal".to_owned()), Scope::Once),
     }
+}
+
+/// The words that say yes to an action.
+fn yeses(ask: &AskView) -> Vec<&'static str> {
+    let class = ask.class.as_ref().map(|_| YES_CLASS);
+    ask.kind.map_or_else(Vec::new, |_| [YES, YES_RUN].into_iter().chain(class).collect())
 }
 
 fn prompt(ask: &AskView) -> String {

@@ -54,6 +54,9 @@ pub struct Said {
     /// The person's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether it answers a question that was seen open: then it takes nothing back that somebody else gave meanwhile.
+    #[serde(default)]
+    pub seen_open: bool,
 }
 
 impl Said {
@@ -91,6 +94,9 @@ pub struct Reply {
     /// What an answer did: `allowed`, `denied`, `counted` (another person must agree too), `revoked`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<String>,
+    /// How often what was taken back was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
     /// What a yes gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gave: Option<Granted>,
@@ -220,6 +226,9 @@ pub struct Over {
     pub id: String,
     /// `expired`, `used`, `revoked` or `ended`.
     pub because: String,
+    /// How often it was used.
+    #[serde(default)]
+    pub used: u64,
     /// Who ended it.
     pub by: String,
 }
@@ -274,8 +283,8 @@ pub fn ended(ended: &EndedAsk) -> Ended {
 }
 
 /// The end of a grant, as it is told.
-pub fn over(grant: &str, because: GrantOver, by: &str) -> Over {
-    Over { id: grant.to_owned(), because: word(&because), by: by.to_owned() }
+pub fn over(grant: &str, because: GrantOver, used: u64, by: &str) -> Over {
+    Over { id: grant.to_owned(), because: word(&because), used, by: by.to_owned() }
 }
 
 /// A word as the ledger spells it.
@@ -287,14 +296,23 @@ fn word(value: &impl Serialize) -> String {
 pub fn told(ended: &EndedAsk) -> String {
     let EndedAsk { answer, by, how, why, .. } = ended;
     let said = match (answer, how.as_str()) {
-        (Answered::Allow, _) => format!("{by} allowed it ({how})"),
-        (Answered::Deny, _) => format!("{by} refused it ({how})"),
+        (Answered::Allow, _) => format!("{by} allowed it ({})", where_it_was(how)),
+        (Answered::Deny, _) => format!("{by} refused it ({})", where_it_was(how)),
         (Answered::Expired, "timeout") => "nobody answered in time, so it was denied".to_owned(),
         (Answered::Expired, _) => "whoever asked does not wait any more".to_owned(),
     };
     match why {
         Some(why) => format!("{said}: {why}"),
         None => said,
+    }
+}
+
+/// From where an answer came, in words.
+pub fn where_it_was(how: &str) -> &str {
+    match how {
+        "command" => "from another terminal",
+        "terminal" => "at the run's terminal",
+        other => other,
     }
 }
 

@@ -12,7 +12,7 @@ use ledger::event::{Evidence, HostRule, Passed};
 use serde_json::{Value, json};
 
 use super::fit::Line;
-use super::{Paint, Tone, clean, count, short, size};
+use super::{Paint, Tone, clean, count, ground, short, size};
 
 /// Rows of one part before the rest is only counted.
 const MOST: usize = 14;
@@ -355,7 +355,7 @@ fn refused(told: Told<'_>) -> Vec<Line> {
             denial.target.clone()
         };
         let times = if denial.count > 1 { format!(" ×{}", denial.count) } else { String::new() };
-        let rule = format!("{times}  rule {} of {}", clean(&denial.rule), clean(&denial.layer));
+        let rule = format!("{times}  {}", ground::brief(&denial.layer, &denial.rule, denial.why.as_deref()));
         Line::default()
             .toned(Tone::Bad, format!("{} {}", clean(&denial.kind), short(&clean(&target), 80)))
             .toned(Tone::Faint, rule)

@@ -7,7 +7,7 @@ use insight::processes::{Ground, Linked, Process, ProcessTree, Touch};
 use ledger::OsText;
 
 use super::processes::{self, Telling};
-use super::{Paint, Tone, clean, time};
+use super::{Paint, Tone, clean, ground, time};
 
 /// All that is known of one process.
 pub fn text(process: &Process, telling: Telling<'_>) -> Vec<String> {
@@ -105,8 +105,7 @@ fn denied(process: &Process, places: &Places) -> Vec<String> {
             } else {
                 it.target.clone()
             };
-            let why = it.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
-            let rule = format!("rule {} of {}{why}", clean(&it.rule), clean(&it.layer));
+            let rule = ground::full(&it.layer, &it.rule, it.why.as_deref());
             format!("{:>4} × {} {}  {rule}", it.count, clean(&it.kind), clean(&target))
         })
         .collect();

@@ -12,7 +12,7 @@ use ledger::OsText;
 use serde_json::{Value, json};
 
 use super::fit::Line;
-use super::{Paint, Tone, clean, count, short, time};
+use super::{Paint, Tone, clean, count, ground, short, time};
 
 /// Rows that a person reads before something is folded.
 const ROWS: usize = 40;
@@ -131,8 +131,11 @@ fn one(
             clean(&refusal.kind),
             short(&clean(&shortened(&refusal.target, places)), 80)
         );
-        let rule =
-            format!("{}  rule {} of {}", times(refusal.count), clean(&refusal.rule), clean(&refusal.layer));
+        let rule = format!(
+            "{}  {}",
+            times(refusal.count),
+            ground::brief(&refusal.layer, &refusal.rule, refusal.why.as_deref())
+        );
         lines.push(indent.clone().toned(Tone::Bad, what).toned(Tone::Faint, rule));
     }
     let more = refused.len().saturating_sub(TOLD) as u64 + process.more_refused;

@@ -9,7 +9,7 @@ use ledger::OsText;
 use ledger::event::{Answered, GrantOver, Manner, MovedBy};
 use serde_json::{Value, json};
 
-use super::{Paint, Tone, clean, short, time};
+use super::{Paint, Tone, clean, ground, short, time};
 
 /// A line a moment: when, who vouches, what. Left out is what processes did, which stands beside it: execs, and what was refused
 /// them, which is told by these numbers.
@@ -98,20 +98,20 @@ pub(super) fn what(what: &What, paint: Paint) -> String {
             format!("exec {}{}", words(argv), paint.on(Tone::Faint, more))
         }
         What::Denied(denial) => {
-            let why = denial.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
             let text = format!("denied {} {}", clean(&denial.kind), short(&clean(&denial.target), 100));
-            let rule = format!("  rule {} of {}{why}", clean(&denial.rule), clean(&denial.layer));
+            let rule = format!("  {}", ground::full(&denial.layer, &denial.rule, denial.why.as_deref()));
             format!("{}{}", paint.on(Tone::Bad, text), paint.on(Tone::Faint, rule))
         }
         What::Asked { text, .. } => paint.on(Tone::Notice, format!("asked: {}", clean(text))),
         What::Answered { answer, by, why, .. } => {
             let (tone, word) = match answer {
-                Answered::Allow => (Tone::Good, "allowed"),
-                Answered::Deny => (Tone::Bad, "denied"),
-                Answered::Expired => (Tone::Bad, "nobody answered in time"),
+                Answered::Allow => (Tone::Good, "allowed by "),
+                Answered::Deny => (Tone::Bad, "denied by "),
+                Answered::Expired if by == "clock" => return paint.on(Tone::Bad, "nobody answered in time"),
+                Answered::Expired => return paint.on(Tone::Faint, "nobody waits for that answer any more"),
             };
             let why = why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
-            format!("{} by {}{why}", paint.on(tone, word), clean(by))
+            format!("{}{}{why}", paint.on(tone, word), clean(by))
         }
         What::Granted(_) | What::Over(_) => grant(what, paint),
         What::Reached { endpoint } => format!("reached {}", clean(endpoint)),

@@ -14,7 +14,7 @@ use ledger::{OsText, Trust};
 use serde_json::{Value, json};
 
 use super::fit::Line;
-use super::{Out, Tone, clean, count, processes, short, story, time};
+use super::{Out, Tone, clean, count, ground, processes, short, story, time};
 
 /// How long changes are gathered before they are told.
 const GATHERED: Duration = Duration::from_secs(1);
@@ -221,7 +221,7 @@ impl Watch {
                 )
                 .toned(
                     Tone::Faint,
-                    format!("  rule {} of {}{by}", clean(&denial.rule), clean(&denial.layer)),
+                    format!("  {}{by}", ground::brief(&denial.layer, &denial.rule, denial.why.as_deref())),
                 );
             let value = json!({
                 "what": "denied", "seq": event.seq, "kind": denial.kind, "target": denial.target, "layer": denial.layer,

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const LONGEST: usize = 400;
 /// What asks for an explanation instead of answering.
 const HELP: &str = "?";
+/// What people say where a yes is meant, elsewhere.
+const ALSO_YES: [&str; 5] = ["y", "yes", "ok", "j", "ja"];
 /// How often to look whether the question has become idle.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How long a terminal may take to show a question.
@@ -33,19 +35,36 @@ pub fn ask_on_terminal(
     idle: &dyn Fn() -> bool,
 ) -> Result<Option<bool>, TerminalError> {
     let prompt = format!("type `{}` and press enter, `?` explains, anything else refuses: ", printable(word));
-    let said = hear_on_terminal(input, output, texts, &prompt, time, idle)?;
+    let (question, help) = texts;
+    let again = |said: &str| explains(said, &[word], help);
+    let said = hear_on_terminal(input, output, question, &prompt, (time, idle), &again)?;
     Ok(said.map(|said| said.is_some_and(|said| said == word)))
 }
 
+/// What is said to a line that answers nothing: the explanation, or that a yes is one of these words and nothing like it.
+pub fn explains(said: &str, words: &[&str], help: &[String]) -> Option<Vec<String>> {
+    let typed = said.trim();
+    if typed == HELP {
+        return Some(help.to_vec());
+    }
+    let small = typed.to_ascii_lowercase();
+    let like = |word: &&&str| word.starts_with(&small) || small.starts_with(**word);
+    let meant = ALSO_YES.contains(&&*small) || (!small.is_empty() && words.iter().any(|word| like(&word)));
+    let meant = meant && !words.is_empty();
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let line = || vec![format!("  That is no answer yet: a yes is the word {} alone.", quoted.join(" or "))];
+    (meant && !words.contains(&said)).then(line)
+}
+
 /// The same for an answer in words: the line as it was typed, which is text of one line; `Some(None)` for ^C, ^D or a terminal
-/// that is gone.
+/// that is gone. After a line to which `again` has something to say, it is asked again.
 pub fn hear_on_terminal(
     input: impl AsFd,
     output: impl AsFd,
-    (question, help): (&[String], &[String]),
+    question: &[String],
     prompt: &str,
-    time: Duration,
-    idle: &dyn Fn() -> bool,
+    (time, idle): (Duration, &dyn Fn() -> bool),
+    again: &dyn Fn(&str) -> Option<Vec<String>>,
 ) -> Result<Option<Option<String>>, TerminalError> {
     let deadline = Instant::now() + time;
     let keys = Line::open(input.as_fd())?;
@@ -60,8 +79,8 @@ pub fn hear_on_terminal(
         show.write_all(printable(prompt).as_bytes(), PATIENCE)?;
         let answer = listen(&keys, &show, deadline, idle)?;
         show.write_all(b"\r\n", PATIENCE)?;
-        if answer.as_ref().is_some_and(|said| said.as_ref().is_some_and(|said| said.trim() == HELP)) {
-            for line in help {
+        if let Some(lines) = answer.as_ref().and_then(|said| again(said.as_deref()?)) {
+            for line in &lines {
                 show.write_all(format!("{}\r\n", printable(line)).as_bytes(), PATIENCE)?;
             }
             continue;
@@ -239,6 +258,22 @@ mod tests {
             ask_on_terminal(&slave, &slave, (&[], &help), "yes", Duration::from_secs(5), &|| false).unwrap();
         let (seen, _master) = typist.join().unwrap();
         assert_eq!((answer, seen.matches("it means this").count()), (Some(true), 2), "{seen:?}");
+    }
+
+    #[test]
+    fn what_is_nearly_a_yes_is_told_the_word_and_asked_again() {
+        for near in ["y", "YES", "allo", "Allow", "allow it", " allow", "allow  run"] {
+            let said = explains(near, &["allow", "allow run"], &[]).unwrap_or_default();
+            assert_eq!(
+                said,
+                ["  That is no answer yet: a yes is the word `allow` or `allow run` alone."],
+                "{near}"
+            );
+        }
+        for answer in ["allow", "allow run", "no", "", "n", "deny", "never"] {
+            assert_eq!(explains(answer, &["allow", "allow run"], &[]), None, "{answer}");
+        }
+        assert_eq!(explains("?", &["allow"], &["it means this".to_owned()]).unwrap(), ["it means this"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::commands::each;
 use crate::failure::Failure;
-use crate::render::{clean, short};
+use crate::render::{clean, ground, short};
 use crate::task::person;
 
 /// Writers of a file that are told, the last ones.
@@ -412,6 +412,7 @@ fn words(argv: &[OsText]) -> String {
 }
 
 fn rules(reasons: &[Reason]) -> String {
-    let rule = |reason: &Reason| format!(", rule {} of {}", clean(&reason.rule), clean(&reason.layer));
+    let rule =
+        |reason: &Reason| format!(", {}", ground::brief(&reason.layer, &reason.rule, reason.why.as_deref()));
     reasons.first().map(rule).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use ledger::event::Risk;
 use super::explain;
 use super::headline::headline;
 use super::{ChangeLine, CommitsLine, DenialLine, ReachedLine, RequestLine, Summary};
-use crate::render::{Paint, Tone, clean, count, short, size};
+use crate::render::{Paint, Tone, clean, count, ground, short, size};
 
 /// Names in one line before the rest is only counted.
 const NAMED: usize = 5;
@@ -163,8 +163,7 @@ fn denials(summary: &Summary, paint: Paint) -> Vec<String> {
 
 fn denied(denial: &DenialLine, paint: Paint) -> String {
     let times = if denial.count > 1 { format!(" ×{}", denial.count) } else { String::new() };
-    let why = denial.why.as_ref().map(|why| format!(": {}", clean(why))).unwrap_or_default();
-    let rule = format!("rule {} of {}{why}", clean(&denial.rule), clean(&denial.layer));
+    let rule = ground::full(&denial.layer, &denial.rule, denial.why.as_deref());
     let what = format!("{} {}", clean(&denial.what), short(&clean(&denial.target), 60));
     format!("{}{times}  {}", paint.on(Tone::Bad, what), paint.on(Tone::Faint, rule))
 }
