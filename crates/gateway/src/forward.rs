@@ -15,8 +15,8 @@ use hyper::upgrade::OnUpgrade;
 use policy::{Endpoint, Scheme};
 
 use crate::body::{Alarm, Answer, Through, Tidy};
-use crate::connection::{Exchange, Next};
 use crate::credential::Credentials;
+use crate::exchange::{Exchange, Next};
 use crate::flow::{Flow, usual_port};
 use crate::judge::Right;
 use crate::meter::{End, Passage};

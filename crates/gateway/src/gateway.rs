@@ -145,8 +145,9 @@ pub fn serve_with(
         bounds,
     };
     let guests = seat.guests.clone();
+    let carriage = seat.carried.as_ref().map(|carried| Arc::clone(&carried.carriage));
     let (doors, names) = doors(&runtime, seat, &judge).map_err(GatewayError::Listener)?;
-    let carrier = Arc::new(Carrier { judge, inside, guests, authority, upstream });
+    let carrier = Arc::new(Carrier { judge, inside, guests, authority, upstream, carriage });
     let thread = thread::Builder::new().name("provost-gateway".to_owned()).spawn(move || {
         // Closed when this thread ends, however it ends: that is what a watcher sees.
         let _living = living;

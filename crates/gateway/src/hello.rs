@@ -19,7 +19,7 @@ use crate::flow::same_place;
 /// The first byte of TLS, and of nothing that is HTTP.
 pub(crate) const FIRST: u8 = 0x16;
 /// A fatal alert: nobody has that name here.
-const NO_SUCH_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
+pub(crate) const NO_SUCH_NAME: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 112];
 
 /// Why TLS was not opened.
 #[derive(Debug, thiserror::Error)]

@@ -277,6 +277,17 @@ impl Judge {
             || self.models.iter().any(|model| same_place(model, endpoint))
     }
 
+    /// Whether TLS in a tunnel to this place may name this host.
+    pub(crate) fn may_name(&self, to: &Endpoint, named: &str) -> bool {
+        let Ok(host) = Host::parse(named) else { return false };
+        let named = Endpoint { host, port: to.port };
+        match to.host {
+            Host::Name(_) => same_place(&named, to),
+            // Whoever may go to an address may go to whatever is there, but not around the rules on requests.
+            Host::Ip(_) => !self.must_see(&named),
+        }
+    }
+
     /// This port of the host, by the one of its names that a rule speaks of.
     pub(crate) fn host_port(&self, port: u16) -> Endpoint {
         let usual = Endpoint { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port };
@@ -344,9 +355,13 @@ impl Judge {
 
     /// Records bytes that were no request at all; hyper has answered them.
     pub(crate) fn unreadable(&self, error: &hyper::Error) {
+        self.misspoken(&Refusal::malformed(error.to_string(), "speak HTTP/1.1"));
+    }
+
+    /// Records bytes that were no request at all, and answered.
+    pub(crate) fn misspoken(&self, refusal: &Refusal) {
         self.meter.malformed();
-        let refusal = Refusal::malformed(error.to_string(), "speak HTTP/1.1");
-        self.record(("http", None), OsText::default(), &refusal);
+        self.record(("http", None), OsText::default(), refusal);
     }
 
     fn record(&self, (what, asker): (&str, Option<Asker>), target: OsText, refusal: &Refusal) {

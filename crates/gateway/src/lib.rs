@@ -8,8 +8,11 @@
 //! ```
 //!
 //! * [`gateway`]: the listening sockets, their thread, the end of it
-//! * [`connection`]: one connection from the inside, its requests, and what it may turn into
+//! * [`connection`]: one connection from the inside, and where it leads
+//! * [`exchange`]: its requests, one after the other, and what it may turn into
 //! * [`terminate`], [`hello`], [`ca`]: TLS that is opened, because every request must be seen
+//! * [`socks`]: the other way to ask the proxy
+//! * [`named`]: what TLS says in a tunnel, of which nothing else is seen
 //! * [`target`], [`head`]: what a request asks for, and what makes it none
 //! * [`judge`], [`refusal`]: the questions to admission, and how a no is put
 //! * [`names`], [`dial`]: the only lookup, the only connect
@@ -33,6 +36,7 @@ mod carriage;
 mod connection;
 mod credential;
 mod dial;
+mod exchange;
 mod flow;
 mod forward;
 mod gateway;
@@ -42,10 +46,12 @@ mod hello;
 mod inside;
 mod judge;
 mod meter;
+mod named;
 mod names;
 mod refusal;
 mod resolver;
 mod scrub;
+mod socks;
 mod stand_in;
 mod target;
 mod terminate;

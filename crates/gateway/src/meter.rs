@@ -351,6 +351,11 @@ impl Passage {
         self.end = end;
     }
 
+    /// What passes.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
     /// Nothing passed, and it is tried in another way.
     pub(crate) fn void(&mut self) {
         self.void = true;

@@ -84,7 +84,7 @@ fn authority(text: &str) -> Option<Said> {
     Some(Said { host, port: Some(port) })
 }
 
-fn is_inside(host: &Host) -> bool {
+pub(crate) fn is_inside(host: &Host) -> bool {
     let beneath = |name: &str| name.strip_suffix(INSIDE_HOST).is_some_and(|rest| rest.ends_with('.'));
     matches!(host, Host::Name(name) if name == INSIDE_HOST || beneath(name))
 }

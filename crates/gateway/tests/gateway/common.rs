@@ -86,6 +86,18 @@ impl Setting {
         self
     }
 
+    /// A credential bound to this place.
+    pub(crate) fn credential_at(mut self, endpoint: &str) -> Setting {
+        self.bound.push(Endpoint::parse(endpoint).unwrap());
+        self
+    }
+
+    /// A place where a model answers.
+    pub(crate) fn model(mut self, endpoint: &str) -> Setting {
+        self.models.push(Endpoint::parse(endpoint).unwrap());
+        self
+    }
+
     /// With everything allowed that no rule names.
     pub(crate) fn open(mut self) -> Setting {
         self.default = "none";

@@ -56,7 +56,7 @@ impl Stage {
         read(name, kind, &answer[..length])
     }
 
-    fn address(&self, name: &str) -> Ipv4Addr {
+    pub(crate) fn address(&self, name: &str) -> Ipv4Addr {
         let (status, found) = self.name(name, 1);
         assert_eq!((status, found.len()), (0, 1), "{name}");
         Ipv4Addr::from(<[u8; 4]>::try_from(found[0].as_slice()).unwrap())

@@ -2,9 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::common::{Setting, Stage, allow};
-use crate::origin::{Ca, Origin, believes, in_tls};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::common::{Setting, Stage, allow, listener};
+use crate::origin::{Ca, Origin, believes, hello, in_tls, names, pem};
 
 fn echo() -> (Ca, Origin, Stage) {
     let ca = Ca::new();
@@ -113,12 +117,6 @@ fn what_nobody_must_see_is_tunnelled() {
     assert_eq!(client.reply().status, 200);
 }
 
-fn pem(der: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-}
-
 #[test]
 fn t26_a_real_client_speaks_either_version_of_http() {
     let (_ca, origin, stage) = echo();
@@ -145,4 +143,194 @@ fn t26_a_real_client_speaks_either_version_of_http() {
         assert!(denied.contains("provost: denied http GET https://api.example"), "{denied}");
         assert!(denied.ends_with(&format!("403 {version}")), "{denied}");
     }
+}
+
+/// A server that says `hi` to whoever sends it anything, and keeps nothing.
+fn anything() -> u16 {
+    let listener = listener();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut stream = stream;
+                let mut first = [0; 1];
+                if stream.read_exact(&mut first).is_ok() {
+                    let _ = stream.write_all(b"hi");
+                }
+            });
+        }
+    });
+    port
+}
+
+/// The extension of the name, and of an encrypted hello.
+const NAME: u16 = 0;
+const ENCRYPTED: u16 = 0xfe0d;
+
+#[test]
+fn t23_a_name_said_twice_or_as_an_address_is_closed() {
+    let (_ca, origin, stage) = echo();
+    let to = format!("api.example:{}", origin.port);
+    let with = |hosts: &[&str]| {
+        hello("api.example", |extensions| {
+            for (kind, body) in extensions {
+                if *kind == NAME {
+                    *body = names(hosts);
+                }
+            }
+        })
+    };
+    let taken = |bytes: &[u8]| stage.begun(&to, &[bytes]).first() == Some(&0x16);
+    let whole = with(&["api.example"]);
+    let mut stream = stage.tunnel(&to);
+    stream.write_all(&whole).unwrap();
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(first, [0x16], "as it should be, it is answered");
+    for hosts in [
+        &["api.example", "evil.example"][..],
+        &["evil.example", "api.example"],
+        &["127.0.0.1"],
+        &["api.example.."],
+        &["a\0b"],
+    ] {
+        assert!(!taken(&with(hosts)), "{hosts:?}");
+    }
+    let twice = hello("api.example", |extensions| extensions.push((NAME, names(&["evil.example"]))));
+    assert!(!taken(&twice));
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn t24_a_hello_in_pieces_is_read_and_one_that_never_ends_is_not_waited_for() {
+    let ca = Ca::new();
+    let origin = Origin::echo(ca.server("api.example", |_| {}));
+    let stage = origin.setting(&ca).bounds(|bounds| bounds.head = Duration::from_millis(700)).start();
+    let to = format!("api.example:{}", origin.port);
+    let whole = hello("api.example", |extensions| extensions.push((0xfafa, vec![7; 12_000])));
+    let mut stream = stage.tunnel(&to);
+    for piece in whole.chunks(997) {
+        stream.write_all(piece).unwrap();
+    }
+    let mut first = [0; 1];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(first, [0x16]);
+    // One message in many records.
+    let records: Vec<u8> = whole[5..]
+        .chunks(100)
+        .flat_map(|piece| [&[0x16, 3, 1, 0, u8::try_from(piece.len()).unwrap()], piece].concat())
+        .collect();
+    let mut stream = stage.tunnel(&to);
+    stream.write_all(&records).unwrap();
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(first, [0x16]);
+    let began = Instant::now();
+    let slow: Vec<&[u8]> = whole[..400].chunks(1).collect();
+    assert!(stage.begun(&to, &slow).first() != Some(&0x16));
+    let endless = [&[0x16, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff][..], &[0; 16379]].concat();
+    let endless = [endless, [&[0x16, 3, 1, 0x40, 0][..], &[0; 16384]].concat().repeat(8)].concat();
+    assert!(stage.begun(&to, &[&endless]).first() != Some(&0x16));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn t25_what_is_encrypted_in_a_hello_leads_nowhere() {
+    let (_ca, origin, stage) = echo();
+    let to = format!("api.example:{}", origin.port);
+    // Outer; two suites, a number, a key, a text.
+    let body = [&[0, 0, 1, 0, 1, 42, 0, 32][..], &[7; 32], &[0, 144], &[9; 144]].concat();
+    let sealed = |name: &str| hello(name, |extensions| extensions.push((ENCRYPTED, body.clone())));
+    assert!(stage.begun(&to, &[&sealed("front.example")]).first() != Some(&0x16));
+    // In a tunnel too: the name outside must be the host's, whatever may be within.
+    let port = anything();
+    let rules = allow(&format!("cdn.example:{port}")) + &allow(&format!("127.0.0.1:{port}"));
+    let stage = Setting::new(rules).name("cdn.example", &["127.0.0.1"]).start();
+    let to = format!("cdn.example:{port}");
+    assert_ne!(stage.begun(&to, &[&sealed("front.example")]), b"hi");
+    assert_eq!(stage.begun(&to, &[&sealed("cdn.example")]), b"hi", "what some clients always send");
+}
+
+#[test]
+fn t21_a_tunnel_begins_tls_for_the_host_that_was_asked_for() {
+    let port = anything();
+    let rules = allow(&format!("cdn.example:{port}")) + &allow(&format!("127.0.0.1:{port}"));
+    let stage = Setting::new(rules).name("cdn.example", &["127.0.0.1"]).start();
+    let to = format!("cdn.example:{port}");
+    let whole = hello("cdn.example", |_| {});
+    assert_eq!(stage.begun(&to, &[&whole]), b"hi");
+    assert_eq!(stage.begun(&to, &[&whole[..7], &whole[7..90], &whole[90..]]), b"hi");
+    assert_eq!(stage.begun(&to, &[b"no TLS at all"]), b"hi");
+    let nobody = hello("cdn.example", |extensions| extensions.retain(|(kind, _)| *kind != NAME));
+    assert_eq!(stage.begun(&to, &[&nobody]), b"hi");
+    let other = hello("evil.example", |_| {});
+    let said = stage.begun(&to, &[&other]);
+    assert_eq!(said, [0x15, 3, 3, 0, 2, 2, 112], "an alert: nobody has that name here");
+    assert_ne!(stage.begun(&to, &[&other[..7], &other[7..]]), b"hi");
+    let told = stage.recorded(|body| match body {
+        ledger::Body::Denied(denied) => denied.reasons[0].why.clone(),
+        _ => None,
+    });
+    assert_eq!(told.len(), 2);
+    assert!(told[0].contains("TLS names `evil.example`"), "{told:?}");
+}
+
+#[test]
+fn t19_an_address_is_no_way_around_the_rules_on_a_host() {
+    let (ca, origin, _) = echo();
+    let rule = format!(
+        "[[rule]]\nid = \"api\"\nhttp = [\"https://api.example:{}/**\"]\nneed = \"never\"\n",
+        origin.port
+    );
+    let stage = Setting::new(rule + &allow(&format!("127.0.0.1:{}", origin.port))).trusts(ca.der()).start();
+    let to = format!("127.0.0.1:{}", origin.port);
+    assert!(in_tls(stage.tunnel(&to), believes(&pem(ca.der()), &[]), "api.example").is_err());
+    assert!(origin.heads().is_empty());
+}
+
+/// A certificate as openssl tells it.
+fn told(der: &[u8], words: &[&str]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("one.pem");
+    std::fs::write(&path, pem(der)).unwrap();
+    let out =
+        Command::new("openssl").args(["x509", "-noout", "-in"]).arg(&path).args(words).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// How long it is good for, in seconds from now.
+fn good_for(der: &[u8], seconds: u64) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("one.pem");
+    std::fs::write(&path, pem(der)).unwrap();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["x509", "-noout", "-checkend", &seconds.to_string(), "-in"]).arg(&path);
+    openssl.output().unwrap().status.success()
+}
+
+#[test]
+fn t32_the_authority_is_of_one_day_and_signs_for_one_host_at_a_time() {
+    let (_ca, origin, stage) = echo();
+    let authority = CertificateDer::from_pem_slice(stage.authority.as_bytes()).unwrap();
+    let text = told(&authority, &["-text"]);
+    for said in ["CA:TRUE, pathlen:0", "Certificate Sign, CRL Sign", "prime256v1"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let day = 24 * 60 * 60;
+    assert!(good_for(&authority, day - 120) && !good_for(&authority, day));
+    let client = stage.opened(&format!("api.example:{}", origin.port));
+    let leaf = client.0.get_ref().conn.peer_certificates().unwrap()[0].clone();
+    let text = told(&leaf, &["-text", "-ext", "subjectAltName"]);
+    assert!(text.contains("DNS:api.example") && !text.contains('*') && !text.contains("CA:TRUE"), "{text}");
+    assert!(!good_for(&leaf, day), "no longer than the authority");
+    assert_eq!(text.matches("DNS:").count(), text.matches("DNS:api.example").count(), "{text}");
+    // An address is named as one.
+    let rules = format!(
+        "[[rule]]\nid = \"a\"\nconnect = [\"192.0.2.1:443\"]\nhttp = [\"https://192.0.2.1/**\"]\nneed = \"none\"\n"
+    );
+    let stage = Setting::new(rules).start();
+    let client = stage.opened("192.0.2.1:443");
+    let leaf = client.0.get_ref().conn.peer_certificates().unwrap()[0].clone();
+    assert!(told(&leaf, &["-text"]).contains("IP Address:192.0.2.1"));
 }

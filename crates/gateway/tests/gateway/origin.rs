@@ -1,16 +1,15 @@
 //! Servers of the outside that speak TLS, with certificates that the test makes itself.
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData as _,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::common::{Client, PATIENCE, Setting, Stage, allow, listener};
@@ -32,15 +31,31 @@ impl Ca {
 
     /// How a server speaks as this host; `change` may spoil the certificate.
     pub(crate) fn server(&self, host: &str, change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let (chain, private) = self.certificate(host, change);
+        builder.with_single_cert(chain, private).unwrap()
+    }
+
+    /// The same, for a server that asks who comes.
+    pub(crate) fn server_asking(&self, host: &str, verifier: Arc<dyn ClientCertVerifier>) -> ServerConfig {
+        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let (chain, private) = self.certificate(host, |_| {});
+        builder.with_client_cert_verifier(verifier).with_single_cert(chain, private).unwrap()
+    }
+
+    fn certificate(
+        &self,
+        host: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         change(&mut params);
         let certificate = params.signed_by(&key, &*self.0).unwrap();
-        assert!(!key.der_bytes().is_empty());
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let builder = ServerConfig::builder_with_provider(provider());
-        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-        builder.with_single_cert(vec![certificate.der().clone()], private).unwrap()
+        (vec![certificate.der().clone()], private)
     }
 }
 
@@ -166,6 +181,22 @@ impl Stage {
         self.named(to, to.rsplit_once(':').unwrap().0).unwrap()
     }
 
+    /// The same, with bytes of its own for the beginning: what came back.
+    pub(crate) fn begun(&self, to: &str, pieces: &[&[u8]]) -> Vec<u8> {
+        let mut stream = self.tunnel(to);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for piece in pieces {
+            if stream.write_all(piece).is_err() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let mut all = Vec::new();
+        // A reset ends it as well as an end.
+        let _ = stream.read_to_end(&mut all);
+        all
+    }
+
     /// The same, naming another host.
     pub(crate) fn named(&self, to: &str, name: &str) -> io::Result<Opened> {
         in_tls(self.tunnel(to), believes(&self.authority, &["http/1.1"]), name)
@@ -181,4 +212,57 @@ pub(crate) fn in_tls(mut stream: TcpStream, config: ClientConfig, name: &str) ->
         tls.complete_io(&mut stream)?;
     }
     Ok(Client(BufReader::new(StreamOwned::new(tls, stream))))
+}
+
+/// A ClientHello as rustls makes it for this name, with this change to its extensions (each a number and a body).
+pub(crate) fn hello(name: &str, change: impl FnOnce(&mut Vec<(u16, Vec<u8>)>)) -> Vec<u8> {
+    let config = believes_nobody();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut record = Vec::new();
+    client.write_tls(&mut record).unwrap();
+    // Record head, message head, version, random; then three lists before the extensions.
+    let mut at = 5 + 4 + 2 + 32;
+    at += 1 + usize::from(record[at]);
+    at += 2 + usize::from(u16::from_be_bytes([record[at], record[at + 1]]));
+    at += 1 + usize::from(record[at]);
+    let mut rest = &record[at + 2..];
+    let mut extensions = Vec::new();
+    while let [a, b, c, d, more @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*c, *d]));
+        extensions.push((u16::from_be_bytes([*a, *b]), more[..length].to_vec()));
+        rest = &more[length..];
+    }
+    change(&mut extensions);
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    let coded: Vec<u8> = extensions
+        .iter()
+        .flat_map(|(kind, body)| [&kind.to_be_bytes()[..], &length(body), body].concat())
+        .collect();
+    let body = [&record[9..at], &length(&coded), &coded].concat();
+    let message = [&[1, 0][..], &length(&body), &body].concat();
+    [&[0x16, 3, 1][..], &length(&message), &message].concat()
+}
+
+/// What an extension with these names of hosts says.
+pub(crate) fn names(hosts: &[&str]) -> Vec<u8> {
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    let list: Vec<u8> = hosts
+        .iter()
+        .flat_map(|host| [&[0][..], &length(host.as_bytes()), host.as_bytes()].concat())
+        .collect();
+    [&length(&list)[..], &list].concat()
+}
+
+fn believes_nobody() -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+}
+
+/// A certificate as text.
+pub(crate) fn pem(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
