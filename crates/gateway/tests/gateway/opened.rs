@@ -326,9 +326,7 @@ fn t32_the_authority_is_of_one_day_and_signs_for_one_host_at_a_time() {
     assert!(!good_for(&leaf, day), "no longer than the authority");
     assert_eq!(text.matches("DNS:").count(), text.matches("DNS:api.example").count(), "{text}");
     // An address is named as one.
-    let rules = format!(
-        "[[rule]]\nid = \"a\"\nconnect = [\"192.0.2.1:443\"]\nhttp = [\"https://192.0.2.1/**\"]\nneed = \"none\"\n"
-    );
+    let rules = "[[rule]]\nid = \"a\"\nconnect = [\"192.0.2.1:443\"]\nhttp = [\"https://192.0.2.1/**\"]\nneed = \"none\"\n";
     let stage = Setting::new(rules).start();
     let client = stage.opened("192.0.2.1:443");
     let leaf = client.0.get_ref().conn.peer_certificates().unwrap()[0].clone();
