@@ -20,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("every_kind_of_socket_has_its_own_answer", every_kind_of_socket_has_its_own_answer),
     ("an_address_that_changes_meanwhile_leads_nowhere_else", an_address_that_changes_meanwhile),
     ("a_descriptor_that_changes_meanwhile_leads_nowhere_else", a_descriptor_that_changes_meanwhile),
+    ("a_socket_that_is_passed_on_stays_what_it_was", a_socket_that_is_passed_on),
     ("a_gateway_that_is_behind_holds_only_who_waits_for_it", a_gateway_that_is_behind),
 ];
 
@@ -323,6 +324,53 @@ s = socket.socket(); print("still", connect(s, GOOD), said(s))
     let (ran, gateway) = carried(root, script, None);
     assert_eq!(ran.fine(), "[] True\nstill 0 192.0.2.1:443\n", "{}", ran.err);
     assert_eq!(gateway.all(), ["192.0.2.1:443"]);
+}
+
+/// Sockets of another process, connected there or not, come by a message: once, and again and again into the number of a
+/// descriptor by which somebody connects meanwhile.
+fn a_socket_that_is_passed_on(root: &Path) {
+    if without_python() {
+        return;
+    }
+    let script = r#"
+ours, theirs = socket.socketpair()
+def passed(): return socket.recv_fds(ours, 1, 3)[1]
+pid = os.fork()
+if pid == 0:
+    ours.close(); signal.alarm(50)
+    own = [socket.socket(), socket.socket(), socket.socket(socket.AF_INET6)]; connect(own[0], GOOD)
+    socket.send_fds(theirs, [b"x"], [s.fileno() for s in own])
+    for s in own: s.close()
+    local = socket.socket(socket.AF_UNIX)
+    kept = socket.socket(); connect(kept, GOOD)
+    while True:
+        for other in (socket.socket(), local, kept, socket.socket(socket.AF_INET6)):
+            socket.send_fds(theirs, [b"x"], [other.fileno()])
+theirs.close()
+s, t, u = (socket.socket(fileno=number) for number in passed())
+print("connected elsewhere", said(s), connect(s, BAD))
+print("not yet", connect(t, BAD), connect(t, GOOD), said(t))
+print("six", connect(u, ("2001:db8::2", 443)), connect(u, ("2001:db8::1", 443)), said(u))
+number = os.open("/dev/null", os.O_RDONLY)
+going, came = True, set()
+def take():
+    while going:
+        os.close(number); came.update(passed()); time.sleep(0.0002)
+thread = threading.Thread(target=take); thread.start()
+seen, tries, until = {}, 0, time.time() + 20
+while time.time() < until and (tries < 1000 or min(seen.get((GOOD[0], "0"), 0), seen.get((BAD[0], "EACCES"), 0)) < 10):
+    to, tries = (GOOD, BAD)[tries % 2], tries + 1
+    address = raw(2, 443, socket.inet_aton(to[0])) + bytes(8)
+    came_to = (to[0], "0" if libc.connect(number, address, 16) == 0 else name(ctypes.get_errno()))
+    seen[came_to] = seen.get(came_to, 0) + 1
+going = False; thread.join(); os.kill(pid, 9)
+print("exchanged", came == {number}, ("192.0.2.1", "0") in seen, ("192.0.2.9", "0") in seen, ("192.0.2.9", "EACCES") in seen)
+"#;
+    let (ran, gateway) = carried(root, script, None);
+    let expected = "connected elsewhere 192.0.2.1:443 EACCES\nnot yet EACCES 0 192.0.2.1:443\n\
+        six EACCES 0 [2001:db8::1]:443\nexchanged True True False True\n";
+    assert_eq!(ran.fine(), expected, "{}", ran.err);
+    assert_eq!(gateway.all(), ["192.0.2.1:443", "[2001:db8::1]:443"]);
 }
 
 fn a_gateway_that_is_behind(root: &Path) {
