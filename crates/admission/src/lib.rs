@@ -45,6 +45,6 @@ pub use flood::Bounds;
 pub use pending::{Pending, Verdict};
 pub use permit::{
     Connect, Dial, Effect, Exec, Http, Land, Launch, Open, Outcome, Permit, Reach, Receipt, Reference,
-    Release, WriteThrough,
+    Release, Tool, WriteThrough,
 };
 pub use request::{Requested, Waiting};

@@ -144,6 +144,10 @@ pub struct Release {
     pub to: Endpoint,
 }
 
+/// A tool used that is not the run's own: of a model's provider, which reaches the world from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool(pub String);
+
 /// A staged change put into the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Land(pub AbsPath);
@@ -212,6 +216,7 @@ effect!(Connect, Crossing, |this| Action::Connect(this.0.clone()));
 effect!(Dial, Crossing, |this| Action::Connect(this.endpoint.clone()));
 effect!(Http, Crossing, |this| Action::Http(this.0.clone()));
 effect!(Release, Crossing, |this| Action::Credential { name: this.name.clone(), to: this.to.clone() });
+effect!(Tool, Crossing, |this| Action::Tool { name: this.0.clone() });
 effect!(Land, Crossing, |this| Action::Land(this.0.clone()));
 effect!(Reference, Crossing, |this| Action::Land(this.0.clone()));
 effect!(WriteThrough, Crossing, |this| Action::Write(this.0.clone()));

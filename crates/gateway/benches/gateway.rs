@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use admission::{Admission, Permit, Release};
 use gateway::{
-    Answering, Authority, Credentials, Inside, InsideAnswer, Roots, Seat, Secret, Tls, Vault, VaultError,
+    Answering, Authority, Credentials, Inside, InsideAnswer, Models, Prices, Roots, Seat, Secret, Tls, Vault,
+    VaultError,
 };
 use ledger::Host;
 use ledger::event::RunOpened;
@@ -211,8 +212,9 @@ fn gateway(dir: &std::path::Path, server: SocketAddr) -> (gateway::Gateway, Sock
     let proxy = listener.local_addr().unwrap();
     let seat = Seat { proxy: listener, loopback: Vec::new(), carried: None, guests: None };
     let credentials = Credentials::new(Vec::new(), Arc::new(Nothing)).unwrap();
-    let tls = Tls { authority: Authority::new().unwrap(), roots: Roots::System, models: Vec::new() };
-    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls).unwrap(), proxy)
+    let tls = Tls { authority: Authority::new().unwrap(), roots: Roots::System };
+    let models = Models::new(Vec::new(), Prices::new(None).unwrap(), &policy::Limits::default());
+    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, models).unwrap(), proxy)
 }
 
 /// Keeps nothing, says nothing.

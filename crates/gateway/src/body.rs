@@ -16,6 +16,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::meter::{End, Passage};
+use crate::models::Tap;
 use crate::scrub::{Scrub, Stand};
 use crate::upstream::Line;
 
@@ -26,7 +27,7 @@ pub(crate) type Tidy = Box<dyn FnOnce(&mut HeaderMap) + Send>;
 
 /// A body that comes from one side and goes to the other.
 pub(crate) struct Through {
-    body: Incoming,
+    body: Source,
     idle: Duration,
     still: Pin<Box<Sleep>>,
     /// The flow that is over when this body is.
@@ -39,16 +40,25 @@ pub(crate) struct Through {
     scrub: Scrub,
     /// Told when one of the texts is seen, which then ends the body.
     alarm: Option<Alarm>,
+    /// Reads it on the way, and may end it.
+    tap: Option<Tap>,
     /// All of it came.
     came: bool,
     done: bool,
 }
 
 impl Through {
-    pub(crate) fn new(body: Incoming, idle: Duration, passage: Option<Passage>) -> Through {
+    pub(crate) fn new(body: impl Into<Source>, idle: Duration, passage: Option<Passage>) -> Through {
         let (still, scrub) = (Box::pin(sleep(idle)), Scrub::default());
-        let (line, tidy, trailers, alarm) = (None, None, None, None);
-        Through { body, idle, still, passage, line, tidy, trailers, scrub, alarm, came: false, done: false }
+        let (line, tidy, trailers, alarm, tap) = (None, None, None, None, None);
+        let (body, came, done) = (body.into(), false, false);
+        Through { body, idle, still, passage, line, tidy, trailers, scrub, alarm, tap, came, done }
+    }
+
+    /// It is read on the way.
+    pub(crate) fn tapped(mut self, tap: Option<Tap>) -> Through {
+        self.tap = tap;
+        self
     }
 
     /// It comes on this connection.
@@ -87,6 +97,7 @@ impl Through {
 
     fn ends(&mut self, end: End) {
         self.done = true;
+        self.tap = None;
         if let Some(passage) = &mut self.passage {
             passage.ends(end);
         }
@@ -102,6 +113,7 @@ impl Through {
     fn last(&mut self) -> Option<io::Result<Frame<Bytes>>> {
         let rest = self.scrub.rest();
         if !rest.is_empty() {
+            self.tap.as_mut().map(|tap| tap.piece(&rest));
             return Some(Ok(Frame::data(rest)));
         }
         self.ends(End::Closed);
@@ -113,6 +125,55 @@ impl Through {
         if let (Some(tidy), Ok(mut trailers)) = (self.tidy.take(), frame.into_trailers()) {
             tidy(&mut trailers);
             self.trailers = Some(trailers);
+        }
+    }
+}
+
+/// Where a body comes from.
+pub(crate) enum Source {
+    /// The other side.
+    Coming(Incoming),
+    /// It was read before.
+    Read(Full<Bytes>),
+}
+
+impl From<Incoming> for Source {
+    fn from(body: Incoming) -> Source {
+        Source::Coming(body)
+    }
+}
+
+impl From<Bytes> for Source {
+    fn from(body: Bytes) -> Source {
+        Source::Read(body.into())
+    }
+}
+
+impl Body for Source {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Source::Coming(body) => Pin::new(body).poll_frame(context),
+            Source::Read(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Source::Coming(body) => body.is_end_stream(),
+            Source::Read(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Source::Coming(body) => body.size_hint(),
+            Source::Read(body) => body.size_hint(),
         }
     }
 }
@@ -144,9 +205,14 @@ impl Body for Through {
                     if let Some(error) = self.sees() {
                         return Poll::Ready(Some(Err(error)));
                     }
-                    if !piece.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    if piece.is_empty() {
+                        continue;
                     }
+                    if let Some(words) = self.tap.as_mut().and_then(|tap| tap.piece(&piece)) {
+                        self.ends(End::Limit);
+                        return Poll::Ready(Some(Ok(Frame::data(words))));
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.ends(End::Reset);

@@ -37,6 +37,12 @@ pub struct Bounds {
     pub inside_at_once: usize,
     /// Requests to that door at all, those for whose answer somebody is waited for included; more are refused.
     pub inside_waiting: usize,
+    /// Bytes of a question to a model, or of one message to it: each is read whole before any of it leaves.
+    pub question_bytes: usize,
+    /// How long a question may take to come in.
+    pub question: Duration,
+    /// Questions that are read at once; the next wait.
+    pub questions: usize,
     /// Destinations that are metered apart; what goes anywhere else is metered as one.
     pub destinations: usize,
 }
@@ -60,6 +66,9 @@ impl Default for Bounds {
             inside_bytes: 4 * 1024 * 1024,
             inside_at_once: 8,
             inside_waiting: 32,
+            question_bytes: 64 << 20,
+            question: Duration::from_secs(5 * 60),
+            questions: 8,
             destinations: 4096,
         }
     }

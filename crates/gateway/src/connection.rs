@@ -25,6 +25,7 @@ use crate::guests::Guests;
 use crate::hello;
 use crate::inside::InsideDoor;
 use crate::judge::Judge;
+use crate::messages::Conversation;
 use crate::meter::{End, Passage};
 use crate::named::Named;
 use crate::refusal::Refusal;
@@ -213,7 +214,7 @@ async fn serve(carrier: &Arc<Carrier>, wire: &Wire, from: (Door, Option<Asker>))
             // Its refusal is recorded, and whoever asked hears it in TLS.
             let _ = see(carrier, stream, wire, place).await;
         }
-        Some(next) => turned(next, &carrier.judge).await,
+        Some(next) => turned(next, (&carrier.judge, wire)).await,
         None => {}
     }
 }
@@ -221,25 +222,33 @@ async fn serve(carrier: &Arc<Carrier>, wire: &Wire, from: (Door, Option<Asker>))
 /// Serves what comes on a connection to a place that must be seen.
 async fn see(carrier: &Arc<Carrier>, stream: Stream, wire: &Wire, place: Place) -> Result<(), Refusal> {
     if let Some(next) = seen(carrier, stream, wire, place).await? {
-        turned(next, &carrier.judge).await;
+        turned(next, (&carrier.judge, wire)).await;
     }
     Ok(())
 }
 
 /// Carries what a connection turned into.
-async fn turned(next: Next, judge: &Judge) {
+async fn turned(next: Next, (judge, wire): (&Judge, &Wire)) {
+    let bounds = &judge.bounds;
     match next {
         Next::Tunnel { inside, outside, passage } => {
             let Some(inside) = continued(inside).await else { return };
             // Its refusal is recorded, and whoever asked hears it in TLS.
             let _ = tunnelled(judge, inside, *outside, passage).await;
         }
-        Next::WebSocket { inside, outside, count, mut passage } => {
+        Next::WebSocket { inside, outside, count, mut passage, question } => {
             let (Ok(inside), Ok(outside)) = (inside.await, outside.await) else {
                 return passage.ends(End::Reset);
             };
             let (mut inside, mut outside) = (TokioIo::new(inside), TokioIo::new(outside));
-            passage.ends(carry(&mut inside, &mut outside, &count, &judge.bounds).await);
+            passage.ends(match question {
+                Some(asked) => {
+                    let (question, flow) = &*asked;
+                    let conversation = Conversation { judge, flow, question, wire };
+                    conversation.carry(inside, outside).await
+                }
+                None => carry(&mut inside, &mut outside, &count, bounds).await,
+            });
         }
         // INVARIANT: only a proxy's CONNECT leads there, and there is no proxy behind it.
         Next::Requests { .. } => {}

@@ -13,9 +13,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, request};
-use policy::{Endpoint, Host, Scheme};
+use policy::{Action, Endpoint, Host, Scheme, Selector};
 
-use crate::flow::{is_this_host, same_place};
+use crate::flow::{Flow, is_this_host, same_place};
+use crate::guard;
 use crate::scrub::Stand;
 
 /// Bytes of the shortest placeholder: a shorter one could be met by chance.
@@ -36,7 +37,7 @@ const CARRIERS: [&str; 7] = [
 const PARAMETERS: [&str; 5] = ["key", "api_key", "api-key", "apikey", "access_token"];
 
 /// What the inside holds in a credential's stead.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Placeholder {
     /// The text; at least 16 bytes nobody can guess.
     pub text: String,
@@ -44,6 +45,8 @@ pub struct Placeholder {
     pub credential: String,
     /// Where the credential may go: in TLS, or in the clear to this machine itself. Anywhere else the placeholder is an alarm.
     pub bound: Vec<Endpoint>,
+    /// The requests that it is good for there; any, where none is named.
+    pub only: Vec<Selector>,
 }
 
 /// A secret, for the moment of its use.
@@ -99,15 +102,17 @@ pub struct TooShort(pub String);
 pub struct Credentials {
     vault: Arc<dyn Vault>,
     known: Vec<Placeholder>,
+    /// Secrets that are to be found nowhere in what leaves, in each of their forms, with what is said of them.
+    guarded: Vec<Stand>,
     /// What has gone out, and what stands for it inside.
     used: Mutex<Vec<(Secret, String)>>,
 }
 
-/// A placeholder where it must not be.
+/// A placeholder, or a secret itself, where it must not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Leak {
-    /// The credential it stands for.
-    pub(crate) credential: String,
+    /// Which.
+    pub(crate) what: String,
     /// Where in the request it stands.
     pub(crate) place: String,
 }
@@ -128,8 +133,18 @@ impl Credentials {
     pub fn new(known: Vec<Placeholder>, vault: Arc<dyn Vault>) -> Result<Credentials, TooShort> {
         match known.iter().find(|placeholder| placeholder.text.len() < SHORTEST) {
             Some(short) => Err(TooShort(short.credential.clone())),
-            None => Ok(Credentials { vault, known, used: Mutex::default() }),
+            None => Ok(Credentials { vault, known, guarded: Vec::new(), used: Mutex::default() }),
         }
+    }
+
+    /// With secrets, each by its name, that are stopped wherever they are seen leaving by another way than the exchange.
+    #[must_use]
+    pub fn guarding(mut self, secrets: impl IntoIterator<Item = (String, Secret)>) -> Credentials {
+        for (name, secret) in secrets {
+            let said = format!("the value of `{name}`").into_bytes();
+            self.guarded.extend(guard::forms(&secret.0).into_iter().map(|form| (form, said.clone())));
+        }
+        self
     }
 
     /// Whether a credential is bound to this place, so that requests there must be seen.
@@ -150,13 +165,10 @@ impl Credentials {
     }
 
     /// The credentials that this head uses as it may; or the placeholder that it carries elsewhere.
-    pub(crate) fn used_by(
-        &self,
-        head: &request::Parts,
-        endpoint: &Endpoint,
-        scheme: Scheme,
-    ) -> Result<Vec<Use>, Leak> {
-        let uri = head.uri.to_string();
+    pub(crate) fn used_by(&self, head: &request::Parts, flow: &Flow) -> Result<Vec<Use>, Leak> {
+        let (endpoint, scheme, uri) = (&flow.endpoint, flow.scheme(), head.uri.to_string());
+        self.guarded_in(&uri, &head.headers)?;
+        let request = flow.canonical(&head.headers).and_then(Result::ok).map(Action::Http);
         let mut uses = Vec::new();
         for (known, placeholder) in self.known.iter().enumerate() {
             if contains(uri.as_bytes(), &placeholder.text) || contains(&unescaped(&uri), &placeholder.text) {
@@ -164,7 +176,8 @@ impl Credentials {
             }
             let carries = |(_, value): &(&HeaderName, &HeaderValue)| carries(value, &placeholder.text);
             let Some((name, _)) = head.headers.iter().find(carries) else { continue };
-            let bound = placeholder.place(endpoint).filter(|_| is_covered(endpoint, scheme));
+            let good = is_covered(endpoint, scheme) && placeholder.is_good_for(request.as_ref());
+            let bound = placeholder.place(endpoint).filter(|_| good);
             let Some(bound) = bound else {
                 return Err(placeholder.leak(&format!("header `{name}`")));
             };
@@ -174,17 +187,37 @@ impl Credentials {
         Ok(uses)
     }
 
-    /// The placeholders, each with its credential's name: what no body may hold that goes where none is bound.
-    pub(crate) fn placeholders(&self) -> Vec<Stand> {
-        let stand =
-            |known: &Placeholder| (known.text.clone().into_bytes(), known.credential.clone().into_bytes());
-        self.known.iter().map(stand).collect()
+    /// A secret itself in a head.
+    fn guarded_in(&self, uri: &str, headers: &HeaderMap) -> Result<(), Leak> {
+        let plain: Vec<Option<Vec<u8>>> = headers.values().map(|value| basic(value.as_bytes())).collect();
+        for (form, said) in &self.guarded {
+            let holds = |text: &[u8]| memchr::memmem::find(text, form).is_some();
+            let held = headers.iter().zip(&plain).find(|((_, value), plain)| {
+                holds(value.as_bytes()) || plain.as_ref().is_some_and(|plain| holds(plain))
+            });
+            let place = match held {
+                Some(((name, _), _)) => format!("header `{name}`"),
+                None if holds(uri.as_bytes()) || holds(&unescaped(uri)) => "the URL".to_owned(),
+                None => continue,
+            };
+            return Err(Leak { what: String::from_utf8_lossy(said).into_owned(), place });
+        }
+        Ok(())
     }
 
-    /// A placeholder in a body.
-    pub(crate) fn in_body(credential: &[u8]) -> Leak {
-        let credential = String::from_utf8_lossy(credential).into_owned();
-        Leak { credential, place: "the body".to_owned() }
+    /// What no body may hold, each with what is said of it: secrets, and where no credential is bound placeholders too.
+    pub(crate) fn watched(&self, bound: bool) -> Vec<Stand> {
+        let stand = |known: &Placeholder| {
+            let said = format!("the placeholder of `{}`", known.credential);
+            (known.text.clone().into_bytes(), said.into_bytes())
+        };
+        let placeholders = self.known.iter().filter(|_| !bound).map(stand);
+        placeholders.chain(self.guarded.iter().cloned()).collect()
+    }
+
+    /// One of these in a body.
+    pub(crate) fn in_body(said: &[u8]) -> Leak {
+        Leak { what: String::from_utf8_lossy(said).into_owned(), place: "the body".to_owned() }
     }
 
     /// Puts the permitted secret where its placeholder is.
@@ -266,7 +299,12 @@ impl Placeholder {
     }
 
     fn leak(&self, place: &str) -> Leak {
-        Leak { credential: self.credential.clone(), place: place.to_owned() }
+        Leak { what: format!("the placeholder of `{}`", self.credential), place: place.to_owned() }
+    }
+
+    fn is_good_for(&self, request: Option<&Action>) -> bool {
+        let covers = |request: &Action| self.only.iter().any(|one| one.covers(request));
+        self.only.is_empty() || request.is_some_and(covers)
     }
 }
 

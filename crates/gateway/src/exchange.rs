@@ -24,6 +24,7 @@ use crate::body::Answer;
 use crate::bounds::Bounds;
 use crate::carriage::Asker;
 use crate::connection::Carrier;
+use crate::consult::Question;
 use crate::dial::Outside;
 use crate::flow::Flow;
 use crate::meter::{Count, Passage};
@@ -39,7 +40,14 @@ pub(crate) enum Next {
     /// Requests to one place, which rules or credentials make us look at.
     Requests { inside: OnUpgrade, to: Endpoint },
     /// Messages of a WebSocket.
-    WebSocket { inside: OnUpgrade, outside: OnUpgrade, count: Arc<Count>, passage: Passage },
+    WebSocket {
+        inside: OnUpgrade,
+        outside: OnUpgrade,
+        count: Arc<Count>,
+        passage: Passage,
+        /// Where it is a model that is talked to.
+        question: Option<Box<(Question, Flow)>>,
+    },
 }
 
 /// Answers requests until the connection ends or turns into something else.

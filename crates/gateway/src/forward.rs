@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRAILER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TE, TRAILER};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body_util::Full;
@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use policy::{Endpoint, Scheme};
 
-use crate::body::{Alarm, Answer, Through, Tidy};
+use crate::body::{Alarm, Answer, Source, Through, Tidy};
+use crate::consult::Question;
 use crate::credential::Credentials;
 use crate::exchange::{Exchange, Next};
 use crate::flow::{Flow, usual_port};
@@ -38,12 +39,14 @@ pub(crate) async fn request(
     let websocket = head::wants_websocket(&head.method, &head.headers);
     let trailers = head::takes_trailers(&head.headers);
 
-    let uses = credentials.used_by(&head, &flow.endpoint, scheme);
+    let uses = credentials.used_by(&head, &flow);
     let uses = uses.map_err(|leak| judge.alarm(&flow, &leak))?;
     // What is judged is what goes on: what belongs to this hop alone must not stand for what the server will see.
     head::strip(&mut head.headers, websocket);
     let right = judge.request(&flow, &head.headers, &exchange.wire).await?;
-    let judged = right.path().map(str::to_owned);
+    let question = judge.question(&flow, &mut head, body, (&exchange.wire, right.seq())).await?;
+    let read = question.as_ref().map(|question| question.path.clone());
+    let judged = right.path().map(str::to_owned).or(read);
     let bound = credentials.go_to(&flow.endpoint, scheme);
     if bound {
         credentials.strip(&mut head);
@@ -52,7 +55,7 @@ pub(crate) async fn request(
 
     let (method, two) = (head.method.clone(), head.version == Version::HTTP_2);
     on_path(&mut head, judged.as_deref())?;
-    let way = Way { exchange, flow: &flow, method, two, websocket, trailers, bound };
+    let way = Way { exchange, flow: &flow, method, two, websocket, trailers, bound, question };
     way.carry(right, head, body, upgrade).await
 }
 
@@ -69,12 +72,14 @@ struct Way<'a> {
     trailers: bool,
     /// Whether a credential is bound to the place.
     bound: bool,
+    /// What is asked of a model.
+    question: Option<Question>,
 }
 
 impl Way<'_> {
     /// Sends it, with the right to do so, and takes the answer.
     async fn carry(
-        self,
+        mut self,
         right: Right,
         head: request::Parts,
         body: &mut Option<Incoming>,
@@ -82,12 +87,15 @@ impl Way<'_> {
     ) -> Result<Response<Answer>, Refusal> {
         let judge = &self.exchange.carrier.judge;
         let (mut line, mut passage, right) = self.line(right).await?;
-        let taken = body.take().ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
-        let mut through = Through::new(taken, judge.bounds.idle, None);
+        let read = self.question.as_mut().and_then(|question| question.body.take());
+        let source = read.map(Source::from).or_else(|| body.take().map(Source::from));
+        let source = source.ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
+        let mut through = Through::new(source, judge.bounds.idle, None);
         let alarm = Arc::new(Mutex::new(None));
-        if !self.bound {
+        let watched = judge.credentials.watched(self.bound);
+        if !watched.is_empty() {
             let raise = alarm_for(self.exchange, self.flow, &alarm);
-            through = through.watched(judge.credentials.placeholders(), raise);
+            through = through.watched(watched, raise);
         }
         let request = Request::from_parts(head, through);
         let answered = match (self.send(&mut line, request).await, right) {
@@ -190,17 +198,22 @@ impl Way<'_> {
         }
         if begins {
             let count = Arc::clone(&line.count);
-            self.exchange.turn_into(Next::WebSocket { inside, outside, count, passage });
+            let question = self.question.map(|question| Box::new((question, self.flow.clone())));
+            self.exchange.turn_into(Next::WebSocket { inside, outside, count, passage, question });
             return Ok(Response::from_parts(head, Answer::Own(Full::default())));
         }
+        let tap = self.question.as_ref().filter(|_| head.status.is_success()).map(|question| {
+            let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            question.tap(kind.unwrap_or_default())
+        });
         let secrets = if self.bound { credentials.released() } else { Vec::new() };
-        if let Some(because) = unfit(&head, !secrets.is_empty()) {
+        if let Some(because) = unfit(&head, !secrets.is_empty() || tap.is_some()) {
             passage.ends(End::Reset);
             return Err(Refusal::unanswered(&self.flow.endpoint, because));
         }
         own_length(&mut head.headers, &self.method, head.status);
         let idle = self.exchange.carrier.judge.bounds.idle;
-        let mut through = Through::new(body, idle, Some(passage)).scrubbed(secrets).on(line);
+        let mut through = Through::new(body, idle, Some(passage)).scrubbed(secrets).on(line).tapped(tap);
         if self.trailers {
             through = through.followed(self.tidy());
             head.headers.extend(announced.map(|names| (TRAILER, names)));
@@ -221,12 +234,12 @@ impl Way<'_> {
 }
 
 /// Why an answer is not passed on.
-fn unfit(head: &http::response::Parts, has_secrets: bool) -> Option<&'static str> {
+fn unfit(head: &http::response::Parts, must_see: bool) -> Option<&'static str> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Some("it began to speak another protocol, unasked");
     }
-    (has_secrets && scrub::is_encoded(&head.headers))
-        .then_some("it sent a compressed answer, though asked not to: it cannot be searched for secrets")
+    (must_see && scrub::is_encoded(&head.headers))
+        .then_some("it sent a compressed answer, though asked not to: it cannot be looked into")
 }
 
 /// Records a placeholder in the request's body, and keeps what is to be said about it.

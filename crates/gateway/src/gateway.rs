@@ -23,6 +23,7 @@ use crate::ca::Authority;
 use crate::caps::Caps;
 use crate::carriage::{Carriage, Teller, Voice};
 use crate::connection::{self, Carrier, Taken};
+use crate::consult::{self, Models};
 use crate::credential::Credentials;
 use crate::guests::Guests;
 use crate::inside::{Inside, InsideDoor};
@@ -58,8 +59,6 @@ pub struct Tls {
     pub authority: Authority,
     /// Whom the outside's certificates must come from.
     pub roots: Roots,
-    /// Where models answer: what is said there is always seen.
-    pub models: Vec<Endpoint>,
 }
 
 /// What takes connections that are carried, and answers for names.
@@ -108,8 +107,9 @@ pub fn serve(
     credentials: Credentials,
     inside: Arc<dyn Inside>,
     tls: Tls,
+    models: Models,
 ) -> Result<Gateway, GatewayError> {
-    serve_with(seat, admission, credentials, inside, tls, (Arc::new(System), Bounds::default()))
+    serve_with(seat, admission, credentials, inside, (tls, models), (Arc::new(System), Bounds::default()))
 }
 
 /// Starts a gateway with its own way to look up names, and its own limits.
@@ -121,7 +121,7 @@ pub fn serve_with(
     admission: Admission,
     credentials: Credentials,
     inside: Arc<dyn Inside>,
-    tls: Tls,
+    (tls, models): (Tls, Models),
     (names, bounds): (Arc<dyn Names>, Bounds),
 ) -> Result<Gateway, GatewayError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -133,8 +133,9 @@ pub fn serve_with(
     let (over, ending) = oneshot::channel();
     let meter = Arc::new(Meter::new(bounds.destinations));
     let inside = InsideDoor::new(inside, &bounds);
-    let Tls { authority, roots, models } = tls;
+    let Tls { authority, roots } = tls;
     let upstream = Arc::new(Upstream::new(roots, &bounds));
+    let reading = consult::seats(&bounds);
     let judge = Judge {
         admission,
         credentials,
@@ -142,6 +143,7 @@ pub fn serve_with(
         meter: Arc::clone(&meter),
         caps: Caps::default(),
         models,
+        reading,
         bounds,
     };
     let guests = seat.guests.clone();

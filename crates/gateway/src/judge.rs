@@ -14,11 +14,13 @@ use http::{HeaderMap, Method, Uri};
 use ledger::Trust;
 use ledger::event::{self, Connection, Denied, OsText};
 use policy::{Action, Decision, Endpoint, Host};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::bounds::Bounds;
 use crate::caps::{Caps, Held};
 use crate::carriage::Asker;
+use crate::consult::Models;
 use crate::credential::{Credentials, Leak, Use};
 use crate::dial::{Outside, dial};
 use crate::flow::{Flow, same_place};
@@ -38,8 +40,10 @@ pub(crate) struct Judge {
     pub(crate) names: Arc<dyn Names>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) caps: Caps,
-    /// Where models answer.
-    pub(crate) models: Vec<Endpoint>,
+    /// Where models answer, and what may be spent on them.
+    pub(crate) models: Models,
+    /// Seats for questions that are being read.
+    pub(crate) reading: Semaphore,
     pub(crate) bounds: Bounds,
 }
 
@@ -82,7 +86,8 @@ impl Right {
         }
     }
 
-    fn seq(&self) -> u64 {
+    /// The decision that gave it.
+    pub(crate) fn seq(&self) -> u64 {
         match self {
             Right::Connect(permit, _) => permit.seq(),
             Right::Http(permit, _) => permit.seq(),
@@ -195,6 +200,18 @@ impl Judge {
         }
     }
 
+    /// Asks what is asked beside a request that is recorded already.
+    pub(crate) async fn permit<E: Effect + Unpin>(
+        &self,
+        flow: &Flow,
+        effect: E,
+        wire: &Wire,
+    ) -> Result<Permit<E>, Refusal> {
+        let pending = self.admission.admit(effect);
+        let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
+        verdict.permit().map_err(|denial| self.denied(flow, denial))
+    }
+
     /// May these credentials go there, with what passes by this right?
     pub(crate) async fn release(
         &self,
@@ -209,9 +226,7 @@ impl Judge {
                     format!("rules say with which requests `{}` goes, and this is none", used.release.name);
                 return Err(self.built_in(flow, "credential", why));
             }
-            let pending = self.admission.admit(used.release.clone());
-            let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
-            let permit = verdict.permit().map_err(|denial| self.denied(flow, denial))?;
+            let permit = self.permit(flow, used.release.clone(), wire).await?;
             let exchanged = self.credentials.exchange(headers, used, permit);
             exchanged.map_err(|error| self.built_in(flow, "vault", error.to_string()))?;
         }
@@ -274,7 +289,7 @@ impl Judge {
     pub(crate) fn must_see(&self, endpoint: &Endpoint) -> bool {
         self.admission.looks_inside(endpoint)
             || self.credentials.any_for(endpoint)
-            || self.models.iter().any(|model| same_place(model, endpoint))
+            || self.models.answer_at(endpoint)
     }
 
     /// Whether TLS in a tunnel to this place may name this host.
@@ -324,7 +339,7 @@ impl Judge {
 
     /// Records a placeholder where it must not be, and refuses.
     pub(crate) fn alarm(&self, flow: &Flow, leak: &Leak) -> Refusal {
-        let why = format!("the placeholder of `{}` was about to leave in {}", leak.credential, leak.place);
+        let why = format!("{} was about to leave in {}", leak.what, leak.place);
         self.built_in(flow, "placeholder", why)
     }
 
@@ -337,6 +352,8 @@ impl Judge {
             "tls" => {
                 "speak TLS for the very host that was asked for, trust the run's own certificates, or speak HTTP"
             }
+            "model" => "ask it as its own client does",
+            "tokens" | "cost" => "stop here: the run has used up what it was given for models",
             "ledger" => "nothing happens that is not recorded; end this run and look at the disk",
             _ => "ask for it plainly",
         };

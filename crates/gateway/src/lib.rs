@@ -19,6 +19,7 @@
 //! * [`carriage`], [`resolver`], [`stand_in`]: for programs that know nothing of proxies
 //! * [`upstream`]: TLS on the outer side, whom it believes, and connections that are used again
 //! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`], [`caps`]: carrying, counting what is carried, and how much may be
+//! * [`consult`], [`messages`], [`models`]: questions to models, their tools, what they cost
 //! * [`credential`]: placeholders inside, secrets outside
 //! * `guests`: whose connections are taken, where others reach the sockets too
 //! * [`inside`]: the one door for the inside
@@ -34,18 +35,22 @@ mod ca;
 mod caps;
 mod carriage;
 mod connection;
+mod consult;
 mod credential;
 mod dial;
 mod exchange;
 mod flow;
 mod forward;
 mod gateway;
+mod guard;
 mod guests;
 mod head;
 mod hello;
 mod inside;
 mod judge;
+mod messages;
 mod meter;
+mod models;
 mod named;
 mod names;
 mod refusal;
@@ -63,11 +68,13 @@ pub use ask::{AskError, ask_inside};
 pub use bounds::Bounds;
 pub use ca::{Authority, AuthorityError};
 pub use carriage::{Asker, Carriage, Voice};
+pub use consult::Models;
 pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
 pub use gateway::{Carried, Gateway, GatewayError, Seat, Tls, serve, serve_with};
 pub use guests::Guests;
 pub use inside::{Answering, Inside, InsideAnswer};
 pub use meter::{Flows, OTHERS, Tally};
+pub use models::{Price, PriceError, Prices, Usage};
 pub use names::{Lookup, Names, System};
 pub use target::INSIDE_HOST;
 pub use upstream::Roots;

@@ -15,6 +15,7 @@ use policy::{Endpoint, Reason};
 use serde_json::{Map, Value};
 
 use crate::caps::UsedUp;
+use crate::models::Api;
 
 /// The header that names the rule.
 pub(crate) const DENIED: &str = "x-provost-denied";
@@ -36,6 +37,8 @@ struct Said {
     hint: String,
     /// The command that asks for it.
     ask: Option<String>,
+    /// The API whose clients must understand it.
+    shape: Option<Api>,
 }
 
 impl Refusal {
@@ -44,7 +47,16 @@ impl Refusal {
         let reason = denial.reasons.into_iter().next();
         let why = reason.as_ref().and_then(|reason| reason.why.clone());
         let (status, action, hint) = (StatusCode::FORBIDDEN, Some(denial.action), denial.hint);
-        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: denial.ask }))
+        Refusal(Box::new(Said {
+            status,
+            code: "denied",
+            action,
+            reason,
+            why,
+            hint,
+            ask: denial.ask,
+            shape: None,
+        }))
     }
 
     /// The gateway itself forbids it, whatever policy says.
@@ -53,7 +65,7 @@ impl Refusal {
         let reason = Reason { layer: "built-in".into(), rule: rule.into(), why: Some(why.clone()) };
         let (status, hint) = (StatusCode::FORBIDDEN, hint.to_owned());
         let (action, reason, why) = (Some(action), Some(reason), Some(why));
-        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None }))
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None, shape: None }))
     }
 
     /// Policy lets nobody connect to this name, whatever the port.
@@ -62,7 +74,7 @@ impl Refusal {
         let why = reason.as_ref().and_then(|reason| reason.why.clone());
         let (status, action) = (StatusCode::FORBIDDEN, Some(format!("connect {name}")));
         let hint = "a `connect` rule could allow it".to_owned();
-        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None }))
+        Refusal(Box::new(Said { status, code: "denied", action, reason, why, hint, ask: None, shape: None }))
     }
 
     /// What a rule lets pass is used up.
@@ -84,6 +96,7 @@ impl Refusal {
             why,
             hint: hint.to_owned(),
             ask: None,
+            shape: None,
         }))
     }
 
@@ -143,7 +156,16 @@ impl Refusal {
         hint: &str,
     ) -> Refusal {
         let (why, hint) = (Some(why), hint.to_owned());
-        Refusal(Box::new(Said { status, code, action, reason: None, why, hint, ask: None }))
+        Refusal(Box::new(Said { status, code, action, reason: None, why, hint, ask: None, shape: None }))
+    }
+
+    /// Said so that the clients of a model API understand it.
+    pub(crate) fn shaped(mut self, api: Api) -> Refusal {
+        if self.0.status == StatusCode::FORBIDDEN {
+            self.0.status = api.refused();
+        }
+        self.0.shape = Some(api);
+        self
     }
 
     /// The reason, where policy or the gateway itself forbids it.
@@ -212,6 +234,12 @@ impl Refusal {
         phrase
     }
 
+    /// All there is to say, in one text: of an error of a model API clients show nothing else.
+    pub(crate) fn for_a_model(&self) -> String {
+        let ask = self.0.ask.as_ref().map(|ask| format!("; ask: {ask}")).unwrap_or_default();
+        format!("{} ({}{ask})", self.line(), self.0.hint)
+    }
+
     /// The members in the order of their use: first what a person reads.
     fn json(&self) -> Vec<u8> {
         let mut error = Map::new();
@@ -228,8 +256,11 @@ impl Refusal {
         say("why", self.0.why.as_deref());
         say("hint", Some(&self.0.hint));
         say("ask", self.0.ask.as_deref());
-        let whole = Map::from_iter([("error".to_owned(), Value::Object(error))]);
-        let mut json = serde_json::to_vec_pretty(&Value::Object(whole)).unwrap_or_default();
+        let whole = match self.0.shape {
+            Some(api) => api.refusal(&self.for_a_model(), error),
+            None => Value::Object(Map::from_iter([("error".to_owned(), Value::Object(error))])),
+        };
+        let mut json = serde_json::to_vec_pretty(&whole).unwrap_or_default();
         json.push(b'\n');
         json
     }

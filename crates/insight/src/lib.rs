@@ -17,5 +17,5 @@ pub mod timeline;
 
 pub use denial::Denial;
 pub use timeline::{
-    Changed, Counts, End, Fate, Folder, MadeCommits, Moment, Moved, Opens, Reached, Story, What,
+    Changed, Consulted, Counts, End, Fate, Folder, MadeCommits, Moment, Moved, Opens, Reached, Story, What,
 };

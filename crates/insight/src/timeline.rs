@@ -4,6 +4,7 @@
 //! whether the events can be believed: `ledger::verify` does, and a story of a broken ledger is told all the same.
 
 mod commits;
+mod network;
 mod sums;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use ledger::event::{self, Answered, Body, Event, Verdict};
 use ledger::{OsText, Trust};
 
 pub use commits::MadeCommits;
+pub use network::Consulted;
 pub use sums::{Changed, Counts, End, Fate, Folder, Moved, Opens, Reached};
 
 use crate::denial::Denial;
@@ -243,6 +245,7 @@ pub struct Story {
     pub moved: Moved,
     denied: BTreeMap<(String, String, String), Denial>,
     reached: BTreeMap<String, Reached>,
+    models: BTreeMap<(String, String), Consulted>,
     changes: BTreeMap<OsText, Changed>,
     processes: Processes,
     /// Decisions that are spoken of again: by number, what was decided about.
@@ -309,7 +312,9 @@ impl Story {
             | Body::Program(_)
             | Body::Exited(_)
             | Body::Connected(_) => self.see_process(event),
-            Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) => self.see_network(event),
+            Body::Connection(_) | Body::Resolved(_) | Body::Flow(_) | Body::ModelAnswered(_) => {
+                self.see_network(event)
+            }
             Body::WorkspaceMoved(moved) => self.see_moved(event, moved),
             Body::ChangeStaged(_)
             | Body::PreimagesKept(_)
@@ -469,50 +474,6 @@ impl Story {
                 }
             }
         }
-    }
-
-    fn see_network(&mut self, event: &Event) {
-        match &event.body {
-            Body::Connection(connection) => {
-                let first = !self.reached.contains_key(&connection.endpoint);
-                let reached = self.reached_entry(&connection.endpoint);
-                match connection.verdict {
-                    Verdict::Deny => reached.denied += 1,
-                    Verdict::Allow | Verdict::Ask => reached.connections += 1,
-                }
-                if connection.verdict != Verdict::Deny {
-                    self.counts.connections += 1;
-                    if first {
-                        self.tell(event, 0, What::Reached { endpoint: connection.endpoint.clone() });
-                    }
-                }
-            }
-            Body::Resolved(resolved) if resolved.allowed.is_empty() => {
-                let because = resolved.refused.first().map(|refused| {
-                    format!("{} leads to {}: {}", resolved.endpoint, refused.address, refused.because)
-                });
-                let why = because.unwrap_or_else(|| format!("{} leads to no address", resolved.endpoint));
-                let reason =
-                    event::Reason { layer: "built-in".into(), rule: "address".into(), why: Some(why) };
-                self.deny(event, 0, Denial::new("connect", &resolved.endpoint, &[reason]));
-            }
-            Body::Flow(flow) => {
-                let reached = self.reached_entry(&flow.endpoint);
-                reached.flows += 1;
-                reached.unreachable += u64::from(flow.outcome == "unreachable");
-                reached.bytes_up += flow.bytes_up;
-                reached.bytes_down += flow.bytes_down;
-                self.counts.bytes_up += flow.bytes_up;
-                self.counts.bytes_down += flow.bytes_down;
-            }
-            _ => {}
-        }
-    }
-
-    fn reached_entry(&mut self, endpoint: &str) -> &mut Reached {
-        self.reached
-            .entry(endpoint.to_owned())
-            .or_insert_with(|| Reached { endpoint: endpoint.to_owned(), ..Reached::default() })
     }
 
     fn see_change(&mut self, event: &Event) {

@@ -136,6 +136,9 @@ pub enum Body {
     /// A connection or request through the gateway ended.
     #[serde(rename = "flow")]
     Flow(Box<Flow>),
+    /// A model was asked and answered, as far as its answer came. `cause` is the decision about the request.
+    #[serde(rename = "model.answered")]
+    ModelAnswered(Box<ModelAnswered>),
     /// The agent asked for a capability, or put a question to a person. Always `reported`.
     #[serde(rename = "request.inside")]
     RequestInside(RequestInside),
@@ -211,5 +214,5 @@ bodies!(
     PreimagesKept, ChangeDirect,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,
     LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
-    RunOpened, Decision, Exec, Flow
+    RunOpened, Decision, Exec, Flow, ModelAnswered
 );

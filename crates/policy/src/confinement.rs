@@ -160,7 +160,6 @@ pub fn shortfall(asked: &Confinement, given: &Enforcement) -> Result<(), Shortfa
     let missing = own.into_iter().chain(held).filter(|(held, _, _)| !held);
     let mut missing: Vec<Missing> =
         missing.map(|(_, what, hint)| Missing { what, hint: hint.to_owned() }).collect();
-    missing.extend(asked.limits.unheld());
     missing.extend(unlimited(asked, given));
     if missing.is_empty() { Ok(()) } else { Err(Shortfall { missing }) }
 }
@@ -168,7 +167,7 @@ pub fn shortfall(asked: &Confinement, given: &Enforcement) -> Result<(), Shortfa
 /// The limits that are asked and that nothing here holds.
 fn unlimited(asked: &Confinement, given: &Enforcement) -> impl Iterator<Item = Missing> {
     let open = asked.limits.iter().filter(|(limit, _)| !given.limits.contains_key(limit));
-    open.filter(|(limit, _)| limit.is_held()).map(|(limit, bound)| Missing {
+    open.map(|(limit, bound)| Missing {
         what: format!("a limit on {limit} ({}, set by `{}`)", limit.show(bound.most), bound.by),
         hint: "leave it out of `[limits]`, or run where it can be held: docs/policy.md says by what"
             .to_owned(),

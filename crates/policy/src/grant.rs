@@ -96,6 +96,20 @@ impl Selector {
         }
     }
 
+    /// The requests of a pattern of `http`, by these methods; by any where none is named.
+    ///
+    /// # Errors
+    /// It is no such pattern: why not.
+    pub fn requests(pattern: &str, methods: &[String]) -> Result<Selector, String> {
+        let places = Places { workspace: "/".into(), home: "/".into() };
+        let parsed =
+            Pattern::parse(Kind::Http, pattern, Need::None, methods).map_err(|error| error.because)?;
+        let expressions: Vec<_> = parsed.iter().map(|pattern| pattern.regex(&places)).collect();
+        let automaton = Automaton::new(&expressions).map_err(|_| "it is too large".to_owned())?;
+        let covers = Covers::Class(Arc::new(automaton), None);
+        Ok(Selector { kind: Kind::Http, text: pattern.to_owned(), covers })
+    }
+
     fn class(action: &Action, text: String, shown: String, methods: &[String]) -> Option<Selector> {
         let pattern = Pattern::parse(action.kind(), &text, Need::None, methods).ok()?.pop()?;
         // A class names its places from the root on.

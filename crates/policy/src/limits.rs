@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Layer, LayerKind, Missing};
+use crate::{Context, Layer, LayerKind};
 
 /// Something of which a run may use only so much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,9 +26,9 @@ pub enum Limit {
     Disk,
     /// Time from the agent's start, in milliseconds.
     Time,
-    /// Tokens of model APIs. Nothing holds it yet.
+    /// Tokens of model APIs.
     Tokens,
-    /// Money, in hundredths of a US dollar. Nothing holds it yet.
+    /// Money for model APIs, in hundredths of a US dollar.
     Cost,
 }
 
@@ -102,9 +102,10 @@ impl Limit {
         }
     }
 
-    /// Whether something holds it: tokens and money are not counted yet.
-    pub(crate) fn is_held(self) -> bool {
-        !matches!(self, Limit::Tokens | Limit::Cost)
+    /// Whether it is of what models use, and not of the machine: then the gateway holds it.
+    #[must_use]
+    pub fn is_of_models(self) -> bool {
+        matches!(self, Limit::Tokens | Limit::Cost)
     }
 
     /// Whether an amount is written as a number, not as a text.
@@ -273,22 +274,6 @@ impl Limits {
         if self.most(limit).is_none_or(|known| most < known) {
             self.0.insert(limit, Bound { most, by: by.to_owned() });
         }
-    }
-
-    /// Those that nothing can hold yet.
-    pub(crate) fn unheld(&self) -> impl Iterator<Item = Missing> {
-        self.iter().filter(|(limit, _)| !limit.is_held()).map(|(limit, bound)| {
-            Missing {
-                what: format!(
-                    "a limit on {limit} ({}, set by `{}`): nothing counts them yet",
-                    limit.show(bound.most),
-                    bound.by
-                ),
-                hint: format!(
-                    "leave `{limit}` out of `[limits]`; `time` and `cpu` hold, and rules on `connect` say which models are reached"
-                ),
-            }
-        })
     }
 }
 

@@ -153,7 +153,7 @@ impl Policy {
     /// What layers ask for that nothing holds yet: a run that rests on it does not start.
     pub fn unheld(&self) -> Vec<Missing> {
         let unheld = |counted: &Counted| self.rule(*counted).unheld();
-        self.limits.unheld().chain(self.rules.iter().filter_map(unheld)).collect()
+        self.rules.iter().filter_map(unheld).collect()
     }
 }
 
@@ -165,11 +165,6 @@ impl Rule {
             (
                 "asks for record = \"full\": nothing records bodies yet",
                 "leave `record` out; who, where to, which path, status and bytes are recorded all the same",
-            )
-        } else if speaks(Kind::Tool) {
-            (
-                "restricts tools: nothing sees yet which are used",
-                "leave it out; rules on `connect` and `http` say which models are reached",
             )
         } else if speaks(Kind::Spend) {
             (

@@ -2,11 +2,14 @@
 //!
 //! Owns what can be typed. Does not own what is done then: `commands`, one file a verb.
 
+mod credential;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use credential::{AddCredential, Credential};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -113,7 +116,7 @@ pub enum Verb {
         after_help = "What other programs later execute or obey (hooks, CI, build scripts, agent settings) lands only where it is named itself: its whole path by --only, or a hunk of it; so does a hunk that was rejected before. Nothing of .git ever lands as a file. An edit you made meanwhile to other lines is kept. Exit status: 0 when all that was asked landed, 1 when some was kept back.\n\n  provost apply --all\n  provost apply --only 'src/**' --only Makefile\n  provost apply --hunk 0c8d7e6f5a4b\n  provost apply --all --reject 'docs/**' --why \"not asked for\"\n  provost apply --all --commit\n  provost apply --only 'src/**' --branch fix-parser --message \"Fix the parser\""
     )]
     Apply(Apply),
-    /// Put back what the last landing of a run changed, or all that a run in direct mode wrote.
+    /// Put back what the last landing of a run changed, or all that a direct run wrote.
     #[command(
         after_help = "What it landed waits again, and can be applied again. A file that changed since stays as it is and is named.\nExit status: 0 when all was put back, 1 when some was not."
     )]
@@ -148,6 +151,9 @@ pub enum Verb {
     /// Read, check and ask policies.
     #[command(subcommand)]
     Policy(Policy),
+    /// Keys that stay outside: the agent holds what stands for them.
+    #[command(subcommand)]
+    Credential(Credential),
     /// Let this repository's own policy allow, too. Without it, that policy only narrows.
     Trust(Trust),
     /// The evidence of runs.

@@ -5,6 +5,7 @@
 mod answer;
 mod apply;
 mod asks;
+mod credential;
 mod demo;
 mod discard;
 mod doctor;
@@ -143,6 +144,7 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Request(order)) => request::request(&order, out),
         Some(Verb::Why(order)) => why::why(&order, out),
         Some(Verb::Policy(order)) => policy::policy(&order, out),
+        Some(Verb::Credential(order)) => credential::credential(&order, out),
         Some(Verb::Trust(order)) => trust::trust(&order, out),
         Some(Verb::Ledger(order)) => ledger::ledger(&order, out),
     }

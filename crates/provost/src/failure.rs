@@ -113,6 +113,12 @@ impl From<crate::secrets::CredentialError> for Failure {
     }
 }
 
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Failure {
+        Failure::hinted(&error, error.hint().as_deref())
+    }
+}
+
 impl From<crate::workspace::StageError> for Failure {
     fn from(error: crate::workspace::StageError) -> Failure {
         Failure::hinted(&error, error.hint())

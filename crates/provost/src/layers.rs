@@ -13,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::folders::{Folders, write_private};
-use crate::registries;
 use crate::toolchains::{Shown, Toolchains};
 use crate::workspace::place;
+use crate::{registries, store};
 
 /// The profile of a run that names none.
 pub const USUAL: &str = "build";
@@ -71,6 +71,7 @@ pub fn load_with(folders: &Folders, wanted: &Wanted<'_>, own: Option<Layer>) -> 
     if !wanted.agent.1.is_empty() {
         layers.push(Layer::parse(wanted.agent.0, LayerKind::Agent, wanted.agent.1)?);
     }
+    layers.extend(kept(folders)?);
     layers.extend(file(&folders.config.join("policy.toml"), LayerKind::User)?);
     layers.extend(repo(folders, wanted.workspace)?);
     layers.extend(file(&answers(folders, wanted.workspace), LayerKind::User)?);
@@ -123,6 +124,20 @@ fn tools(wanted: &Wanted<'_>) -> RuleSpec {
         rule = rule.tree(Kind::Read, &cache.path).tree(Kind::Write, &cache.path);
     }
     rule
+}
+
+/// Where the credentials may go that the person told us of: where they bound them.
+fn kept(folders: &Folders) -> Result<Option<Layer>, Failure> {
+    let mut rules = Vec::new();
+    for kept in store::all(folders)? {
+        let mut rule = RuleSpec::new(&kept.name, Need::None).why("Bound there by `provost credential add`.");
+        for (place, _) in kept.requests()? {
+            rule = rule.pattern(Kind::Credential, format!("{} {place}", kept.name));
+        }
+        rules.push(rule);
+    }
+    let layer = (!rules.is_empty()).then(|| Layer::from_rules("credentials", LayerKind::User, rules));
+    Ok(layer.transpose()?)
 }
 
 /// A file, if it is there. One that is there and cannot be read stops everything.

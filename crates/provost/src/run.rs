@@ -10,6 +10,7 @@ pub(crate) use console::terminals;
 mod describe;
 mod direct;
 pub(crate) mod limits;
+mod models;
 mod signals;
 pub(crate) mod tier;
 
@@ -19,10 +20,10 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Asking, Launch};
-use gateway::{Authority, Flows, Gateway, Guests};
+use gateway::{Authority, Flows, Gateway, Guests, Prices};
 use ledger::event::{self, Trust};
 use ledger::{Evidence, Host, RunEnded, RunId};
-use policy::{Confinement, Context, Endpoint, Policy, Tier, shortfall};
+use policy::{Confinement, Context, Endpoint, Limits, Policy, Tier, shortfall};
 use sandbox::plan::PlanError;
 use sandbox::{Cell, Exit, Jail, Watch};
 
@@ -38,6 +39,7 @@ use crate::layers::{self, Wanted};
 use crate::mend;
 use crate::registries;
 use crate::secrets::Credentials;
+use crate::store;
 use crate::task::{self, Task};
 use crate::toolchains::{self, Toolchains, git};
 use crate::vault::{self, RunVault};
@@ -85,6 +87,7 @@ pub(crate) struct Prepared {
     agent: &'static dyn Agent,
     tools: Toolchains,
     credentials: Credentials,
+    prices: Prices,
     outfit: Outfit,
     profile: String,
     /// Where the agent's models answer.
@@ -162,8 +165,14 @@ pub(crate) fn understand(order: &Order<'_>, folders: &Folders) -> Result<Task, F
 pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Result<Prepared, Failure> {
     let agent = agents::recognise(&task.argv);
     let wanted = agent.wants(&task.seen())?;
-    let credentials = Credentials::prepare(&wanted, &task.environment, &order.flags.pass_credential)?;
+    let mut credentials = Credentials::prepare(&wanted, &task.environment, &order.flags.pass_credential)?;
     let mut outfit = agent.outfit(&task.seen(), &credentials)?;
+    for kept in store::all(folders)? {
+        if let Err(error) = credentials.keep(&kept, &task.environment) {
+            outfit.notes.push(format!("{error}: the run goes on without it."));
+        }
+    }
+    add_variables(&mut outfit, &credentials);
     let mut tools = toolchains::discover(&task.environment);
     view::show_ourselves(&mut tools);
     outfit.notes.extend(view::show_git(&mut tools, &task.workspace));
@@ -197,7 +206,17 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     }
     let named = wanted.iter().flat_map(|wanted| &wanted.endpoints);
     let models = named.filter_map(|text| Endpoint::parse(text).ok()).collect();
-    Ok(Prepared { task, agent, tools, credentials, outfit, profile, models, policy: Arc::new(policy) })
+    let (prices, policy) = (models::prices(folders)?, Arc::new(policy));
+    Ok(Prepared { task, agent, tools, credentials, prices, outfit, profile, models, policy })
+}
+
+/// The variables in which the inside finds its credentials, those that the agent has not asked for included.
+fn add_variables(outfit: &mut Outfit, credentials: &Credentials) {
+    for (name, value) in credentials.environment() {
+        if !outfit.environment.iter().any(|(known, _)| *known == name) {
+            outfit.environment.push((name, value));
+        }
+    }
 }
 
 /// How the governed part went.
@@ -254,8 +273,9 @@ fn govern(
     describe::before(admission, prepared.describe(&asked, &order))?;
     // ORDER: the listening sockets are made in the jail's network, so the jail comes before the gateway; and what the
     // kernel gave is compared with what was asked before anything may start.
-    describe::enforcement(admission, jail.enforcement())?;
-    shortfall(&asked, jail.enforcement())?;
+    let given = models::with_limits(jail.enforcement(), &asked.limits);
+    describe::enforcement(admission, &given)?;
+    shortfall(&asked, &given)?;
     through.permit(admission, &asked, &prepared.task)?;
     // It becomes durable while the gateway and the desk are opened.
     let launch = admission.admit(Launch(describe::command(&order)?));
@@ -263,10 +283,9 @@ fn govern(
     let (carried, carriage) =
         jail.take_carriers().map(|carriers| carried::join(carriers, jail.voice())).unzip();
     let (guests, told) = tier::guests(&prepared.task);
-    let roots = gateway::Roots::System;
-    let tls = gateway::Tls { authority, roots, models: prepared.models.clone() };
-    let seats = (&order.ports[..], guests);
-    let gateway = serve((&mut jail, carried), seats, admission, (prepared, tls), &mut signals)?;
+    let tls = gateway::Tls { authority, roots: gateway::Roots::System };
+    let seats = (&mut jail, carried, guests);
+    let gateway = serve(seats, (&order.ports, &asked.limits), admission, (prepared, tls), &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
     let parties =
         Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
@@ -300,8 +319,8 @@ fn govern(
 }
 
 fn serve(
-    (jail, carried): (&mut Jail, Option<gateway::Carried>),
-    (ports, guests): (&[u16], Option<Guests>),
+    (jail, carried, guests): (&mut Jail, Option<gateway::Carried>, Option<Guests>),
+    (ports, limits): (&[u16], &Limits),
     admission: &Admission,
     (prepared, tls): (&Prepared, gateway::Tls),
     signals: &mut Signals,
@@ -311,12 +330,14 @@ fn serve(
     let loopback = ports.iter().skip(1).copied().zip(sockets).collect();
     let known = vault::placeholders(&prepared.credentials);
     let credentials = gateway::Credentials::new(known, Arc::new(RunVault(prepared.credentials.clone())))
-        .map_err(|error| Failure::of(&error))?;
+        .map_err(|error| Failure::of(&error))?
+        .guarding(vault::guarded(&prepared.credentials, &prepared.task.environment));
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };
-    let gateway =
-        gateway::serve(seat, admission.clone(), credentials, inside, tls).map_err(|error| failed(&error))?;
+    let models = models::of(&prepared.models, limits, &prepared.prices);
+    let gateway = gateway::serve(seat, admission.clone(), credentials, inside, tls, models)
+        .map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.
     let gone = gateway.watch().map_err(|error| failed(&error))?;
     signals.also(gone)?;

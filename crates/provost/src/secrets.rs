@@ -6,7 +6,9 @@
 //! Owns: making placeholders, keeping values out of messages. Does not own: the exchange (gateway), the decision that a
 //! credential may leave (policy), stores other than the person's environment.
 
+use crate::store::{Kept, StoreError};
 use crate::toolchains::Environment;
+use policy::Selector;
 use std::fmt;
 
 /// A value that is never shown.
@@ -87,6 +89,8 @@ pub struct Credential {
     pub how: How,
     /// The endpoints it is bound to: `host:port`. Empty if it is bound to none, and so never exchanged.
     pub endpoints: Vec<String>,
+    /// The requests that it is good for there; any, where none is named.
+    pub only: Vec<Selector>,
     placeholder: Option<String>,
     secret: Secret,
 }
@@ -140,6 +144,7 @@ impl Credentials {
                 enters_as: wanted.map_or(name, |wanted| &wanted.enters_as).clone(),
                 how: How::Real,
                 endpoints: Vec::new(),
+                only: Vec::new(),
                 placeholder: None,
                 secret: Secret::new(value),
             };
@@ -156,12 +161,44 @@ impl Credentials {
                     enters_as: wanted.enters_as.clone(),
                     how: How::Placeholder,
                     endpoints: if wanted.exchangeable { wanted.endpoints.clone() } else { Vec::new() },
+                    only: Vec::new(),
                     placeholder: Some(placeholder(wanted.shape)?),
                     secret: Secret::new(value),
                 });
             }
         }
         Ok(Self(all))
+    }
+
+    /// Takes in one that the person told us of, unless one enters by its name or its variable already.
+    ///
+    /// # Errors
+    /// Its value could not be had, or the system gives no random bytes.
+    pub fn keep(&mut self, kept: &Kept, environment: &Environment) -> Result<(), StoreError> {
+        let taken = |known: &Credential| known.name == kept.name || known.enters_as == kept.enters_as;
+        if self.0.iter().any(taken) {
+            return Ok(());
+        }
+        let (places, only): (Vec<_>, Vec<_>) = kept.requests()?.into_iter().unzip();
+        let secret = kept.value(environment)?;
+        let placeholder = like(secret.expose())
+            .map_err(|error| StoreError::Value { name: kept.name.clone(), because: error.to_string() })?;
+        self.0.push(Credential {
+            name: kept.name.clone(),
+            enters_as: kept.enters_as.clone(),
+            how: How::Placeholder,
+            endpoints: places.iter().map(ToString::to_string).collect(),
+            only,
+            placeholder: Some(placeholder),
+            secret,
+        });
+        Ok(())
+    }
+
+    /// The values that stay outside, each by its name.
+    pub fn outside(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        let outside = self.0.iter().filter(|one| one.how == How::Placeholder);
+        outside.map(|one| (one.name.as_str(), &one.secret))
     }
 
     /// All of them.
@@ -208,7 +245,7 @@ impl Credential {
 }
 
 /// A name that a credential may have: a variable's, and none that programs take orders from.
-fn valid(name: &str) -> Result<&str, CredentialError> {
+pub(crate) fn valid(name: &str) -> Result<&str, CredentialError> {
     const ORDERS: [&str; 14] = [
         "PATH",
         "HOME",
@@ -232,6 +269,40 @@ fn valid(name: &str) -> Result<&str, CredentialError> {
         || name.starts_with("GIT_")
         || name.starts_with("BASH_FUNC");
     if form && first && !steers { Ok(name) } else { Err(CredentialError::NoName(name.to_owned())) }
+}
+
+/// Beginnings by which programs tell what a credential is.
+const BEGINNINGS: [&str; 16] = [
+    "sk-ant-",
+    "sk-proj-",
+    "sk-",
+    "github_pat_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "glpat-",
+    "npm_",
+    "pypi-",
+    "xoxb-",
+    "xoxp-",
+    "hf_",
+    "AKIA",
+    "AIza",
+];
+/// Bytes of a stand-in that are drawn by chance, at the least.
+const CHANCE: usize = 24;
+
+/// A stand-in that begins as the value does and is as long, where that leaves enough to chance.
+fn like(value: &[u8]) -> Result<String, CredentialError> {
+    let begins =
+        BEGINNINGS.into_iter().find(|begin| value.starts_with(begin.as_bytes())).unwrap_or("provost-");
+    let length = value.len().saturating_sub(begins.len()).clamp(CHANCE, 256);
+    let mut random = vec![0; length];
+    getrandom::fill(&mut random).map_err(|_| CredentialError::NoRandom)?;
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let letters = random.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32)));
+    Ok(begins.chars().chain(letters.map(|letter| char::from(*letter))).collect())
 }
 
 /// A stand-in that nobody can guess and everybody can recognise.

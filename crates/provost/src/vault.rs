@@ -7,6 +7,7 @@ use gateway::{Placeholder, Secret, Vault, VaultError};
 use policy::Endpoint;
 
 use crate::secrets::{Credentials, How};
+use crate::toolchains::{Environment, variables};
 
 /// See the module.
 #[derive(Debug)]
@@ -14,16 +15,34 @@ pub struct RunVault(pub Credentials);
 
 /// What the inside holds in their stead.
 pub fn placeholders(credentials: &Credentials) -> Vec<Placeholder> {
-    let bound = |name: &str| {
-        let one = credentials.iter().find(|one| one.name == name && one.how == How::Placeholder);
-        one.map(|one| one.endpoints.iter().filter_map(|text| Endpoint::parse(text).ok()).collect())
-    };
-    let placeholder = |(text, credential): (String, String)| Placeholder {
-        bound: bound(&credential).unwrap_or_default(),
-        text,
-        credential,
+    let known = |name: &str| credentials.iter().find(|one| one.name == name && one.how == How::Placeholder);
+    let placeholder = |(text, credential): (String, String)| {
+        let one = known(&credential);
+        let places = one.map_or(&[][..], |one| one.endpoints.as_slice());
+        Placeholder {
+            bound: places.iter().filter_map(|text| Endpoint::parse(text).ok()).collect(),
+            only: one.map_or_else(Vec::new, |one| one.only.clone()),
+            text,
+            credential,
+        }
     };
     credentials.placeholders().into_iter().map(placeholder).collect()
+}
+
+/// Secrets that must be seen nowhere in what leaves, each by its name: those that stay outside, and whatever else of the person's
+/// environment is one; not what they passed by name.
+pub fn guarded(credentials: &Credentials, environment: &Environment) -> Vec<(String, Secret)> {
+    let passed: Vec<String> = credentials
+        .iter()
+        .filter(|one| one.how == How::Real)
+        .filter_map(|one| credentials.inside(&one.enters_as))
+        .collect();
+    let outside = credentials.outside().map(|(name, secret)| (name.to_owned(), Secret::new(secret.expose())));
+    let is_secret = |(name, value): &(&String, &String)| {
+        (variables::is_secret_name(name) || variables::is_secret_value(value)) && !passed.contains(value)
+    };
+    let variables = environment.variables.iter().filter(is_secret);
+    outside.chain(variables.map(|(name, value)| (name.clone(), Secret::new(value.as_str())))).collect()
 }
 
 impl Vault for RunVault {

@@ -162,7 +162,8 @@ fn an_agents_own_status_is_the_runs() {
 #[test]
 fn an_agent_whose_model_refuses_fails_as_it_does_outside() {
     let Some(agents) = built::agents(Person::myself()) else { return };
-    let nothing = Script { turns: vec![Turn { say: "never said".to_owned(), calls: Vec::new() }], key: None };
+    let nothing =
+        Script { turns: vec![Turn { say: "never said".to_owned(), calls: Vec::new() }], ..Script::default() };
     let server = ModelServer::start(nothing.for_key("another key")).unwrap();
     let mut stage = Stage::new(Person::myself());
     stage.in_home(".codex/config.toml", &codex_config(&server));

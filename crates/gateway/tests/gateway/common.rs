@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use admission::{Admission, Outcome, Permit, Release};
 use gateway::{
     Answering, Asker, Authority, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer,
-    Lookup, Names, Placeholder, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
+    Lookup, Models, Names, Placeholder, Prices, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
 };
 use ledger::event::RunOpened;
 use ledger::{Body, Event, Host, Reader, RunId};
-use policy::{Anchors, Context, Endpoint, Layer, LayerKind, Policy};
+use policy::{Anchors, Context, Endpoint, Layer, LayerKind, Limits, Policy, Selector};
 
 /// How long anything may take before a test fails; never waited for where things go well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,8 +37,11 @@ pub(crate) struct Setting {
     pub(crate) ports: Vec<u16>,
     /// Where the one credential is bound.
     pub(crate) bound: Vec<Endpoint>,
-    /// Where models answer.
+    /// The requests that it is good for.
+    pub(crate) only: Vec<Selector>,
+    /// Where models answer, and what they may use.
     pub(crate) models: Vec<Endpoint>,
+    pub(crate) limits: Limits,
     /// Whom the outside's certificates may come from, as DER.
     pub(crate) roots: Vec<Vec<u8>>,
 }
@@ -57,6 +60,8 @@ impl Setting {
             ports: Vec::new(),
             bound: Vec::new(),
             models: Vec::new(),
+            limits: Limits::default(),
+            only: Vec::new(),
             roots: Vec::new(),
         }
     }
@@ -182,6 +187,7 @@ impl Stage {
             text: PLACEHOLDER.to_owned(),
             credential: "MODEL_KEY".to_owned(),
             bound: setting.bound,
+            only: setting.only,
         };
         let (streams, names_at, long_names_at) =
             (listener(), UdpSocket::bind("127.0.0.1:0").unwrap(), listener());
@@ -198,12 +204,16 @@ impl Stage {
         };
         let authority = Authority::new().unwrap();
         let authority_pem = authority.pem().to_owned();
+        let tls = Tls { authority, roots: Roots::These(setting.roots) };
+        let models = Models::new(setting.models, Prices::new(None).unwrap(), &setting.limits);
         let gateway = gateway::serve_with(
             Seat { proxy, loopback: listeners, carried: Some(carried), guests: None },
             admission.clone(),
-            Credentials::new(vec![known], vault).unwrap(),
+            Credentials::new(vec![known], vault)
+                .unwrap()
+                .guarding([("MODEL_KEY".to_owned(), Secret::new(SECRET))]),
             Arc::new(Echo),
-            Tls { authority, roots: Roots::These(setting.roots), models: setting.models },
+            (tls, models),
             (Arc::new(names), setting.bounds),
         );
         let gateway = gateway.unwrap();

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::sync::atomic::Ordering;
 
 use ledger::Body;
+use policy::Selector;
 
 use crate::common::{Client, PLACEHOLDER, Reply, SECRET, Server, Setting, Stage};
 
@@ -195,4 +196,73 @@ fn an_answer_that_cannot_be_searched_is_not_given() {
     let stage = stage(&server, "none");
     let reply = with(&stage, &server, &format!("accept-encoding: gzip\r\nx-api-key: {PLACEHOLDER}"));
     assert_eq!((reply.status, reply.error()["code"].as_str()), (502, Some("unanswered")));
+}
+
+#[test]
+fn a_credential_is_good_for_the_requests_it_is_bound_to_and_no_others() {
+    let server = Server::echo();
+    let rule = format!(
+        "[[rule]]\nid = \"key\"\ncredential = [\"MODEL_KEY 127.0.0.1:{}\"]\nneed = \"none\"\n",
+        server.port
+    );
+    let mut setting = Setting::new(server.allowed() + &rule).credential(server.port);
+    let pattern = format!("http://127.0.0.1:{}/v1/**", server.port);
+    setting.only.push(Selector::requests(&pattern, &["GET".to_owned()]).unwrap());
+    let stage = setting.start();
+    let ask = |method: &str, path: &str| {
+        let (url, port) = (server.url(path), server.port);
+        let head =
+            format!("{method} {url} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nx-api-key: {PLACEHOLDER}\r\n");
+        stage.ask(&format!("{head}content-length: 0\r\n\r\n")).status
+    };
+    assert_eq!(ask("GET", "/v1/x"), 200);
+    assert!(server.heads().pop().unwrap().contains(SECRET));
+    let before = server.heads().len();
+    for (method, path) in
+        [("POST", "/v1/x"), ("GET", "/v2/x"), ("GET", "/v1/../v2"), ("GET", "/v1%2f..%2fv2")]
+    {
+        assert_eq!(ask(method, path), 403, "{method} {path}");
+    }
+    assert_eq!((server.heads().len(), alarms(&stage).len()), (before, 4));
+}
+
+#[test]
+fn a_secret_itself_is_stopped_wherever_it_is_seen_leaving() {
+    let server = Server::echo();
+    let stage = stage(&server, "none");
+    let elsewhere = Server::echo();
+    let other = Setting::new(elsewhere.allowed()).start();
+    for (stage, server) in [(&stage, &server), (&other, &elsewhere)] {
+        let (port, before) = (server.port, server.heads().len());
+        let send = |path: &str, headers: &str, body: &str| {
+            let length = body.len();
+            stage.ask(&format!(
+                "POST {} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n{headers}content-length: {length}\r\n\r\n{body}",
+                server.url(path)
+            ))
+        };
+        let inner = STANDARD.encode(format!("{{\"key\":\"{SECRET}\"}}"));
+        let basic = format!("authorization: Basic {}\r\n", STANDARD.encode(format!("u:{SECRET}")));
+        for (path, headers, body) in [
+            (format!("/x?q={SECRET}"), String::new(), String::new()),
+            ("/x".to_owned(), format!("x-note: {SECRET}\r\n"), String::new()),
+            ("/x".to_owned(), basic, String::new()),
+        ] {
+            let reply = send(&path, &headers, &body);
+            assert_eq!(reply.status, 403, "{path} {headers} {}", reply.text());
+            assert!(!reply.text().contains(SECRET));
+        }
+        assert_eq!(server.heads().len(), before, "nothing left");
+        for body in [format!("the key is {SECRET}."), inner] {
+            let reply = send("/x", "", &body);
+            assert_eq!(reply.status, 403, "{}", reply.text());
+            assert!(!server.heads().concat().contains(SECRET));
+        }
+        let seen = alarms(stage);
+        assert_eq!(seen.len(), 5, "{seen:#?}");
+        assert!(
+            seen.iter().all(|why| why.contains("the value of `MODEL_KEY` was about to leave in")),
+            "{seen:#?}"
+        );
+    }
 }

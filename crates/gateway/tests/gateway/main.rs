@@ -12,6 +12,7 @@ mod denied;
 mod ending;
 mod frames;
 mod looked_into;
+mod models;
 mod no_proxy;
 mod one_reading;
 mod opened;

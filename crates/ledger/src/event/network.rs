@@ -80,3 +80,48 @@ pub struct Flow {
     /// How it ended: `closed`, `reset`, `refused`, `limit`, `used-up` (by a rule's terms), ..
     pub outcome: String,
 }
+
+/// Body of `model.answered`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelAnswered {
+    /// Host and port.
+    pub endpoint: String,
+    /// The model, as it names itself; empty where it does not.
+    pub model: String,
+    /// Tokens of input that were read anew.
+    pub input: u64,
+    /// Tokens of input that were read from a cache.
+    pub cache_read: u64,
+    /// Tokens of input that were put in a cache.
+    pub cache_write: u64,
+    /// Tokens of output, thoughts included.
+    pub output: u64,
+    /// Searches and fetches that the provider made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub searches: u64,
+    /// What it cost, in millionths of a US dollar.
+    pub cost: u64,
+    /// Whether the tokens are an estimate: the answer was cut short, or did not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// Whether the table of prices does not name the model: then it is counted as the dearest that it names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unpriced: bool,
+    /// The tools that the model wants to be used; the first 256 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ModelCall>,
+}
+
+/// A tool that a model wants to be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCall {
+    /// The provider's id of the call.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

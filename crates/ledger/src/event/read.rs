@@ -88,6 +88,7 @@ bodies! {
     "connection" => Connection,
     "resolved" => Resolved,
     "flow" => Flow,
+    "model.answered" => ModelAnswered,
     "request.inside" => RequestInside,
     "terminal.filtered" => TerminalFiltered,
     "workspace.moved" => WorkspaceMoved,

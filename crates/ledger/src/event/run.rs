@@ -219,10 +219,10 @@ pub enum Passed {
 pub struct LimitReached {
     /// Which limit, how much of how much, what came of it, and what sets it.
     pub what: String,
-    /// Which: `cpu`, `memory`, `processes`, `files`, `disk`, `time`; absent where the ledger itself had no room.
+    /// Which: `cpu`, `memory`, `processes`, `files`, `disk`, `time`, `tokens`, `cost`; absent where the ledger itself had no room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
-    /// The most that was allowed: milliseconds of `cpu` and `time`, bytes of `memory` and `disk`, else a number.
+    /// The most that was allowed: milliseconds of `cpu` and `time`, bytes of `memory` and `disk`, hundredths of a US dollar of `cost`, else a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed: Option<u64>,
     /// How much was used when it was seen, in the same unit.

@@ -61,6 +61,9 @@ pub struct Summary {
     pub denied: Vec<DenialLine>,
     /// Where it connected.
     pub reached: Vec<ReachedLine>,
+    /// The models that it asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelLine>,
     /// Credentials that the agent holds itself.
     pub credentials: Vec<String>,
     /// What the agent asked for.
@@ -156,6 +159,29 @@ pub struct ReachedLine {
     pub bytes_down: u64,
 }
 
+/// A model that was asked, and what its answers came to.
+#[derive(Debug, Serialize)]
+pub struct ModelLine {
+    /// Host and port.
+    pub endpoint: String,
+    /// The model, as it names itself.
+    pub model: String,
+    /// Answers.
+    pub answers: u64,
+    /// Tokens of input, those from a cache included.
+    pub input: u64,
+    /// Those of them that came from a cache.
+    pub cached: u64,
+    /// Tokens of output.
+    pub output: u64,
+    /// What they cost, in US dollars.
+    pub cost_usd: f64,
+    /// Calls of tools that it wanted.
+    pub calls: u64,
+    /// Whether tokens are in part an estimate, or the price is that of the dearest model known.
+    pub estimated: bool,
+}
+
 /// Something the agent asked for.
 #[derive(Debug, Serialize)]
 pub struct RequestLine {
@@ -223,6 +249,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
             .filter(|reached| reached.connections > reached.denied)
             .map(reached)
             .collect(),
+        models: story.consulted().map(model).collect(),
         credentials: credentials(story),
         requests: requests(story),
         limits: story.limits.clone(),
@@ -317,6 +344,20 @@ fn reached(reached: &insight::Reached) -> ReachedLine {
         unreachable: reached.was_never_there(),
         bytes_up: reached.bytes_up,
         bytes_down: reached.bytes_down,
+    }
+}
+
+fn model((endpoint, model, sum): (&str, &str, &insight::Consulted)) -> ModelLine {
+    ModelLine {
+        endpoint: endpoint.to_owned(),
+        model: model.to_owned(),
+        answers: sum.answers,
+        input: sum.input,
+        cached: sum.cached,
+        output: sum.output,
+        cost_usd: sum.cost as f64 / 1e6,
+        calls: sum.calls,
+        estimated: sum.estimated > 0 || sum.unpriced,
     }
 }
 

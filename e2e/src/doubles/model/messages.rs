@@ -28,16 +28,16 @@ pub(super) fn speak(request: &Value, script: &Script) -> Result<Spoken, String> 
         }));
     }
     let stop = if turn.calls.is_empty() { "end_turn" } else { "tool_use" };
-    Ok(whole(request, results, &content, stop))
+    Ok(whole((request, script.tokens()), results, &content, stop))
 }
 
-fn whole(request: &Value, results: usize, content: &[Value], stop: &str) -> Spoken {
+fn whole((request, tokens): (&Value, u64), results: usize, content: &[Value], stop: &str) -> Spoken {
     let message = |content: &[Value], stop: Value| {
         json!({
             "id": format!("msg_{results}"), "type": "message", "role": "assistant", "model": request["model"],
             "content": content, "stop_reason": stop, "stop_sequence": null,
             "usage": {
-                "input_tokens": 100, "output_tokens": 20,
+                "input_tokens": tokens, "output_tokens": 20,
                 "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
             },
         })

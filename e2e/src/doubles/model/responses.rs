@@ -38,10 +38,10 @@ pub(super) fn speak(request: &Value, script: &Script) -> Result<Spoken, String> 
             }),
         });
     }
-    Ok(whole(request, results, output))
+    Ok(whole((request, script.tokens()), results, output))
 }
 
-fn whole(request: &Value, results: usize, output: Vec<Value>) -> Spoken {
+fn whole((request, tokens): (&Value, u64), results: usize, output: Vec<Value>) -> Spoken {
     let response = |status: &str, output: &[Value], usage: Value| {
         json!({
             "id": format!("resp_{results}"), "object": "response", "created_at": 1, "status": status,
@@ -49,8 +49,8 @@ fn whole(request: &Value, results: usize, output: Vec<Value>) -> Spoken {
         })
     };
     let usage = json!({
-        "input_tokens": 100, "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": 20, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 120,
+        "input_tokens": tokens, "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 20, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": tokens + 20,
     });
     let mut events =
         vec![json!({"type": "response.created", "response": response("in_progress", &[], Value::Null)})];

@@ -19,6 +19,9 @@ pub struct Script {
     /// The only key that is let in; any, if there is none.
     #[serde(default)]
     pub key: Option<String>,
+    /// Tokens of input that each answer says it used; 100, if none are said.
+    #[serde(default)]
+    pub input: Option<u64>,
 }
 
 /// What the model says, and the calls it makes in the same breath. One without calls ends the script.
@@ -71,7 +74,7 @@ impl Script {
     pub fn of(calls: impl IntoIterator<Item = Call>, last: &str) -> Self {
         let single = |call| Turn { say: String::new(), calls: vec![call] };
         let end = Turn { say: last.to_owned(), calls: Vec::new() };
-        Self { turns: calls.into_iter().map(single).chain([end]).collect(), key: None }
+        Self { turns: calls.into_iter().map(single).chain([end]).collect(), key: None, input: None }
     }
 
     /// The same, but only for this key.
@@ -79,6 +82,17 @@ impl Script {
     pub fn for_key(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
         self
+    }
+
+    /// The same, with answers that say so many tokens of input.
+    #[must_use]
+    pub fn that_uses(mut self, input: u64) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    pub(super) fn tokens(&self) -> u64 {
+        self.input.unwrap_or(100)
     }
 
     pub(super) fn knows(&self, key: Option<&str>) -> bool {

@@ -6,7 +6,7 @@ use ledger::event::Risk;
 
 use super::explain;
 use super::headline::headline;
-use super::{ChangeLine, CommitsLine, DenialLine, ReachedLine, RequestLine, Summary};
+use super::{ChangeLine, CommitsLine, DenialLine, ModelLine, ReachedLine, RequestLine, Summary};
 use crate::render::{Paint, Tone, clean, count, ground, short, size};
 
 /// Names in one line before the rest is only counted.
@@ -27,6 +27,7 @@ pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     section(&mut lines, paint, "commits", &committed(summary, paint));
     section(&mut lines, paint, "denied", &denials(summary, paint));
     section(&mut lines, paint, "reached", &reaches(summary));
+    section(&mut lines, paint, "models", &models(summary));
     section(&mut lines, paint, "asked for", &asked_for(summary));
     let holds = |name: &String| format!("{} itself entered the run", clean(name));
     section(&mut lines, paint, "credential", &summary.credentials.iter().map(holds).collect::<Vec<_>>());
@@ -190,6 +191,23 @@ fn reaches(summary: &Summary) -> Vec<String> {
         )
     };
     summary.reached.iter().map(row).collect()
+}
+
+fn models(summary: &Summary) -> Vec<String> {
+    let row = |model: &ModelLine| {
+        let name = if model.model.is_empty() { &model.endpoint } else { &model.model };
+        let about = if model.estimated { "at most about " } else { "" };
+        format!(
+            "{}  {}, {} tokens in ({} cached), {} out, {about}{:.4} USD",
+            short(&clean(name), LONGEST),
+            count(model.answers, "answer"),
+            model.input,
+            model.cached,
+            model.output,
+            model.cost_usd
+        )
+    };
+    summary.models.iter().map(row).collect()
 }
 
 fn asked_for(summary: &Summary) -> Vec<String> {
