@@ -19,4 +19,5 @@ mod opened;
 mod origin;
 mod outside;
 mod socks;
+mod traps;
 mod two;

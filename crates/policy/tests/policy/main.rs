@@ -14,4 +14,5 @@ mod layers;
 mod limits;
 mod profiles;
 mod terms;
+mod traps;
 mod words;
