@@ -275,7 +275,10 @@ fn whatever_a_mutation_makes_of_a_request_only_what_is_allowed_arrives() {
         let first = head.lines().next().unwrap();
         let path = first.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
         let path = path.unwrap_or_else(|| panic!("{first}")).split('?').next().unwrap();
-        assert!(path.starts_with("/public") && !path.contains("..") && !path.contains("//"), "{first}");
+        assert!(
+            path.starts_with("/public") && !path.split('/').any(|name| matches!(name, "." | "..")),
+            "{first}"
+        );
         let hosts: Vec<_> = headers_of(head).into_iter().filter(|(name, _)| name == "host").collect();
         assert_eq!(hosts, [("host".to_owned(), to.clone())], "{head}");
     }
