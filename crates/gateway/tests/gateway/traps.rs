@@ -31,7 +31,7 @@ fn connect(stage: &Stage, to: &str) -> Result<(), u16> {
 #[test]
 fn t17_a_whole_url_is_judged_as_every_request_is() {
     let server = Server::echo();
-    let stage = Setting::new(read_only(server.port)).port(server.port).start();
+    let stage = Setting::new(read_only(server.port) + &server.allowed()).port(server.port).start();
     let origin = |path: &str| {
         let mut client = Client::to(stage.ports[&server.port]);
         client.send(format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", server.port));
