@@ -169,7 +169,9 @@ impl Admission {
         let judged = Judged { verdict: event::Verdict::Ask, need: Some(need), reasons, grant: None };
         let asked = self.record(effect.event(&action, &judged), cause).and_then(|seq| {
             let class = self.line.policy.class_of(&action);
-            let question = Question { wanted, worded, need, reasons: judged.reasons, class, claim: None };
+            let offer = self.line.policy.offer(&action, &judged.reasons);
+            let question =
+                Question { wanted, worded, need, reasons: judged.reasons, class, offer, claim: None };
             Ok((seq, asks.open(question, seq)?))
         });
         match asked {

@@ -127,6 +127,8 @@ pub(crate) struct Question {
     pub(crate) reasons: Vec<Reason>,
     /// The class that can be agreed to with it, or why there is none.
     pub(crate) class: Result<Selector, &'static str>,
+    /// The rule that would allow it from now on.
+    pub(crate) offer: Option<String>,
     /// The agent's own words for it.
     pub(crate) claim: Option<String>,
 }
@@ -150,6 +152,8 @@ pub struct AskView {
     pub reasons: Vec<Reason>,
     /// The class of the action, as a pattern, where it has one that can be agreed to.
     pub class: Option<String>,
+    /// The rule, as it would stand in a file, by which nobody is asked again; none where a rule asks.
+    pub offer: Option<String>,
     /// Whether the agent asked for it beforehand, and nothing is held.
     pub requested: bool,
     /// What the agent says it is for: a claim.

@@ -190,6 +190,7 @@ impl Asks {
             need: need_text(question.need),
             reasons: question.reasons.clone(),
             class,
+            offer: question.offer.clone(),
             requested: !matches!(question.wanted, Wanted::Action(..)),
             claim: question.claim.clone(),
             waiting: 1,

@@ -54,11 +54,12 @@ impl Admission {
             }
         };
         let class = self.policy().class_of(&action);
+        let offer = self.policy().offer(&action, &reasons);
         let digested = Judged { verdict: Verdict::Ask, need: Some(need), reasons, grant: None };
         let (event, reasons) = (digested.decision(&action), digested.reasons);
         let worded = self.worded(&action);
         let wanted = Wanted::Request(action, place);
-        let question = Question { wanted, worded, need, reasons, class, claim: Some(claim) };
+        let question = Question { wanted, worded, need, reasons, class, offer, claim: Some(claim) };
         self.put(question, |line| line.record(event, Some(cause)))
     }
 
@@ -72,6 +73,7 @@ impl Admission {
             need,
             reasons: Vec::new(),
             class: Err("a question has none"),
+            offer: None,
             claim: Some(claim),
         };
         self.put(question, |_| Ok(cause))

@@ -19,6 +19,7 @@ pub mod grant;
 pub mod layer;
 pub mod limits;
 pub mod need;
+mod offer;
 mod pattern;
 pub mod policy;
 pub mod profile;

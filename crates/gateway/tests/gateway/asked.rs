@@ -1,12 +1,13 @@
 //! What a person is asked about is held until there is an answer, and withdrawn when its asker goes.
 
 use std::thread;
+use std::time::Duration;
 
 use admission::Answer;
 use ledger::Body;
 use ledger::event::Answered;
 
-use crate::common::{Server, Setting, Stage, until};
+use crate::common::{Client, Server, Setting, Stage, until};
 
 fn asking(server: &Server) -> Stage {
     let rule =
@@ -76,4 +77,77 @@ fn others_pass_while_one_is_asked_about() {
     assert_eq!(stage.get(&free.url("/")).status, 200);
     answer(&stage, true).join().unwrap();
     waiting.connected().unwrap();
+}
+
+/// A connection that asks where to go, and waits.
+fn ask_for(stage: &Stage, to: &str) -> Client {
+    let mut client = stage.connect();
+    client.send(format!("CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n\r\n"));
+    client
+}
+
+#[test]
+fn an_unknown_host_is_asked_about_with_the_rule_that_would_settle_it() {
+    let server = Server::echo();
+    let stage = Setting::new("").asks().attended().start();
+    let to = format!("127.0.0.1:{}", server.port);
+    let mut waiting = ask_for(&stage, &to);
+    until("the question is put", || stage.admission.open_asks().len() == 1);
+    let ask = stage.admission.open_asks().remove(0);
+    let rule = format!("[[rule]]\nid = \"allow-127.0.0.1\"\nconnect = [\"{to}\"]\nneed = \"none\"\n");
+    assert_eq!((ask.text.as_str(), ask.offer), (format!("connect {to}").as_str(), Some(rule)));
+    answer(&stage, true).join().unwrap();
+    waiting.connected().unwrap();
+    // Once is once.
+    let _again = ask_for(&stage, &to);
+    until("it is asked again", || stage.admission.open_asks().len() == 1);
+}
+
+#[test]
+fn t91_no_answer_is_a_no_and_says_so() {
+    let server = Server::echo();
+    let mut setting = Setting::new("").asks().attended();
+    setting.timeout = Duration::from_millis(300);
+    let stage = setting.start();
+    let to = format!("127.0.0.1:{}", server.port);
+    let Err(reply) = ask_for(&stage, &to).connected() else { panic!("nobody said yes") };
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    assert!(reply.text().contains("nobody answered in time"), "{}", reply.text());
+    // Nor does whoever attends leave anything open by going: the run ends, and what waits is refused.
+    let stage = Setting::new("").asks().attended().start();
+    let mut waiting = ask_for(&stage, &to);
+    until("the question is put", || stage.admission.open_asks().len() == 1);
+    stage.admission.clone().put_down().unwrap();
+    assert!(!waiting.line().contains("200"), "it was let through");
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn t92_ten_thousand_who_wait_are_one_question_and_a_bounded_number_of_them() {
+    let server = Server::echo();
+    let stage = Setting::new("").asks().attended().bounds(|bounds| bounds.connections = 64).start();
+    let to = format!("127.0.0.1:{}", server.port);
+    let mut waiting: Vec<Client> = (0..64).map(|_| ask_for(&stage, &to)).collect();
+    until("all wait", || stage.admission.open_asks().first().is_some_and(|ask| ask.waiting == 64));
+    let busy = (0..10_000).filter(|_| stage.connect().reply().status == 503).count();
+    assert_eq!((busy, stage.gateway.flows().turned_away), (10_000, 10_000));
+    let asks = stage.admission.open_asks();
+    assert_eq!((asks.len(), asks[0].waiting), (1, 64));
+    answer(&stage, true).join().unwrap();
+    waiting.iter_mut().for_each(|client| client.connected().unwrap());
+}
+
+#[test]
+fn t92_questions_about_ever_other_hosts_are_few() {
+    let stage = Setting::new("").asks().attended().bounds(|bounds| bounds.connections = 64).start();
+    let clients: Vec<Client> = (0..64).map(|at| ask_for(&stage, &format!("h{at}.example:443"))).collect();
+    let mut refused = 0;
+    let most = admission::Asking::usual(true).bounds.open;
+    until("as many are asked as may be", || stage.admission.open_asks().len() == most);
+    for mut client in clients.into_iter().skip(most) {
+        refused += usize::from(client.connected().is_err_and(|reply| reply.status == 403));
+    }
+    assert!(refused >= 64 - 2 * most, "{refused}");
+    assert!(stage.admission.open_asks().len() <= most);
+    assert_eq!(stage.lookups(), 0);
 }

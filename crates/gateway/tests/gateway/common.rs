@@ -31,6 +31,8 @@ pub(crate) struct Setting {
     /// What holds for connections that no rule names.
     pub(crate) default: &'static str,
     pub(crate) attended: bool,
+    /// How long a question stands.
+    pub(crate) timeout: Duration,
     pub(crate) bounds: Bounds,
     pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
     /// Ports of the host that have a listener.
@@ -55,6 +57,7 @@ impl Setting {
             rules: rules.into(),
             default,
             attended,
+            timeout: PATIENCE,
             bounds,
             names,
             ports: Vec::new(),
@@ -106,6 +109,12 @@ impl Setting {
     /// With everything allowed that no rule names.
     pub(crate) fn open(mut self) -> Setting {
         self.default = "none";
+        self
+    }
+
+    /// With a question about everything that no rule names.
+    pub(crate) fn asks(mut self) -> Setting {
+        self.default = "ask";
         self
     }
 
@@ -172,7 +181,7 @@ impl Stage {
         let admission = Admission::start_with(
             policy,
             writer,
-            admission::Asking { timeout: PATIENCE, ..admission::Asking::usual(setting.attended) },
+            admission::Asking { timeout: setting.timeout, ..admission::Asking::usual(setting.attended) },
         );
 
         let proxy = listener();

@@ -12,6 +12,7 @@ mod hosts;
 mod laws;
 mod layers;
 mod limits;
+mod offer;
 mod profiles;
 mod terms;
 mod traps;

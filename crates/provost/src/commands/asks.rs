@@ -101,6 +101,10 @@ pub(super) fn one(out: Out, ask: &Asked) {
             ),
         );
     }
+    if let Some(rule) = &ask.offer {
+        out.line(paint.on(Tone::Faint, "    for good, after review, in your policy.toml:"));
+        rule.lines().for_each(|line| out.line(paint.on(Tone::Faint, format!("        {}", clean(line)))));
+    }
 }
 
 fn given(out: Out, grant: &Granted) {

@@ -192,10 +192,18 @@ fn help(ask: &AskView) -> Vec<String> {
             "  Anything else refuses: the agent is told so, and goes on without it. So does no answer in time."
                 .to_owned(),
         );
-        lines.push(
-            "  To decide it for good, put a rule into your policy: `provost policy explain` says how."
-                .to_owned(),
-        );
+        match &ask.offer {
+            Some(rule) => {
+                lines.push(
+                    "  To decide it for good, review this rule and put it into your policy.toml:".to_owned(),
+                );
+                lines.extend(rule.lines().map(|line| format!("      {line}")));
+            }
+            None => lines.push(
+                "  To decide it for good, put a rule into your policy: `provost policy explain` says how."
+                    .to_owned(),
+            ),
+        }
     }
     lines
         .push(format!("  From another terminal: provost allow {0}, provost deny {0} --why \"...\"", ask.ask));
@@ -219,6 +227,7 @@ mod tests {
             need: "human".into(),
             reasons: vec![policy::Reason { layer: "build".into(), rule: "default".into(), why: None }],
             class: None,
+            offer: None,
             requested: false,
             claim: None,
             waiting: 1,

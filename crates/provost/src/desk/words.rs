@@ -166,6 +166,8 @@ pub struct Asked {
     pub why: Option<String>,
     /// The class that can be agreed to with it.
     pub class: Option<String>,
+    /// The rule, as it would stand in a policy, by which nobody is asked again.
+    pub offer: Option<String>,
     /// Whether the agent asks beforehand, and nothing is held.
     pub requested: bool,
     /// What the agent says it is for: a claim.
@@ -252,6 +254,7 @@ pub fn asked(ask: &AskView, asker: &Asker) -> Asked {
         layer: rule.map(|rule| rule.layer.clone()),
         why: rule.and_then(|rule| rule.why.clone()),
         class: ask.class.clone(),
+        offer: ask.offer.clone(),
         requested: ask.requested,
         claim: ask.claim.clone(),
         waiting: ask.waiting,
