@@ -54,6 +54,9 @@ pub struct Spoke {
     pub need: Need,
     /// The patterns of it that match, as they are written.
     pub patterns: Vec<String>,
+    /// On which terms it lets pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
     /// What its author says.
     pub why: Option<String>,
     /// It could only restrict: by its layer, or because it knows the command only by a name that proves nothing, or the
@@ -169,6 +172,7 @@ fn spoke(policy: &Policy, action: &Action, need: Need) -> Vec<Spoke> {
             rule: rule.id.clone(),
             need: counted.need,
             patterns: matching(policy, rule, action.kind(), &inputs),
+            terms: rule.terms.texts(),
             why: rule.why.clone(),
             narrows: counted.narrows || by_name,
             decides: counted.need == need,

@@ -252,6 +252,38 @@ fn explain_says_what_holds_beside_and_what_waits_for_an_answer() {
 }
 
 #[test]
+fn what_rules_ask_of_a_request_is_checked_shown_and_explained() {
+    let stage = stage();
+    let policy = stage.policy(
+        "version = 1\n[[rule]]\nid = \"post\"\nhttp = [\"https://api.example.com/a\"]\nmethods = [\"POST\"]\nneed = \"none\"\nup = \"20MiB\"\n\
+         query = { page = [\"?\"] }\nheaders = { \"content-type\" = [\"application/json*\"] }\n\
+         [[rule]]\nid = \"place\"\nconnect = [\"api.example.com\"]\nneed = \"none\"\n",
+    );
+    let explain = |line: &str, header: &str| {
+        let words = ["policy", "explain", "--policy", &policy, "http", line, "--header", header];
+        stage.says(&words).ended(0).stdout
+    };
+    let text = explain("POST https://api.example.com/a?page=1&other=2", "Content-Type: application/json");
+    assert!(text.starts_with("allow") && text.contains("a?page=1 content-type: application/json"), "{text}");
+    assert!(text.contains("up 20 MiB") && !text.contains("other=2"), "{text}");
+    let text = explain("POST https://api.example.com/a?page=1&page=22", "content-type: application/json");
+    assert!(text.starts_with("deny") && text.contains("its condition does not hold: query page"), "{text}");
+    let text = explain("GET wss://api.example.com/a?page=1", "content-type: application/json");
+    assert!(text.starts_with("deny"), "{text}");
+    assert!(stage.says(&["policy", "check", &policy]).ended(0).stdout.starts_with("ok"));
+    let wrong = stage.policy(
+        "version = 1\n[[rule]]\nid = \"x\"\nconnect = [\"a.example\"]\nneed = \"none\"\nup = \"20\"\n",
+    );
+    let refused = stage.says(&["policy", "check", &wrong]).ended(1).stderr;
+    assert!(refused.contains(":6:") && refused.contains("as in \"20MiB\""), "{refused}");
+    let full = stage.policy(
+        "version = 1\n[[rule]]\nid = \"x\"\nconnect = [\"a.example\"]\nneed = \"none\"\nrecord = \"full\"\n",
+    );
+    let refused = stage.says(&["policy", "check", &full]).ended(1).stderr;
+    assert!(refused.contains("nothing records bodies yet"), "{refused}");
+}
+
+#[test]
 fn what_a_person_should_know_is_said_before_the_agent_starts() {
     let stage = stage();
     stage.in_home("forged/.git", "gitdir: /nowhere\n");

@@ -240,7 +240,8 @@ fn told(why: &Explanation, notes: &[String], layer: &dyn Fn(&str) -> String, out
     }
     for (at, spoke) in why.spoke.iter().enumerate() {
         let narrows = if spoke.narrows { ", only narrows" } else { "" };
-        let patterns = clean(&spoke.patterns.join(" "));
+        let terms: String = spoke.terms.iter().map(|terms| format!("; {terms}")).collect();
+        let patterns = clean(&format!("{}{terms}", spoke.patterns.join(" ")));
         row(
             if at == 0 { "spoke" } else { "" },
             format!(
