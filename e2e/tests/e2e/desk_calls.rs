@@ -13,16 +13,8 @@ fn callers_that_speak_nonsense_or_nothing_hold_up_nobody() {
     let stage = Stage::new(Person::myself());
     let policy =
         stage.policy("version = 1\n[[rule]]\nid = \"ask\"\nexec = [\"date **\"]\nneed = \"human\"\n");
-    let words = [
-        "run",
-        "--attended",
-        "--policy",
-        &policy,
-        "--",
-        "sh",
-        "-c",
-        "date > /dev/null && echo ran; sleep 60",
-    ];
+    let line = "date > /dev/null && echo ran; sleep 60";
+    let words = ["run", "--attended", "--policy", &policy, "--", "sh", "-c", line];
     let run = Beside::start(&mut stage.provost(words));
     let mut asks = Vec::new();
     let there = wait_until(Duration::from_secs(60), || {
