@@ -250,6 +250,8 @@ pub struct Story {
     processes: Processes,
     /// Decisions that are spoken of again: by number, what was decided about.
     decided: HashMap<u64, Denial>,
+    /// Refusals of files by a decision whose call was not seen to fail yet.
+    judged: HashMap<(String, String), u64>,
     mono: u64,
     /// Whether it was taken up again: what is loaded then is for what lands.
     taken_up: bool,
@@ -385,7 +387,8 @@ impl Story {
             Body::Denied(denied) => {
                 let pid = denied.pid;
                 let depth = pid.and_then(|pid| self.processes.known_depth(pid)).unwrap_or(0);
-                if !event.cause.is_some_and(|cause| self.decided.contains_key(&cause)) {
+                let told = event.cause.is_some_and(|cause| self.decided.contains_key(&cause));
+                if !told && !self.was_judged(denied) {
                     let denial = Denial::new(&denied.what, &denied.target.to_string(), &denied.reasons);
                     self.deny(event, depth, denial);
                 }
@@ -402,6 +405,7 @@ impl Story {
                     if answered.answer != Answered::Allow
                         && let Some(denial) = self.decided.get(seq).cloned()
                     {
+                        self.judge(&denial);
                         self.count_denial(denial);
                     }
                 }
@@ -421,9 +425,23 @@ impl Story {
             Verdict::Deny if kind == "land" => {}
             Verdict::Deny => {
                 self.decided.insert(event.seq, denial.clone());
+                self.judge(&denial);
                 self.deny(event, 0, denial);
             }
         }
+    }
+
+    /// A file was refused by a decision: that the call then failed is the same refusal.
+    fn judge(&mut self, denial: &Denial) {
+        if matches!(&*denial.kind, "read" | "write") {
+            *self.judged.entry((denial.kind.clone(), denial.target.clone())).or_default() += 1;
+        }
+    }
+
+    /// Whether this refusal was told by the decision that led to it.
+    fn was_judged(&mut self, denied: &event::Denied) -> bool {
+        let judged = self.judged.get_mut(&(denied.what.clone(), denied.target.to_string()));
+        judged.filter(|left| **left > 0).map(|left| *left -= 1).is_some()
     }
 
     fn deny(&mut self, event: &Event, depth: usize, denial: Denial) {

@@ -156,7 +156,10 @@ fn open(folders: &Folders, by: &str) -> Result<(Host, Vec<RunId>), Failure> {
     let mut found = Vec::new();
     for run in host.interrupted()? {
         match host.mark_interrupted(&run, by) {
-            Ok(_) => found.push(run),
+            Ok(_) => {
+                crate::run::tier::leave(&host.run_dir(&run));
+                found.push(run);
+            }
             // It came alive, or another command was faster.
             Err(::ledger::HostError::Running(_) | ::ledger::HostError::Standing(..)) => {}
             Err(error) => return Err(error.into()),

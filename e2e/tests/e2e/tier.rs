@@ -401,6 +401,21 @@ fn a_killed_provost_takes_the_run_with_it() {
         provost.kill();
         assert!(wait_until(Duration::from_secs(5), || !is_running(&word)), "goes on without its supervisor");
         assert!(!processes().is_empty());
+        // What was private to it is thrown away by the next command that finds it dead.
+        let left = || {
+            let runs = std::fs::read_dir(stage.state().join("runs")).unwrap();
+            runs.filter(|run| run.as_ref().unwrap().path().join("inside").exists()).count()
+        };
+        assert_eq!(left(), 1, "nothing is left that could be thrown away");
+        let shown = stage.says(&["show"]).ended(0);
+        assert!(shown.stdout.contains(", tier landlock") && shown.stdout.contains("  tier "), "{shown}");
+        assert!(
+            wait_until(Duration::from_secs(20), || {
+                stage.says(&["status"]);
+                left() == 0
+            }),
+            "it stays"
+        );
     });
 }
 

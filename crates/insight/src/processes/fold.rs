@@ -6,13 +6,13 @@
 //!
 //! Owns what is told by itself. Does not own how it reads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use ledger::OsText;
 
 use super::calls::Calls;
-use super::{Linked, Process, ProcessTree};
+use super::{Linked, Process, ProcessTree, Touch};
 use crate::places::{Place, Places, is_named_like_a_secret};
 
 /// Siblings alike that are told one by one.
@@ -81,8 +81,10 @@ pub struct Sum {
     pub processes: usize,
     /// Processor time, in microseconds.
     pub cpu_us: u64,
-    /// Files and names that were changed.
+    /// Files and names that were changed, without what was only temporary.
     pub changed: usize,
+    /// Files that lay in temporary folders, or were made and removed again.
+    pub temporary: usize,
     /// Files that were read.
     pub read: usize,
 }
@@ -92,6 +94,7 @@ impl Sum {
         self.processes += other.processes;
         self.cpu_us += other.cpu_us;
         self.changed += other.changed;
+        self.temporary += other.temporary;
         self.read += other.read;
     }
 }
@@ -205,9 +208,10 @@ impl<'t> Forest<'t> {
     fn sum(&mut self, places: &Places) {
         // By a key of this moment's own, so that nobody inside can make one thing look like another.
         let hasher = RandomState::new();
+        let passing = self.passing();
         for id in self.inside_out() {
             let Some(process) = self.tree.get(id) else { continue };
-            let (mut sum, notable, quiet) = of_one(process, places);
+            let (mut sum, notable, quiet) = of_one(process, places, &passing);
             let (mut notable, mut quiet) = (notable, quiet);
             let mut shapes = Vec::new();
             for child in self.children(id) {
@@ -224,6 +228,16 @@ impl<'t> Forest<'t> {
                 (node.sum, node.notable, node.quiet, node.shape) = (sum, notable, quiet, shape);
             }
         }
+    }
+
+    /// Names that came and went again.
+    fn passing(&self) -> HashSet<OsText> {
+        let with = |these: &[Touch]| -> HashSet<&OsText> {
+            let files = self.tree.list.iter().flat_map(|process| process.files.all());
+            files.filter(|(_, touch, _)| these.contains(touch)).map(|(path, ..)| path).collect()
+        };
+        let (made, removed) = (with(&[Touch::Made, Touch::Wrote]), with(&[Touch::Removed]));
+        made.intersection(&removed).map(|path| (*path).clone()).collect()
     }
 
     fn rows(&self, strictness: Strictness) -> Vec<Row> {
@@ -334,20 +348,24 @@ fn stack(next: &mut Vec<(Row, usize)>, siblings: Vec<Rows>, rails: &[bool], top:
 }
 
 /// What one process comes to, whether it must be seen, and whether it only looked at the system.
-fn of_one(process: &Process, places: &Places) -> (Sum, bool, bool) {
+fn of_one(process: &Process, places: &Places, passing: &HashSet<OsText>) -> (Sum, bool, bool) {
     let mut sum = Sum { processes: 1, cpu_us: process.exit.map_or(0, |exit| exit.cpu_us), ..Sum::default() };
     let (mut secret, mut quiet) = (false, true);
+    // A file that was written and cut is one file.
+    let (mut changed, mut temporary) = (HashSet::new(), HashSet::new());
     for (path, touch, _) in process.files.all() {
         let place = places.of(path);
-        if touch == super::Touch::Read {
+        if touch == Touch::Read {
             sum.read += 1;
             secret |= is_named_like_a_secret(path);
             quiet &= matches!(place, Place::System | Place::Tools | Place::Passing);
         } else {
-            sum.changed += 1;
+            let temporary_one = place == Place::Passing || passing.contains(path);
+            if temporary_one { &mut temporary } else { &mut changed }.insert(path);
             quiet &= place == Place::Passing;
         }
     }
+    (sum.changed, sum.temporary) = (changed.len(), temporary.len());
     let out = process.links.iter().any(|link| link.how != Linked::Inside);
     let killed = process.exit.is_some_and(|exit| exit.signal.is_some());
     let refused = process.refused.iter().any(|refusal| !refusal.is_looking_around());

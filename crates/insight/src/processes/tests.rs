@@ -355,6 +355,29 @@ fn what_the_agent_sets_up_itself_is_told_from_what_it_only_starts() {
 }
 
 #[test]
+fn what_came_and_went_is_counted_apart() {
+    let mut tape = Tape::of("codex");
+    tape.exec(11, 10, "make all");
+    for pid in 20..26 {
+        tape.exec(pid, 11, "cc a.c");
+        tape.write(pid, &format!("/w/a{pid}.o"));
+        tape.touch(pid, Access::Write, Some(NameAct::Truncated), &format!("/w/a{pid}.o"), 1);
+        tape.write(pid, &format!("/w/a{pid}.s"));
+        tape.touch(pid, Access::Write, Some(NameAct::Removed), &format!("/w/a{pid}.s"), 1);
+        tape.write(pid, &format!("/tmp/cc{pid}"));
+    }
+    let rows = tape.tree().rows(Folding { all: false, rows: 100 }, &places());
+    let sums: Vec<(usize, usize)> = rows
+        .iter()
+        .filter_map(|row| match &row.what {
+            Rows::Alike { sum, .. } => Some((sum.changed, sum.temporary)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sums, [(6, 12)]);
+}
+
+#[test]
 fn many_alike_are_one_row_and_what_matters_is_never_in_it() {
     let mut tape = Tape::of("command");
     tape.exec(11, 10, "make");

@@ -234,8 +234,16 @@ fn beginning(path: &[u8], parts: usize) -> &[u8] {
     }
 }
 
-/// Words as one text, each apart from the next.
+/// Words as one text, each apart from the next as a shell would take them.
 pub(super) fn words(argv: &[OsText]) -> String {
-    let words: Vec<String> = argv.iter().map(ToString::to_string).collect();
-    words.join(" ")
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%^~".contains(c);
+    let word = |word: &OsText| {
+        let text = word.to_string();
+        if !text.is_empty() && text.chars().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }

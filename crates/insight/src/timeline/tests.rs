@@ -171,6 +171,45 @@ fn what_a_person_refused_was_denied() {
 }
 
 #[test]
+fn a_file_that_was_asked_about_is_denied_once() {
+    let mut tape = Tape::new();
+    let read = |verdict| decision(ActionRecord::Read { path: "/n/plan".into() }, "read /n/plan", verdict);
+    let failed = || Denied {
+        what: "read".into(),
+        target: "/n/plan".into(),
+        reasons: vec![reason("r")],
+        ..Denied::default()
+    };
+    let seq = tape.put(read(Verdict::Ask));
+    let (by, how) = ("eve".to_owned(), "command".to_owned());
+    tape.put(AskAnswered {
+        ask: "d".into(),
+        decision: seq,
+        answer: Answered::Deny,
+        by,
+        how,
+        why: None,
+        also: vec![],
+    });
+    tape.put(failed());
+    assert_eq!(tape.story().counts.denials, 1);
+    // The same again at once is turned away by a decision, and then fails.
+    tape.put(read(Verdict::Deny));
+    tape.put(failed());
+    assert_eq!(tape.story().counts.denials, 2);
+    // One that nobody decided about is a denial of its own.
+    tape.put(failed());
+    assert_eq!(tape.story().counts.denials, 3);
+}
+
+#[test]
+fn words_of_a_denied_command_are_apart() {
+    let mut tape = Tape::new();
+    tape.put(exec(7, 1, &["git", "tag", "v 1", "it's", ""], Verdict::Deny));
+    assert_eq!(tape.story().denials().next().unwrap().target, r"git tag 'v 1' 'it'\''s' ''");
+}
+
+#[test]
 fn what_a_person_allowed_was_not_denied() {
     let mut tape = Tape::new();
     let seq = tape.put(connect("api.example:443", Verdict::Ask));

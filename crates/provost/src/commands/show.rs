@@ -84,10 +84,11 @@ fn whole(told: &Told, order: &Show, run: &Run, out: Out) -> Result<u8, Failure> 
     let paint = out.paint();
     out.line(paint.on(Tone::Strong, format!("run {}  {}", summary.run, clean(&summary.task))));
     out.line(format!(
-        "in {}, profile {}{}{}",
+        "in {}, profile {}{}{}{}",
         clean(&summary.workspace),
         clean(summary.profile.as_deref().unwrap_or("-")),
         if summary.mode == "direct" { ", direct mode" } else { "" },
+        summary.tier.as_ref().map_or_else(String::new, |tier| format!(", tier {}", clean(tier))),
         match summary.evidence {
             "writes" => "; what was only read is not recorded",
             "exec" => "; what was opened is not recorded",

@@ -167,9 +167,7 @@ fn alike(row: &Row, (first, number, sum): (usize, usize, Sum), telling: Telling<
     if sum.processes > number {
         told.push(format!("{} processes with those beneath", sum.processes));
     }
-    if sum.changed > 0 {
-        told.push(format!("changed {}", count(sum.changed as u64, "file")));
-    }
+    told.extend(changed(sum));
     let detail = (!told.is_empty()).then(|| indent(row, telling).toned(Tone::Faint, told.join(" · ")));
     [Some(line), detail].into_iter().flatten().collect()
 }
@@ -190,12 +188,16 @@ fn quiet(row: &Row, programs: &[(String, usize)], sum: Sum, telling: Telling<'_>
         )
 }
 
+/// What was changed, and apart from it what was only temporary.
+fn changed(sum: Sum) -> Option<String> {
+    let changed = (sum.changed > 0).then(|| count(sum.changed as u64, "file"));
+    let temporary = (sum.temporary > 0).then(|| format!("{} temporary", sum.temporary));
+    let both: Vec<String> = changed.into_iter().chain(temporary).collect();
+    (!both.is_empty()).then(|| format!("changed {}", both.join(", ")))
+}
+
 fn summed(sum: Sum) -> String {
-    let changed = if sum.changed > 0 {
-        format!(", changed {}", count(sum.changed as u64, "file"))
-    } else {
-        String::new()
-    };
+    let changed = changed(sum).map_or_else(String::new, |changed| format!(", {changed}"));
     let processes =
         if sum.processes == 1 { "1 process".to_owned() } else { format!("{} processes", sum.processes) };
     format!("{processes}, cpu {}{changed}", time(sum.cpu_us / 1000))

@@ -27,6 +27,9 @@ pub struct Summary {
     pub workspace: String,
     /// Where its writes went: `staged`, `direct`.
     pub mode: &'static str,
+    /// What it rested on, where that was less than namespaces: `landlock`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// How much of it was recorded: `full`, `writes`, `exec`.
     pub evidence: &'static str,
     /// `running`, `ended`, `interrupted`.
@@ -228,6 +231,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
             Mode::Staged => "staged",
             Mode::Direct => "direct",
         },
+        tier: tier(story),
         evidence: opened.evidence.word(),
         state,
         exit_code: story.ended.and_then(|end| end.exit.code),
@@ -266,6 +270,12 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
     };
     summary.next = next(&summary, story.waits());
     summary
+}
+
+/// What a run rested on, where it was a lesser tier.
+fn tier(story: &Story) -> Option<String> {
+    let tier = story.enforcement.as_ref()?.get("tier")?.as_str()?;
+    (tier != "namespaces").then(|| tier.to_owned())
 }
 
 fn is_launch(moment: &insight::Moment) -> bool {

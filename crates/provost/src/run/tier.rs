@@ -40,8 +40,8 @@ pub(crate) fn cell(flags: &cli::RunFlags) -> Result<Cell, Failure> {
 /// Says what such a run does not hold, before it starts. The ledger has it in what the kernel gave.
 pub(super) fn warn(task: &Task, say: fn(&str)) {
     if task.tier == Tier::Landlock {
-        let lost = sandbox::LOST_WITHOUT_NAMESPACES.join("; ");
-        say(&format!("--tier landlock, a lesser one: {lost}. docs/tiers.md has the whole of it"));
+        say("--tier landlock, a lesser one, does not hold all that the other does (see docs/tiers.md):");
+        sandbox::LOST_WITHOUT_NAMESPACES.iter().for_each(|lost| say(&format!("  {lost}")));
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn must_copy(task: &Task) -> Option<&'static str> {
 }
 
 /// Throws away what was private to the run.
-pub(super) fn leave(run_dir: &Path) {
+pub(crate) fn leave(run_dir: &Path) {
     // What cannot be removed lies in the run's own folder, which nobody else may enter.
     let _ = remove_folder(&run_dir.join(INSIDE));
 }

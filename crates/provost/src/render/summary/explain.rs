@@ -13,11 +13,17 @@ const TYPED: usize = 100;
 pub(super) fn command(denial: &DenialLine, profile: Option<&str>) -> Option<String> {
     let target = denial.target.as_str();
     let is_plain = clean(target) == target && target.chars().count() <= TYPED;
-    if denial.rule != "default" || !matches!(&*denial.what, "read" | "write" | "connect") || !is_plain {
+    if denial.rule != "default" || !is_plain {
         return None;
     }
+    let words = match &*denial.what {
+        "read" | "write" | "connect" => shlex::try_quote(target).ok()?.into_owned(),
+        // Its words are apart from each other already.
+        "exec" => target.to_owned(),
+        _ => return None,
+    };
     let profile = profile.filter(|profile| *profile != layers::USUAL);
     let profile = profile.map(|profile| Some(format!(" --profile {}", shlex::try_quote(profile).ok()?)));
     let profile = profile.map_or(Some(String::new()), |words| words)?;
-    Some(format!("provost policy explain{profile} {} {}", denial.what, shlex::try_quote(target).ok()?))
+    Some(format!("provost policy explain{profile} {} {words}", denial.what))
 }

@@ -22,6 +22,8 @@ pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     let direct = "direct: written into the folder itself; `provost undo` puts back what was there".to_owned();
     let mode: Vec<String> = (summary.mode == "direct").then_some(direct).into_iter().collect();
     section(&mut lines, paint, "mode", &mode);
+    let tier = summary.tier.iter().map(|tier| format!("{}: it held less, see docs/tiers.md", clean(tier)));
+    section(&mut lines, paint, "tier", &tier.collect::<Vec<_>>());
     section(&mut lines, paint, "changed", &changes(summary, paint));
     section(&mut lines, paint, "outside", &outside(summary, paint));
     section(&mut lines, paint, "commits", &committed(summary, paint));
@@ -156,9 +158,16 @@ fn denials(summary: &Summary, paint: Paint) -> Vec<String> {
         ));
     }
     let alone = around.first().filter(|_| around.len() == 1);
-    let explained =
-        spoken.iter().chain(alone).find_map(|line| explain::command(line, summary.profile.as_deref()));
-    rows.extend(explained.map(|words| paint.on(Tone::Faint, format!("what would allow it: {words}"))));
+    // One of each kind is enough to learn the rest from.
+    let mut kinds: Vec<&str> = Vec::new();
+    for line in spoken.iter().chain(alone) {
+        if !kinds.contains(&&*line.what)
+            && let Some(words) = explain::command(line, summary.profile.as_deref())
+        {
+            kinds.push(&line.what);
+            rows.push(paint.on(Tone::Faint, format!("what would allow it: {words}")));
+        }
+    }
     rows
 }
 
