@@ -351,6 +351,11 @@ impl Admission {
         self.line.asks.as_ref().map_or_else(Vec::new, |asks| asks.grants.views())
     }
 
+    /// A grant in being for this very action, in this folder.
+    pub fn granted(&self, action: &Action, place: Option<&Path>) -> Option<GrantView> {
+        self.line.asks.as_ref()?.grants.exactly(action, place)
+    }
+
     /// A number that is another one whenever something else is granted.
     pub fn grants_changed(&self) -> u64 {
         self.line.asks.as_ref().map_or(0, |asks| asks.grants.changes())

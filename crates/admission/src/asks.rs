@@ -462,10 +462,11 @@ impl Open {
         let scope = self.scope.filter(|_| end.answer == Answered::Allow)?;
         let action = self.question.wanted.action()?;
         let once = Terms { uses: Some(1), lasts: None };
+        let exact = || Selector::exact(action).shown_as(&self.question.worded.text);
         let (selector, terms) = match scope {
-            Scope::Once if self.view.requested => (Selector::exact(action), once),
+            Scope::Once if self.view.requested => (exact(), once),
             Scope::Once => return None,
-            Scope::Run(terms) => (Selector::exact(action), terms),
+            Scope::Run(terms) => (exact(), terms),
             Scope::Class(terms) => (self.question.class.clone().ok()?, terms),
         };
         let (id, need) = (self.view.ask.clone(), self.question.need);

@@ -167,6 +167,18 @@ impl Grants {
         book.iter().filter(|held| held.durable.load(Ordering::Acquire)).map(|held| held.view(now)).collect()
     }
 
+    /// A grant in being for this very action.
+    pub(crate) fn exactly(&self, action: &Action, place: Option<&Path>) -> Option<GrantView> {
+        let now = clock::now();
+        let mut book = lock(&self.book);
+        self.let_go(&mut book, now);
+        let same = |held: &&Held| {
+            let selector = &held.grant.selector;
+            selector.is_exact() && selector.covers(action) && held.place.as_deref() == place
+        };
+        book.iter().filter(|held| held.durable.load(Ordering::Acquire)).find(same).map(|held| held.view(now))
+    }
+
     /// A number that is another one whenever something else is granted.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)

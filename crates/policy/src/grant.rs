@@ -71,6 +71,15 @@ impl Selector {
         Selector { kind: action.kind(), text: action.resource(), covers: Covers::Exact(action.clone()) }
     }
 
+    /// The same, in the words in which it was shown: `KIND WHAT`.
+    #[must_use]
+    pub fn shown_as(mut self, text: &str) -> Selector {
+        if let Some(text) = text.strip_prefix(self.kind.word()) {
+            self.text = text.trim_start().to_owned();
+        }
+        self
+    }
+
     /// The kind of action it is about.
     pub fn kind(&self) -> Kind {
         self.kind

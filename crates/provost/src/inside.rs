@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use admission::{Admission, Denial, GrantView, Requested, Said, Waiting};
 use gateway::{Answering, Inside, InsideAnswer};
 use ledger::{RequestInside, Trust};
-use policy::{AbsPath, Action, Command, Endpoint, Selector};
+use policy::{AbsPath, Action, Command, Endpoint};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -157,8 +157,7 @@ impl Door {
     /// A grant in being for the very same: a person need not say it twice.
     fn granted_before(&self, put: &Put) -> Option<GrantView> {
         let Put::Action(action, place) = put else { return None };
-        let selector = Selector::exact(action).to_string();
-        self.admission.grants().into_iter().find(|grant| grant.selector == selector && grant.folder == *place)
+        self.admission.granted(action, place.as_deref())
     }
 }
 
