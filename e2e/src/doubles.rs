@@ -1,3 +1,4 @@
 //! Doubles of what lies outside Provost.
 
+pub mod front;
 pub mod model;

@@ -1,6 +1,7 @@
 //! Real agents run unmodified: they do their work, are held to the rules, are told so, and it is all in the ledger.
 
 use e2e::built;
+use e2e::doubles::front::Front;
 use e2e::doubles::model::{Call, ModelServer, Script, Turn};
 use e2e::person::Person;
 use e2e::ran::{Ran, run};
@@ -13,7 +14,10 @@ pub(crate) const KEY: &str = "sk-ant-the-real-key-of-the-person-0123456789";
 
 /// Codex's settings for a scripted model, with its side traffic off.
 pub(crate) fn codex_config(server: &ModelServer) -> String {
-    let url = server.url();
+    codex_config_at(&server.url())
+}
+
+fn codex_config_at(url: &str) -> String {
     format!(
         r#"model = "gpt-5.5"
 model_provider = "scripted"
@@ -147,6 +151,28 @@ fn claude_does_its_work_and_is_held_to_the_rules() {
         let before = Tree::of(&stage.workspace);
         let ran = governed(&stage, &["claude", "-p", "make the greeting friendlier"]);
         held(&stage, &server, &before, ran);
+    }
+}
+
+/// The key is put in on the way, in TLS that is opened: the agents trust the run's authority without being told.
+#[test]
+fn agents_whose_model_answers_in_tls_do_their_work_and_hold_no_key() {
+    for person in Person::everybody() {
+        for command in [["codex", "exec"], ["claude", "-p"]] {
+            let Some((mut stage, server)) = set_up(person) else { return };
+            let front = Front::of(server.port()).unwrap();
+            let ca = stage.elsewhere.join("front.pem");
+            std::fs::write(&ca, &front.ca).unwrap();
+            let url = format!("https://127.0.0.1:{}", front.port);
+            stage.in_home(".codex/config.toml", &codex_config_at(&url));
+            stage.set("ANTHROPIC_BASE_URL", &url);
+            stage.set("SSL_CERT_FILE", &ca);
+            let before = Tree::of(&stage.workspace);
+            let ran = governed(&stage, &[command[0], command[1], "make the greeting friendlier"]);
+            held(&stage, &server, &before, ran);
+            let flows: Vec<String> = stage.ledger().of("flow").map(ToString::to_string).collect();
+            assert!(flows.iter().any(|flow| flow.contains("\"method\":\"POST\"")), "not seen: {flows:#?}");
+        }
     }
 }
 
