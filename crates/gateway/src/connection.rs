@@ -236,7 +236,7 @@ async fn turned(next: Next, (judge, wire): (&Judge, &Wire)) {
             // Its refusal is recorded, and whoever asked hears it in TLS.
             let _ = tunnelled(judge, inside, *outside, passage).await;
         }
-        Next::WebSocket { inside, outside, count, mut passage, question } => {
+        Next::WebSocket { inside, outside, line, mut passage, question } => {
             let (Ok(inside), Ok(outside)) = (inside.await, outside.await) else {
                 return passage.ends(End::Reset);
             };
@@ -247,7 +247,7 @@ async fn turned(next: Next, (judge, wire): (&Judge, &Wire)) {
                     let conversation = Conversation { judge, flow, question, wire };
                     conversation.carry(inside, outside).await
                 }
-                None => carry(&mut inside, &mut outside, &count, bounds).await,
+                None => carry(&mut inside, &mut outside, &line.count, bounds).await,
             });
         }
         // INVARIANT: only a proxy's CONNECT leads there, and there is no proxy behind it.

@@ -27,9 +27,10 @@ use crate::connection::Carrier;
 use crate::consult::Question;
 use crate::dial::Outside;
 use crate::flow::Flow;
-use crate::meter::{Count, Passage};
+use crate::meter::Passage;
 use crate::refusal::Refusal;
 use crate::target::{self, Door, Target};
+use crate::upstream::Line;
 use crate::wire::Wire;
 use crate::{forward, head};
 
@@ -43,7 +44,7 @@ pub(crate) enum Next {
     WebSocket {
         inside: OnUpgrade,
         outside: OnUpgrade,
-        count: Arc<Count>,
+        line: Line,
         passage: Passage,
         /// Where it is a model that is talked to.
         question: Option<Box<(Question, Flow)>>,

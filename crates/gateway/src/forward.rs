@@ -197,9 +197,8 @@ impl Way<'_> {
             credentials.scrub(&mut head.headers);
         }
         if begins {
-            let count = Arc::clone(&line.count);
             let question = self.question.map(|question| Box::new((question, self.flow.clone())));
-            self.exchange.turn_into(Next::WebSocket { inside, outside, count, passage, question });
+            self.exchange.turn_into(Next::WebSocket { inside, outside, line, passage, question });
             return Ok(Response::from_parts(head, Answer::Own(Full::default())));
         }
         let tap = self.question.as_ref().filter(|_| head.status.is_success()).map(|question| {

@@ -27,6 +27,8 @@ pub(crate) enum Came {
 pub(crate) struct Frames {
     client: Opened,
     next: u32,
+    /// Whether the last answer ended with a head after its body.
+    trailed: bool,
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -60,7 +62,7 @@ impl Frames {
     pub(crate) fn to(stage: &Stage, to: &str) -> Frames {
         let config = believes(&stage.authority, &["h2"]);
         let client = in_tls(stage.tunnel(to), config, to.rsplit_once(':').unwrap().0).unwrap();
-        let mut frames = Frames { client, next: 1 };
+        let mut frames = Frames { client, next: 1, trailed: false };
         frames.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         frames.send(&frame(SETTINGS, 0, 0, &[]));
         frames
@@ -89,6 +91,11 @@ impl Frames {
             self.send(&frame(DATA, 1, stream, body));
         }
         self.came(stream)
+    }
+
+    /// Whether the last answer ended with a head after its body.
+    pub(crate) fn trailed(&self) -> bool {
+        self.trailed
     }
 
     /// Begins a head and never ends it.
@@ -122,6 +129,7 @@ impl Frames {
                 DATA if of == stream => body.extend(payload),
                 _ => {}
             }
+            self.trailed = kind == HEADERS && !body.is_empty();
             if of == stream && flags & 1 == 1 && matches!(kind, DATA | HEADERS) {
                 return Came::Answer(String::from_utf8_lossy(&body).into_owned());
             }

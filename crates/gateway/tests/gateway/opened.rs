@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::common::{Setting, Stage, allow, listener};
+use crate::common::{Setting, Stage, allow, listener, until};
 use crate::origin::{Ca, Origin, believes, hello, in_tls, names, pem};
 
 fn echo() -> (Ca, Origin, Stage) {
@@ -331,4 +331,22 @@ fn t32_the_authority_is_of_one_day_and_signs_for_one_host_at_a_time() {
     let client = stage.opened("192.0.2.1:443");
     let leaf = client.0.get_ref().conn.peer_certificates().unwrap()[0].clone();
     assert!(told(&leaf, &["-text"]).contains("IP Address:192.0.2.1"));
+}
+
+#[test]
+fn t31_a_program_that_does_not_believe_the_run_gets_nowhere_and_it_is_said_why() {
+    let (ca, origin, stage) = echo();
+    let stream = stage.tunnel(&format!("api.example:{}", origin.port));
+    assert!(
+        in_tls(stream, believes(&pem(ca.der()), &[]), "api.example").is_err(),
+        "it is not the host's own"
+    );
+    until("it is recorded", || {
+        let told = stage.recorded(|body| match body {
+            ledger::Body::Denied(denied) => denied.reasons[0].why.clone(),
+            _ => None,
+        });
+        told.iter().any(|why| why.contains("TLS was not agreed on"))
+    });
+    assert_eq!(origin.connections(), 0);
 }

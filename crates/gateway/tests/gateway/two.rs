@@ -1,6 +1,18 @@
 //! HTTP/2 in TLS that is opened: what it says in more places than one, and what a server of HTTP/1 must not get to see.
 
-use crate::common::Stage;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
+use tokio_rustls::TlsAcceptor;
+
+use crate::common::{Stage, listener};
 use crate::frames::{Came, Frames};
 use crate::origin::{Ca, Origin};
 
@@ -119,4 +131,63 @@ fn t16_no_connection_is_asked_for_within_another() {
     client.send(format!("GET https://{to}/public/a HTTP/1.1\r\nhost: {to}\r\n\r\n"));
     assert_eq!(client.reply().error()["code"], "malformed");
     assert_eq!((origin.connections(), stage.lookups()), (0, 0));
+}
+
+/// A server that speaks HTTP/2 alone, and ends each answer with a status of its own.
+fn remote(config: ServerConfig) -> u16 {
+    let listener = listener();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+                    let answer = service_fn(|request: Request<Incoming>| async move {
+                        let te = request.headers().get("te").map_or("", |te| te.to_str().unwrap()).to_owned();
+                        let asked = format!("{} {te}|", request.uri().path());
+                        let whole = request.into_body().collect().await.unwrap().to_bytes();
+                        let body = Full::new(Bytes::from([asked.as_bytes(), &whole].concat()));
+                        let mut last = HeaderMap::new();
+                        last.insert("grpc-status", HeaderValue::from_static("7"));
+                        let body = body.with_trailers(std::future::ready(Some(Ok(last))));
+                        Ok::<_, std::convert::Infallible>(Response::new(body))
+                    });
+                    http2::Builder::new(TokioExecutor::new()).serve_connection(stream, answer).await
+                });
+            }
+        });
+    });
+    port
+}
+
+#[test]
+fn t79_a_call_of_grpc_goes_through_as_it_is() {
+    let ca = Ca::new();
+    let mut config = ca.server("api.example", |_| {});
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let port = remote(config);
+    let stage = crate::origin::seen(port, &ca).start();
+    let to = format!("api.example:{port}");
+    let mut frames = Frames::to(&stage, &to);
+    for _ in 0..3 {
+        let head = [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":authority", to.as_str()),
+            (":path", "/public/call"),
+            ("te", "trailers"),
+        ];
+        let came = frames.ask(&head, Some(b"ask"));
+        assert_eq!(came, Came::Answer("/public/call trailers|ask".to_owned()));
+        assert!(frames.trailed(), "what follows the body is passed on");
+    }
+    assert_eq!(frames.ask(&plain(&to, &[])[..3], None), Came::Reset, "without a path it is no request");
+    let mut old = stage.opened(&to);
+    old.send(format!("GET /public/a HTTP/1.1\r\nhost: {to}\r\n\r\n"));
+    assert_eq!(old.reply().error()["code"], "untrusted", "what is spoken inside is what is offered outside");
 }
