@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use admission::{Admission, Permit, Release};
 use gateway::{
-    Answering, Authority, Credentials, Inside, InsideAnswer, Roots, Seat, Secret, Tls, Vault, VaultError,
+    Answering, Authority, Credentials, Inside, InsideAnswer, Models, Prices, Roots, Seat, Secret, Tls, Vault,
+    VaultError,
 };
 use ledger::Host;
 use ledger::event::RunOpened;
-use policy::{Anchors, Context, Endpoint, Layer, LayerKind, Policy};
+use policy::{Anchors, Context, Layer, LayerKind, Policy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -181,7 +182,9 @@ fn gateway(
     server: SocketAddr,
     ca: &CertificateDer<'static>,
 ) -> (gateway::Gateway, SocketAddr, String) {
-    let rule = format!("version = 1\n[[rule]]\nid = \"bench\"\nconnect = [\"{server}\"]\nneed = \"none\"\n");
+    let rule = format!(
+        "version = 1\n[[rule]]\nid = \"bench\"\nconnect = [\"{server}\"]\nhttp = [\"https://{server}/**\"]\nneed = \"none\"\n"
+    );
     let layer = Layer::parse("bench", LayerKind::File, &rule).unwrap();
     let place = |name: &str| dir.join(name);
     let (workspace, home) = (place("work"), place("home"));
@@ -197,8 +200,9 @@ fn gateway(
     let authority = Authority::new().unwrap();
     let pem = authority.pem().to_owned();
     let roots = Roots::These(vec![ca.to_vec()]);
-    let tls = Tls { authority, roots, models: vec![Endpoint::parse(&server.to_string()).unwrap()] };
-    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls).unwrap(), proxy, pem)
+    let tls = Tls { authority, roots };
+    let models = Models::new(Vec::new(), Prices::new(None).unwrap(), &policy::Limits::default());
+    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, models).unwrap(), proxy, pem)
 }
 
 /// Keeps nothing, says nothing.
