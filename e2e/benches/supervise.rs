@@ -143,11 +143,13 @@ fn tell(work: &Work, names: &[&str], times: &[Times]) {
     }
 }
 
-/// Bubblewrap with everything read-only but the workspace.
+/// Bubblewrap with everything read-only but the workspace. The shell is its PID 1: one of bubblewrap's own would wait for
+/// whatever the work starts, and never for itself, and then nobody has counted their processor time.
 fn bubblewrap(stage: &Stage) -> Command {
     let mut command = stage.command("/usr/bin/bwrap");
     command.args([
         "--unshare-all",
+        "--as-pid-1",
         "--die-with-parent",
         "--ro-bind",
         "/",

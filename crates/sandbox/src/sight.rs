@@ -81,7 +81,16 @@ pub(crate) struct Thing {
 
 impl Thing {
     pub(crate) fn is_folder(&self) -> bool {
-        FileType::from_raw_mode(self.facts.st_mode).is_dir()
+        self.kind().is_dir()
+    }
+
+    /// Whether a way can lead through it to other names.
+    pub(crate) fn leads_on(&self) -> bool {
+        self.kind().is_dir() || self.kind().is_symlink()
+    }
+
+    fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.facts.st_mode)
     }
 }
 
@@ -99,11 +108,15 @@ impl Sight {
 
     /// What an open with these flags opens or makes; `None` where it fails, and where it leads to what the kernel makes.
     pub(crate) fn opened(&mut self, path: &Path, flags: OFlags) -> Option<PathBuf> {
+        self.refresh();
+        self.follow(path, flags)
+    }
+
+    fn refresh(&mut self) {
         if self.since.elapsed() > self.moment {
             self.folders.clear();
             self.since = Instant::now();
         }
-        self.follow(path, flags)
     }
 
     /// Where a folder lies, the links on the way to it followed.
@@ -151,32 +164,27 @@ impl Sight {
     }
 
     /// What a name names now; no last link is followed.
-    pub(crate) fn named(&self, path: &Path) -> Option<Thing> {
-        let (folder, name) = self.place(path)?;
-        let facts = rustix::fs::statat(&folder.object, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        Some(Thing { path: folder.path.join(name), movable: folder.movable, facts })
+    pub(crate) fn named(&mut self, path: &Path) -> Option<Thing> {
+        let (folder, movable, name) = self.place(path)?;
+        let facts = rustix::fs::statat(&folder.object, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Thing { path: joined(&folder.path, name), movable, facts })
     }
 
     /// Where a name would come to be that names nothing yet.
-    pub(crate) fn unnamed(&self, path: &Path) -> Option<PathBuf> {
-        let (folder, name) = self.place(path)?;
-        let facts = rustix::fs::statat(&folder.object, &name, AtFlags::SYMLINK_NOFOLLOW);
-        (facts.err()? == rustix::io::Errno::NOENT && folder.movable).then(|| folder.path.join(name))
+    pub(crate) fn unnamed(&mut self, path: &Path) -> Option<PathBuf> {
+        let (folder, movable, name) = self.place(path)?;
+        let facts = rustix::fs::statat(&folder.object, name, AtFlags::SYMLINK_NOFOLLOW);
+        (facts.err()? == rustix::io::Errno::NOENT && movable).then(|| joined(&folder.path, name))
     }
 
-    fn place(&self, path: &Path) -> Option<(Place, OsString)> {
-        let name = path.file_name()?.to_os_string();
-        let found = self.view.find(path.parent()?, true).ok()?;
-        let facts = rustix::fs::fstat(&found.object).ok()?;
-        let movable = self.rights.allow(&facts, WRITE);
-        Some((Place { object: found.object, path: found.path, movable }, name))
+    /// The folder of a name, and whether names in it may be changed.
+    fn place<'p>(&mut self, path: &'p Path) -> Option<(&Folder, bool, &'p OsStr)> {
+        let (above, name) = (path.parent()?, path.file_name()?);
+        self.refresh();
+        let folder = held(&mut self.folders, &self.view, above)?;
+        let facts = rustix::fs::fstat(&folder.object).ok()?;
+        Some((folder, self.rights.allow(&facts, WRITE), name))
     }
-}
-
-struct Place {
-    object: OwnedFd,
-    path: PathBuf,
-    movable: bool,
 }
 
 /// As `join`, with room for both from the beginning: most opens end here.

@@ -20,6 +20,8 @@ pub(super) struct Change {
     entries: Vec<(NameAct, PathBuf)>,
     /// A folder whose change the kernel may refuse for what lies in it or beneath it: its name, and what it is.
     folder: Option<(PathBuf, u64)>,
+    /// Nothing leads through these names to others: what was seen of folders stays so.
+    aside: bool,
 }
 
 /// A change of names that was let go, until its thread calls again.
@@ -39,6 +41,7 @@ impl Supervisor {
             self.let_go(call);
             return Ok(None);
         }
+        self.settle_sight();
         let path = self.name(call, wanted.folder, wanted.path)?;
         if is_of_the_kernel(&path) {
             self.let_go(call);
@@ -49,7 +52,6 @@ impl Supervisor {
         {
             return Ok(Some(refusal));
         }
-        self.settle_sight();
         let found = self.sight.opened(&path, wanted.flags);
         // What the view shows may be read; why something cannot be, the policy knows.
         if found.is_none()
@@ -99,21 +101,32 @@ impl Supervisor {
         if let Some(refusal) = denied {
             return Ok(Some(refusal));
         }
-        self.sight.forget();
+        if !change.aside {
+            self.sight.forget();
+        }
         self.decide_doubts(&change);
         if self.let_go(call) {
-            let (doubt, sure) = match change.folder {
-                Some(_) => (Some(change), Change::default()),
-                None => (None, change),
-            };
-            self.changing.insert(call.pid, Changing { pid, doubt });
-            self.tell(pid, sure);
+            self.let_change(call.pid, pid, change);
         }
         Ok(None)
     }
 
+    /// A change of names was let go: it is told, or what comes of it is waited for.
+    fn let_change(&mut self, thread: i32, pid: i32, change: Change) {
+        if change.aside {
+            return self.tell(pid, change);
+        }
+        let (doubt, sure) = match change.folder {
+            Some(_) => (Some(change), Change::default()),
+            None => (None, change),
+        };
+        self.changing.insert(thread, Changing { pid, doubt });
+        self.tell(pid, sure);
+    }
+
     /// What a change of names comes to: nothing, where it will fail.
-    pub(super) fn read_change(&mut self, call: &Notification) -> io::Result<Change> {
+    fn read_change(&mut self, call: &Notification) -> io::Result<Change> {
+        self.settle_sight();
         let names = Names::of(call);
         let mut memory = Memory::of(call.pid);
         let mut path = |(folder, address): (i32, u64)| {
@@ -132,7 +145,7 @@ impl Supervisor {
         Ok(names.change(&mut self.sight, &one, other.as_deref()).unwrap_or_default())
     }
 
-    pub(super) fn tell(&mut self, pid: i32, change: Change) {
+    fn tell(&mut self, pid: i32, change: Change) {
         for (act, path) in change.entries {
             self.notary.opened(pid, Access::Write, Some(act), path);
         }
@@ -168,11 +181,13 @@ impl Supervisor {
 
     /// A folder that is not there any more by the name it had was removed, or renamed.
     fn resolve(&mut self, Changing { pid, doubt }: Changing) {
+        // What was seen of folders since it was let go may have been seen before it was done.
+        self.sight.forget();
         let Some(change) = doubt else { return };
-        let stays = |(path, inode): &(PathBuf, u64)| {
+        let mut stays = |(path, inode): &(PathBuf, u64)| {
             self.sight.named(path).is_some_and(|thing| thing.facts.st_ino == *inode)
         };
-        if !change.folder.as_ref().is_some_and(stays) {
+        if !change.folder.as_ref().is_some_and(&mut stays) {
             self.tell(pid, change);
         }
     }
@@ -214,17 +229,21 @@ impl Names {
 
     /// What comes of it; `None` where it fails.
     fn change(&self, sight: &mut Sight, one: &Path, other: Option<&Path>) -> Option<Change> {
-        let single = |path| Change { entries: vec![(self.act, path)], folder: None };
+        let single = |path| Change { entries: vec![(self.act, path)], ..Change::default() };
+        let beside = |path| Change { aside: true, ..single(path) };
         match (self.act, other) {
             (NameAct::Made, _) => sight.unnamed(one).map(single),
             (NameAct::Truncated, _) => {
-                sight.opened(one, OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC).map(single)
+                sight.opened(one, OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC).map(beside)
             }
             (NameAct::Removed, _) => {
                 let thing = sight.named(one).filter(|thing| thing.movable)?;
                 let folder = self.flags & libc::AT_REMOVEDIR as u32 != 0;
-                (thing.is_folder() == folder)
-                    .then(|| Change { folder: doubtful(&thing), ..single(thing.path) })
+                (thing.is_folder() == folder).then(|| Change {
+                    folder: doubtful(&thing),
+                    aside: !thing.leads_on(),
+                    ..single(thing.path)
+                })
             }
             (NameAct::Linked, Some(other)) => {
                 let there = is_of_the_kernel(one) || sight.named(one).is_some_and(|thing| !thing.is_folder());
@@ -235,7 +254,7 @@ impl Names {
         }
     }
 
-    fn rename(&self, sight: &Sight, one: &Path, other: &Path) -> Option<Change> {
+    fn rename(&self, sight: &mut Sight, one: &Path, other: &Path) -> Option<Change> {
         let from = sight.named(one).filter(|thing| thing.movable)?;
         let to = sight.named(other);
         if to.as_ref().is_some_and(|to| same(to, &from)) {
@@ -246,12 +265,13 @@ impl Names {
             Some(to) => self.flags & NOREPLACE == 0 && to.movable && to.is_folder() == from.is_folder(),
             None => true,
         };
+        let aside = !from.leads_on() && !to.as_ref().is_some_and(Thing::leads_on);
         let to = match to {
             Some(to) => to.path,
             None => sight.unnamed(other)?,
         };
         let folder = doubtful(&from);
-        fits.then(|| Change { entries: vec![(self.act, from.path), (self.act, to)], folder })
+        fits.then(|| Change { entries: vec![(self.act, from.path), (self.act, to)], folder, aside })
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("what_is_gone_at_once_is_in_the_ledger", what_is_gone_at_once_is_in_the_ledger),
     ("floods_are_counted_exactly", floods_are_counted_exactly),
     ("names_that_change_are_in_the_ledger", names_that_change_are_in_the_ledger),
+    ("ways_that_change_lead_where_they_lead_now", ways_that_change_lead_where_they_lead_now),
     ("names_that_change_are_in_the_ledger_where_opens_are_judged", names_are_told_where_opens_are_judged),
     ("a_folder_that_two_remove_is_told_once", two_remove),
     ("who_is_killed_is_told_with_the_signal", who_is_killed_is_told_with_the_signal),
@@ -267,6 +268,30 @@ fn two_remove(root: &Path) {
     let told = in_work(&ran, &work);
     let removed: Vec<_> = told.iter().filter(|(what, _)| what == "removed write d").collect();
     assert_eq!(removed, [&("removed write d".to_owned(), 1)]);
+}
+
+/// What a folder was called, and where a link led, is held for a moment: not beyond their change.
+fn ways_that_change_lead_where_they_lead_now(root: &Path) {
+    let scene = Scene::new(root);
+    let work = scene.work();
+    let script = r#"
+        sub reads { open(my $r, "<", $_[0]) or die "$_[0]: $!"; }
+        sub fails { open(my $r, "<", $_[0]) and die $_[0]; }
+        for my $at ("a", "b") { mkdir $at; mkdir "$at/in"; open(my $w, ">", "$at/in/f") or die; }
+        for (1..50) {
+            reads("a/in/f"); rename("a", "c") or die; fails("a/in/f"); reads("c/in/f");
+            fails("way/in/f"); symlink("c", "way") or die; reads("way/in/f");
+            symlink("b", "new") or die; rename("new", "way") or die; reads("way/in/f");
+            unlink("way") or die; fails("way/in/f");
+            rename("c", "a") or die; fails("c/in/f");
+            open(my $w, ">", "b/in/x") or die; rename("b/in/x", "b/in/y") or die; unlink("b/in/y") or die; fails("b/in/y");
+        }"#;
+    let ran = perl(scene, script);
+    ran.fine();
+    let reads: Vec<_> =
+        in_work(&ran, &work).into_iter().filter(|(what, _)| what.starts_with("read ")).collect();
+    let expected = [("read a/in/f", 50), ("read b/in/f", 50), ("read c/in/f", 100)];
+    assert_eq!(reads, expected.map(|(what, count)| (what.to_owned(), count)));
 }
 
 fn names_are_told_where_opens_are_judged(root: &Path) {
