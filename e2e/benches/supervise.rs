@@ -1,7 +1,7 @@
 //! What being watched costs, by depth of evidence and against other watchers: `cargo bench -p e2e --bench supervise [NAME...]`.
 //!
-//! The same command bare, in bubblewrap with every namespace new, under `strace -f --seccomp-bpf` with the calls that we see, and
-//! in a run at each depth: in turns, in one run. The built program is used as it is: build it first with `cargo build
+//! The same command bare, in bubblewrap with every namespace new, under `strace -f --seccomp-bpf` with the calls that we see, under
+//! a supervisor that lets the same calls go unseen (the least that holding them costs), and in a run at each depth: in turns, in one run. The built program is used as it is: build it first with `cargo build
 //! --release`. What misses a goal says so; only what is broken fails.
 #![allow(
     clippy::expect_used,
@@ -104,6 +104,9 @@ fn measure(work: &Work, person: Person, program: &Path) {
     } else {
         println!("SKIPPED: strace is not installed: NOTHING ELSE THAT SEES CALLS IS COMPARED");
     }
+    contenders.push(Contender::new("least", || {
+        with(stage.command(env!("CARGO_BIN_EXE_e2e-probe")), &["least", "/bin/sh"], work)
+    }));
     for depth in ["full", "writes", "exec"] {
         contenders.push(Contender::new(depth, move || {
             let words = ["run", "--unattended", "--evidence", depth, "--", "/bin/sh"];
@@ -138,6 +141,9 @@ fn tell(work: &Work, names: &[&str], times: &[Times]) {
     };
     work.goals.0.into_iter().for_each(|goal| held("wall", wall, goal));
     work.goals.1.into_iter().for_each(|goal| held("cpu", cpu, goal));
+    if let Some([_, _, least]) = at("least") {
+        println!("    cpu against the least at full depth {:.2}", cpu / least);
+    }
     if let (Some([_, _, strace]), true) = (at("strace"), work.goals != (None, None)) {
         held("cpu against strace", cpu / strace, 1.0);
     }

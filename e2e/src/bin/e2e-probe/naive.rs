@@ -1,5 +1,6 @@
 //! A supervisor as one would first write it: it judges what it reads, and lets the call go. `naive WORDS` runs this
-//! program again beneath it; what wins there shows that an attempt is one.
+//! program again beneath it; what wins there shows that an attempt is one. `least PROGRAM WORDS` runs a program beneath one that
+//! lets go whatever a run at full depth sees, and looks at nothing: so much the holding alone costs.
 
 use super::Attempt;
 use super::calls::call;
@@ -9,28 +10,72 @@ use std::path::{Path, PathBuf};
 
 const RECEIVE: u64 = 0xc050_2100;
 const SEND: u64 = 0xc018_2101;
+const SET_FLAGS: u64 = 0x4008_2104;
+const SYNC_WAKE_UP: u64 = 1;
 const NEW_LISTENER: i64 = 1 << 3;
 const CONTINUE: u32 = 1;
 
 pub(crate) fn attempt(name: &str, words: &[&str]) -> Option<Attempt> {
-    (name == "naive").then(|| supervise(words))
+    match name {
+        "naive" => Some(supervise(words, &JUDGED, Some(is_fine))),
+        "least" => Some(supervise(words, &SEEN, None)),
+        _ => None,
+    }
 }
 
-fn supervise(words: &[&str]) -> Attempt {
+/// Every exec and every open by name.
+const JUDGED: [i64; 4] = [libc::SYS_execve, libc::SYS_execveat, libc::SYS_open, libc::SYS_openat];
+
+/// What a run at full depth sees.
+const SEEN: [i64; 23] = [
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_connect,
+    libc::SYS_exit_group,
+    libc::SYS_open,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_creat,
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_link,
+    libc::SYS_linkat,
+    libc::SYS_unlink,
+    libc::SYS_unlinkat,
+    libc::SYS_rmdir,
+    libc::SYS_truncate,
+    libc::SYS_mkdir,
+    libc::SYS_mkdirat,
+    libc::SYS_symlink,
+    libc::SYS_symlinkat,
+    libc::SYS_mknod,
+    libc::SYS_mknodat,
+];
+
+type Judge = fn(i32, i64, &[u64; 6]) -> io::Result<bool>;
+
+fn supervise(words: &[&str], held: &[i64], judge: Option<Judge>) -> Attempt {
     let mut pipe = [0_i32; 2];
     // SAFETY: the kernel writes two numbers.
     unsafe { libc::pipe2(pipe.as_mut_ptr(), 0) };
     // SAFETY: this program has one thread here.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let number = install().unwrap_or(-1) as i32;
+        let number = install(held).unwrap_or(-1) as i32;
         let bytes = number.to_ne_bytes();
         // SAFETY: writes four bytes of our own, and the next read waits until somebody listens.
         unsafe {
             libc::write(pipe[1], bytes.as_ptr().cast(), 4);
             libc::raise(libc::SIGSTOP);
         }
-        drop(super::run(words));
+        if judge.is_some() {
+            drop(super::run(words));
+        } else {
+            // SAFETY: closes a descriptor of our own, which would keep the listener alive.
+            unsafe { libc::close(number) };
+            start(words);
+        }
         // SAFETY: ends the child.
         unsafe { libc::_exit(0) };
     }
@@ -45,16 +90,27 @@ fn supervise(words: &[&str]) -> Attempt {
     let listener = call(libc::SYS_pidfd_getfd, &[process, i64::from(i32::from_ne_bytes(bytes)), 0])?;
     // SAFETY: the child is ours.
     unsafe { libc::kill(child, libc::SIGCONT) };
-    while answer(listener as i32) {}
+    if judge.is_none() {
+        // SAFETY: the flags are passed by value; a refusal costs only time.
+        unsafe { libc::ioctl(listener as i32, SET_FLAGS, SYNC_WAKE_UP) };
+    }
+    while answer(listener as i32, judge) {}
     // SAFETY: the child is ours.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     Ok(0)
 }
 
-/// Holds every exec and every open by name.
-fn install() -> Attempt {
+/// Becomes another program.
+fn start(words: &[&str]) {
+    use std::os::unix::process::CommandExt as _;
+    if let Some((program, words)) = words.split_first() {
+        drop(std::process::Command::new(program).args(words).exec());
+    }
+}
+
+/// Holds these calls.
+fn install(held: &[i64]) -> Attempt {
     let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
-    let held = [libc::SYS_execve, libc::SYS_execveat, libc::SYS_open, libc::SYS_openat];
     let mut program = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
     for (index, number) in held.iter().enumerate() {
         let left = (held.len() - index) as u8;
@@ -71,7 +127,7 @@ fn install() -> Attempt {
 }
 
 /// Answers one call; `false` once nobody is left to make one.
-fn answer(listener: i32) -> bool {
+fn answer(listener: i32, judge: Option<Judge>) -> bool {
     let mut ready = libc::pollfd { fd: listener, events: libc::POLLIN, revents: 0 };
     // SAFETY: polls one descriptor.
     unsafe { libc::poll(&raw mut ready, 1, -1) };
@@ -84,7 +140,8 @@ fn answer(listener: i32) -> bool {
     if unsafe { libc::ioctl(listener, RECEIVE, &raw mut held) } < 0 {
         return true;
     }
-    let fine = is_fine(held.pid as i32, i64::from(held.data.nr), &held.data.args).unwrap_or(true);
+    let looks = |judge: Judge| judge(held.pid as i32, i64::from(held.data.nr), &held.data.args);
+    let fine = judge.is_none_or(|judge| looks(judge).unwrap_or(true));
     let (error, flags) = if fine { (0, CONTINUE) } else { (-libc::EACCES, 0) };
     let mut told = libc::seccomp_notif_resp { id: held.id, val: 0, error, flags };
     // SAFETY: the kernel reads one such structure.
