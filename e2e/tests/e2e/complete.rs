@@ -194,9 +194,20 @@ fn a_cargo_build_is_recorded_as_another_observer_sees_it() {
     same_acts(&stage, "cargo run --offline --quiet -j1");
 }
 
+/// Outside too, npm and node are told whom to trust: reading that list is an act.
+fn told_whom_to_trust(stage: &mut Stage) {
+    let list = "/etc/ssl/certs/ca-certificates.crt";
+    for variable in ["npm_config_cafile", "NODE_EXTRA_CA_CERTS"] {
+        if Path::new(list).exists() {
+            stage.set(variable, list);
+        }
+    }
+}
+
 #[test]
 fn npm_is_recorded_as_another_observer_sees_it() {
     let mut stage = Stage::new(Person::myself());
+    told_whom_to_trust(&mut stage);
     // Nothing of it is to look for a network.
     stage.set("npm_config_update_notifier", "false");
     // As the private one is there inside.

@@ -1,6 +1,6 @@
 //! Where programs tried to connect, as another observer sees it: straight, by the run's proxy, and to each other.
 
-use super::{same, tamed, told};
+use super::{same, tamed, told, told_whom_to_trust};
 use crate::real_agents::{KEY, set_up_for};
 use e2e::doubles::model::{Call, Script};
 use e2e::network::{self, PROXY, SERVER, SERVER_SIX};
@@ -72,7 +72,8 @@ fn with_network(ways: &[(Way, &str)], scene: impl Fn(&Stage, &Path, Way, &str)) 
     for person in Person::everybody() {
         for (way, target) in ways {
             println!("as {person}, {way:?}");
-            let stage = Stage::new(person);
+            let mut stage = Stage::new(person);
+            told_whom_to_trust(&mut stage);
             scene(&stage, &network::served(&stage), *way, target);
         }
     }
