@@ -13,8 +13,6 @@ pub(crate) struct Term {
     /// How often it can still be used.
     left: Option<u64>,
     used: u64,
-    /// The latest moment that was ever told.
-    latest: u64,
     over: Option<GrantOver>,
 }
 
@@ -22,15 +20,14 @@ impl Term {
     /// Begins at `now`.
     pub(crate) fn begin(now: u64, lasts: Option<u64>, uses: Option<u64>) -> Term {
         let closes = lasts.map(|lasts| now.saturating_add(lasts));
-        Term { closes, left: uses, used: 0, latest: now, over: None }
+        Term { closes, left: uses, used: 0, over: None }
     }
 
-    /// Lets time pass; why it is over, if it is.
+    /// Lets time pass; why it is over, if it is. What is over stays over, whatever the clock says then.
     pub(crate) fn tick(&mut self, now: u64) -> Option<GrantOver> {
-        self.latest = self.latest.max(now);
         if self.over.is_none() {
             self.over = match (self.closes, self.left) {
-                (Some(closes), _) if self.latest >= closes => Some(GrantOver::Expired),
+                (Some(closes), _) if now >= closes => Some(GrantOver::Expired),
                 (_, Some(0)) => Some(GrantOver::Used),
                 _ => None,
             };
