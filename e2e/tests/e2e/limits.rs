@@ -114,12 +114,17 @@ fn no_process_opens_more_files_than_it_may() {
 #[test]
 fn a_limit_that_nothing_holds_stops_the_run_before_it_starts() {
     let stage = Stage::new(Person::myself());
-    for line in ["tokens = 1000", "cost = \"5 USD\""] {
-        let policy = stage.policy(&format!("version = 1\n[limits]\n{line}\n"));
-        let ran = stage.inside_with(&["--policy", &policy], "echo started").ended(125);
+    let rule = "[[rule]]\nid = \"dear\"\nspend = [\"tokens > 5\"]\nneed = \"human\"\n";
+    let policy = stage.policy(&format!("version = 1\n{rule}"));
+    let ran = stage.inside_with(&["--policy", &policy], "echo started").ended(125);
+    assert!(!ran.stdout.contains("started"));
+    ran.complained("nothing counts it yet").complained("hint: leave");
+    stage.says(&["policy", "check", &policy]).ended(1).complained("nothing counts it yet");
+    for person in Person::everybody().into_iter().filter(|person| person.uid != 0) {
+        let flags = ["--tier", "landlock", "--limit", "memory=4GiB"];
+        let ran = Stage::new(person).inside_with(&flags, "echo started").ended(125);
         assert!(!ran.stdout.contains("started"));
-        ran.complained("nothing counts them yet").complained("hint: leave");
-        stage.says(&["policy", "check", &policy]).ended(1).complained("nothing counts them yet");
+        ran.complained("a limit on memory (4 GiB, set by `--limit`)").complained("hint");
     }
     stage.inside_with(&["--limit", "memory=4GB"], "true").ended(125).complained("--limit memory=4GiB");
     let policy = stage.policy("version = 1\n[limits]\nmemory = \"4GB\"\n");
