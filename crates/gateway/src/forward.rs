@@ -6,11 +6,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TE, TRAILER};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use policy::{Endpoint, Scheme};
 
@@ -97,6 +98,8 @@ impl Way<'_> {
             let raise = alarm_for(self.exchange, self.flow, &alarm);
             through = through.watched(watched, raise);
         }
+        let spare =
+            (right.is_some() && through.is_end_stream() && may_repeat(&head.method)).then(|| head.clone());
         let request = Request::from_parts(head, through);
         let answered = match (self.send(&mut line, request).await, right) {
             (Err(Unsent::Back(request)), Some(right)) => {
@@ -105,6 +108,19 @@ impl Way<'_> {
                 (line, passage) = self.open(right).await?;
                 self.send(&mut line, *request).await
             }
+            (Err(Unsent::Gone(because)), Some(right)) => match spare {
+                // The server closed what waited while this was on its way; asked twice it does what it does asked once.
+                Some(head) => {
+                    passage.ends(End::Reset);
+                    (line, passage) = self.open(right).await?;
+                    let nothing = Through::new(Bytes::new(), judge.bounds.idle, None);
+                    self.send(&mut line, Request::from_parts(head, nothing)).await
+                }
+                None => {
+                    right.used();
+                    Err(Unsent::Gone(because))
+                }
+            },
             (answered, Some(right)) => {
                 right.used();
                 answered
@@ -230,6 +246,11 @@ impl Way<'_> {
             }
         })
     }
+}
+
+/// Whether a request of this method, without a body, may be sent twice (RFC 9110, 9.2.2).
+fn may_repeat(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Why an answer is not passed on.

@@ -198,6 +198,8 @@ enum Sender {
 pub(crate) enum Unsent {
     /// Nothing of it left: the connection was over already.
     Back(Box<Request<Through>>),
+    /// It may have left: the connection broke off before any answer.
+    Gone(String),
     /// Why there is none.
     Failed(String),
 }
@@ -207,7 +209,7 @@ impl Unsent {
     pub(crate) fn because(self) -> String {
         match self {
             Unsent::Back(_) => "the connection broke off before anything was sent".to_owned(),
-            Unsent::Failed(because) => because,
+            Unsent::Gone(because) | Unsent::Failed(because) => because,
         }
     }
 }
@@ -275,6 +277,7 @@ impl Line {
         };
         answered.map_err(|mut error| match error.take_message() {
             Some(request) => Unsent::Back(Box::new(request)),
+            None if error.error().is_incomplete_message() => Unsent::Gone(because(error.error())),
             None => Unsent::Failed(because(error.error())),
         })
     }
