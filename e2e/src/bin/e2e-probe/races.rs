@@ -387,6 +387,8 @@ fn stopping(at: *mut u8, victim: i32) {
                 }
             }
         }
+        // Whoever is stopped all the time gets nowhere, beneath whatever supervisor.
+        std::thread::sleep(std::time::Duration::from_micros(300));
     }
 }
 
