@@ -2,6 +2,7 @@
 //!
 //! Owns: the comparison. Does not own what is made of it (`back`), nor what is shown of it (`change`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -48,13 +49,16 @@ impl Differences {
     /// Compares.
     pub(crate) fn find(before: &Before, now: &Root) -> io::Result<Differences> {
         let (standing, shut) = before::look(now)?;
-        let links = before.links();
+        let (links, mut first) = (before.links(), BTreeMap::new());
+        for entry in standing.entries.iter().filter(|entry| !entry.found.is_folder()) {
+            first.entry(entry.found.stamp.ino).or_insert(entry.path.as_path());
+        }
         let mut all = Vec::new();
         for entry in &standing.entries {
             let was = before.base.get(&entry.path);
             let differs = match was {
                 None => Some(false),
-                Some(was) => Comparing { before, links: &links, now }.differs(was, entry)?,
+                Some(was) => Comparing { before, links: &links, first: &first, now }.differs(was, entry)?,
             };
             all.extend(differs.map(|is_dress| Difference {
                 path: entry.path.clone(),
@@ -80,6 +84,8 @@ impl Differences {
 struct Comparing<'a> {
     before: &'a Before,
     links: &'a Links,
+    /// By the number of a file as it stands, its first name.
+    first: &'a BTreeMap<u64, &'a Path>,
     now: &'a Root,
 }
 
@@ -121,9 +127,13 @@ impl Comparing<'_> {
         same(&mut self.before.tree.file(&was.path)?, &mut present)
     }
 
-    /// Whether it still shares its content with the names that it shared it with.
+    /// Whether it still shares its content with the names that it shared it with, and with no file that it was none of.
     fn is_same_link(&self, was: &Entry, now: &Entry) -> io::Result<bool> {
-        let Some(leader) = self.before.leader(self.links, was) else { return Ok(true) };
+        let Some(leader) = self.before.leader(self.links, was) else {
+            let ino = now.found.stamp.ino;
+            let is_another = was.copied.is_some_and(|then| then.ino != ino);
+            return Ok(!is_another || self.first.get(&ino).is_none_or(|first| *first == now.path));
+        };
         let leader = self.now.find(&leader).ok().flatten();
         Ok(leader.is_some_and(|leader| leader.stamp.ino == now.found.stamp.ino))
     }
