@@ -299,8 +299,10 @@ spare = [socket.socket(), socket.socket(socket.AF_INET6), socket.socket(socket.A
 going = True
 def swap():
     while going:
+        # Who exchanges as fast as that is now and then told to try again.
         for other in spare:
-            os.dup2(other.fileno(), 50)
+            try: os.dup2(other.fileno(), 50)
+            except OSError: pass
         try: os.close(50)
         except OSError: pass
 thread = threading.Thread(target=swap); thread.start()
