@@ -49,16 +49,16 @@ impl Differences {
     /// Compares.
     pub(crate) fn find(before: &Before, now: &Root) -> io::Result<Differences> {
         let (standing, shut) = before::look(now)?;
-        let (links, mut first) = (before.links(), BTreeMap::new());
+        let (links, mut names) = (before.links(), BTreeMap::new());
         for entry in standing.entries.iter().filter(|entry| !entry.found.is_folder()) {
-            first.entry(entry.found.stamp.ino).or_insert(entry.path.as_path());
+            *names.entry(entry.found.stamp.ino).or_insert(0) += 1;
         }
         let mut all = Vec::new();
         for entry in &standing.entries {
             let was = before.base.get(&entry.path);
             let differs = match was {
                 None => Some(false),
-                Some(was) => Comparing { before, links: &links, first: &first, now }.differs(was, entry)?,
+                Some(was) => Comparing { before, links: &links, names: &names, now }.differs(was, entry)?,
             };
             all.extend(differs.map(|is_dress| Difference {
                 path: entry.path.clone(),
@@ -84,8 +84,8 @@ impl Differences {
 struct Comparing<'a> {
     before: &'a Before,
     links: &'a Links,
-    /// By the number of a file as it stands, its first name.
-    first: &'a BTreeMap<u64, &'a Path>,
+    /// By the number of a file as it stands, how many names it has.
+    names: &'a BTreeMap<u64, usize>,
     now: &'a Root,
 }
 
@@ -132,7 +132,7 @@ impl Comparing<'_> {
         let Some(leader) = self.before.leader(self.links, was) else {
             let ino = now.found.stamp.ino;
             let is_another = was.copied.is_some_and(|then| then.ino != ino);
-            return Ok(!is_another || self.first.get(&ino).is_none_or(|first| *first == now.path));
+            return Ok(!is_another || self.names.get(&ino).is_none_or(|names| *names == 1));
         };
         let leader = self.now.find(&leader).ok().flatten();
         Ok(leader.is_some_and(|leader| leader.stamp.ino == now.found.stamp.ino))
