@@ -211,7 +211,7 @@ fn gateway(dir: &std::path::Path, server: SocketAddr) -> (gateway::Gateway, Sock
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = listener.local_addr().unwrap();
     let seat = Seat { proxy: listener, loopback: Vec::new(), carried: None, guests: None };
-    let credentials = Credentials::new(Vec::new(), Arc::new(Nothing)).unwrap();
+    let credentials = Credentials::new(Vec::new(), Arc::new(Nothing), []).unwrap();
     let tls = Tls { authority: Authority::new().unwrap(), roots: Roots::System };
     let models = Models::new(Vec::new(), Prices::new(None).unwrap(), &policy::Limits::default());
     (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, models).unwrap(), proxy)

@@ -196,7 +196,7 @@ fn gateway(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let proxy = listener.local_addr().unwrap();
     let seat = Seat { proxy: listener, loopback: Vec::new(), carried: None, guests: None };
-    let credentials = Credentials::new(Vec::new(), Arc::new(Nothing)).unwrap();
+    let credentials = Credentials::new(Vec::new(), Arc::new(Nothing), []).unwrap();
     let authority = Authority::new().unwrap();
     let pem = authority.pem().to_owned();
     let roots = Roots::These(vec![ca.to_vec()]);

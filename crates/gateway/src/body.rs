@@ -6,6 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::meter::{End, Passage};
 use crate::models::Tap;
-use crate::scrub::{Scrub, Stand};
+use crate::scrub::{Scrub, Texts};
 use crate::upstream::Line;
 
 /// Told what stands for a text that was seen.
@@ -74,14 +75,14 @@ impl Through {
     }
 
     /// Takes these out on the way.
-    pub(crate) fn scrubbed(mut self, stands: Vec<Stand>) -> Through {
-        self.scrub = Scrub::new(stands);
+    pub(crate) fn scrubbed(mut self, texts: Arc<Texts>) -> Through {
+        self.scrub = Scrub::new(texts);
         self
     }
 
     /// Ends it where one of these is seen.
-    pub(crate) fn watched(mut self, stands: Vec<Stand>, alarm: Alarm) -> Through {
-        self.scrub = Scrub::new(stands);
+    pub(crate) fn watched(mut self, texts: Arc<Texts>, alarm: Alarm) -> Through {
+        self.scrub = Scrub::new(texts);
         self.alarm = Some(alarm);
         self
     }

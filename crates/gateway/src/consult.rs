@@ -5,7 +5,6 @@
 //! judgement (`judge`), or its way (`forward`, `messages`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use admission::{Outcome, Tool};
 use bytes::Bytes;
@@ -14,13 +13,13 @@ use http::{Method, request};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use policy::{Endpoint, Limits};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::bounds::Bounds;
-use crate::flow::{Flow, same_place};
+use crate::flow::{Canonical, Flow, same_place};
 use crate::head;
-use crate::judge::Judge;
+use crate::judge::{Judge, Right};
 use crate::models::{Account, Api, Asked, Budget, Call, Prices, Spent, Tap};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
@@ -30,15 +29,13 @@ use crate::wire::Wire;
 pub struct Models {
     places: Vec<Endpoint>,
     budget: Arc<Budget>,
-    /// Whether it is in the ledger that there is no more.
-    told: AtomicBool,
 }
 
 impl Models {
     /// Models that answer at these places, paid by these prices, within these limits: those on tokens and cost.
     #[must_use]
     pub fn new(places: Vec<Endpoint>, prices: Prices, limits: &Limits) -> Models {
-        Models { places, budget: Arc::new(Budget::new(limits, prices)), told: AtomicBool::new(false) }
+        Models { places, budget: Arc::new(Budget::new(limits, prices)) }
     }
 
     /// Whether a model answers there.
@@ -47,16 +44,17 @@ impl Models {
     }
 }
 
+/// Room for one question that was read and is not sent yet: while a person is asked about it, it stands in memory whole.
+pub(crate) type Seat = OwnedSemaphorePermit;
+
 /// A question that may be put, and where its answer is counted.
 pub(crate) struct Question {
     api: Api,
     account: Account,
     /// The model that is asked; nothing yet where a WebSocket begins.
     model: String,
-    /// The question as it was read; none where it comes in messages.
-    pub(crate) body: Option<Bytes>,
-    /// The path that was read.
-    pub(crate) path: String,
+    /// The question as it was read, with its seat; none where it comes in messages.
+    pub(crate) body: Option<(Bytes, Seat)>,
 }
 
 impl Question {
@@ -86,16 +84,16 @@ impl Judge {
     /// was not read.
     pub(crate) async fn question(
         &self,
-        flow: &Flow,
+        (flow, asked): (&Flow, &Canonical),
         head: &mut request::Parts,
         body: &mut Option<Incoming>,
-        (wire, seq): (&Wire, u64),
+        (wire, right): (&Wire, &Right),
     ) -> Result<Option<Question>, Refusal> {
         if !self.models.answer_at(&flow.endpoint) {
             return Ok(None);
         }
         let odd = |why: String| self.built_in(flow, "model", format!("a model answers there, and {why}"));
-        let request = match flow.canonical(&head.headers) {
+        let request = match asked {
             Some(Ok(request)) => request,
             Some(Err(why)) => return Err(odd(format!("this cannot be judged: {why}"))),
             None => return Err(odd("this is no request".to_owned())),
@@ -112,11 +110,17 @@ impl Judge {
             }
             _ if websocket => return Err(odd("messages are understood at `/responses` alone".to_owned())),
             Call::Model(_) | Call::Other => return Ok(None),
+            // Whatever a provider offers next runs there, and may reach anything from there.
+            Call::Unknown if matches!(right, Right::Http(..)) => return Ok(None),
+            Call::Unknown => {
+                return Err(odd(format!("`{} {}` is not known", request.method, request.path)));
+            }
         };
+        let seq = right.seq();
         self.afford(flow, api, seq, Spent::default())?;
         head.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let account = self.account(flow, seq);
-        let mut question = Question { api, account, model: String::new(), body: None, path: request.path };
+        let mut question = Question { api, account, model: String::new(), body: None };
         if websocket {
             // A message that is compressed could not be read.
             head.headers.remove("sec-websocket-extensions");
@@ -125,9 +129,9 @@ impl Judge {
         if head.headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
             return Err(odd("this one is compressed: it cannot be read".to_owned()).shaped(api));
         }
-        let read = self.read(body, wire).await?;
+        let (read, seat) = self.read(body, wire).await?;
         let asked = self.judged(flow, (api, seq), &read, wire).await?;
-        (question.model, question.body) = (asked.model, Some(read));
+        (question.model, question.body) = (asked.model, Some((read, seat)));
         Ok(Some(question))
     }
 
@@ -157,9 +161,7 @@ impl Judge {
     /// Is there anything left to pay it from?
     fn afford(&self, flow: &Flow, api: Api, seq: u64, at_least: Spent) -> Result<(), Refusal> {
         let Some(exceeded) = self.models.budget.exceeded(at_least) else { return Ok(()) };
-        if !self.models.told.swap(true, Ordering::Relaxed) {
-            self.account(flow, seq).note(&exceeded, "refused");
-        }
+        self.account(flow, seq).note(&exceeded);
         Err(self.built_in(flow, exceeded.limit.word(), exceeded.says()).shaped(api))
     }
 
@@ -173,19 +175,23 @@ impl Judge {
     }
 
     /// All of a body, before any of it leaves.
-    async fn read(&self, body: &mut Option<Incoming>, wire: &Wire) -> Result<Bytes, Refusal> {
+    async fn read(&self, body: &mut Option<Incoming>, wire: &Wire) -> Result<(Bytes, Seat), Refusal> {
         let bounds = &self.bounds;
         let body = body.take().ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
-        let seat = self.reading.acquire().await;
-        let whole = Limited::new(body, bounds.question_bytes).collect();
-        let read = tokio::select! {
-            read = timeout(bounds.question, whole) => read,
-            () = wire.gone() => return Err(Refusal::malformed("it ended before its end", "send all of it")),
+        let gone = || Refusal::malformed("it ended before its end", "send all of it");
+        let whole = async {
+            // INVARIANT: nobody closes the semaphore.
+            let seat = Arc::clone(&self.reading).acquire_owned().await.ok();
+            (seat, timeout(bounds.question, Limited::new(body, bounds.question_bytes).collect()).await)
         };
-        drop(seat);
+        let (seat, read) = tokio::select! {
+            biased;
+            read = whole => read,
+            () = wire.gone() => return Err(gone()),
+        };
         let most = bounds.question_bytes >> 20;
         match read {
-            Ok(Ok(read)) => Ok(read.to_bytes()),
+            Ok(Ok(read)) => Ok((read.to_bytes(), seat.ok_or_else(gone)?)),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 let why =
                     format!("a question to a model is read whole, up to {most} MiB, and this one is longer");
@@ -197,7 +203,7 @@ impl Judge {
     }
 }
 
-/// How many questions are read at once.
-pub(crate) fn seats(bounds: &Bounds) -> Semaphore {
-    Semaphore::new(bounds.questions)
+/// How many questions are kept at once.
+pub(crate) fn seats(bounds: &Bounds) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(bounds.questions))
 }

@@ -15,9 +15,9 @@ use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, request};
 use policy::{Action, Endpoint, Host, Scheme, Selector};
 
-use crate::flow::{Flow, is_this_host, same_place};
+use crate::flow::{Canonical, Flow, is_this_host, same_place};
 use crate::guard;
-use crate::scrub::Stand;
+use crate::scrub::{Stand, Texts, TooMany};
 
 /// Bytes of the shortest placeholder: a shorter one could be met by chance.
 const SHORTEST: usize = 16;
@@ -93,17 +93,25 @@ pub trait Vault: Send + Sync {
     fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError>;
 }
 
-/// A placeholder that could be met by chance.
+/// Credentials that cannot be kept apart from other text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the placeholder of credential `{0}` is shorter than {SHORTEST} bytes")]
-pub struct TooShort(pub String);
+pub enum CredentialsError {
+    /// A placeholder could be met by chance.
+    #[error("the placeholder of credential `{0}` is shorter than {SHORTEST} bytes")]
+    TooShort(String),
+    /// There is more than can be looked for.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+}
 
 /// The placeholders of a run, who keeps the secrets, and those that were used.
 pub struct Credentials {
     vault: Arc<dyn Vault>,
     known: Vec<Placeholder>,
     /// Secrets that are to be found nowhere in what leaves, in each of their forms, with what is said of them.
-    guarded: Vec<Stand>,
+    guarded: Arc<Texts>,
+    /// The same, and placeholders: what is to be found in no body where no credential is bound.
+    unbound: Arc<Texts>,
     /// What has gone out, and what stands for it inside.
     used: Mutex<Vec<(Secret, String)>>,
 }
@@ -126,25 +134,31 @@ pub(crate) struct Use {
 }
 
 impl Credentials {
-    /// What the inside holds, and who has the secrets.
+    /// What the inside holds, who has the secrets, and which secrets, each by its name, are stopped wherever they are seen leaving
+    /// by another way than the exchange.
     ///
     /// # Errors
-    /// A placeholder is too short to be told from other text.
-    pub fn new(known: Vec<Placeholder>, vault: Arc<dyn Vault>) -> Result<Credentials, TooShort> {
-        match known.iter().find(|placeholder| placeholder.text.len() < SHORTEST) {
-            Some(short) => Err(TooShort(short.credential.clone())),
-            None => Ok(Credentials { vault, known, guarded: Vec::new(), used: Mutex::default() }),
+    /// A placeholder is too short to be told from other text, or there is more than can be looked for.
+    pub fn new(
+        known: Vec<Placeholder>,
+        vault: Arc<dyn Vault>,
+        secrets: impl IntoIterator<Item = (String, Secret)>,
+    ) -> Result<Credentials, CredentialsError> {
+        if let Some(short) = known.iter().find(|placeholder| placeholder.text.len() < SHORTEST) {
+            return Err(CredentialsError::TooShort(short.credential.clone()));
         }
-    }
-
-    /// With secrets, each by its name, that are stopped wherever they are seen leaving by another way than the exchange.
-    #[must_use]
-    pub fn guarding(mut self, secrets: impl IntoIterator<Item = (String, Secret)>) -> Credentials {
-        for (name, secret) in secrets {
+        let stand = |known: &Placeholder| {
+            let said = format!("the placeholder of `{}`", known.credential);
+            (known.text.clone().into_bytes(), said.into_bytes())
+        };
+        let forms = |(name, secret): (String, Secret)| {
             let said = format!("the value of `{name}`").into_bytes();
-            self.guarded.extend(guard::forms(&secret.0).into_iter().map(|form| (form, said.clone())));
-        }
-        self
+            guard::forms(&secret.0).into_iter().map(move |form| (form, said.clone()))
+        };
+        let guarded: Vec<Stand> = secrets.into_iter().flat_map(forms).collect();
+        let unbound = known.iter().map(stand).chain(guarded.iter().cloned()).collect();
+        let (guarded, unbound) = (Arc::new(Texts::new(guarded)?), Arc::new(Texts::new(unbound)?));
+        Ok(Credentials { vault, known, guarded, unbound, used: Mutex::default() })
     }
 
     /// Whether a credential is bound to this place, so that requests there must be seen.
@@ -165,10 +179,15 @@ impl Credentials {
     }
 
     /// The credentials that this head uses as it may; or the placeholder that it carries elsewhere.
-    pub(crate) fn used_by(&self, head: &request::Parts, flow: &Flow) -> Result<Vec<Use>, Leak> {
+    pub(crate) fn used_by(
+        &self,
+        head: &request::Parts,
+        flow: &Flow,
+        asked: &Canonical,
+    ) -> Result<Vec<Use>, Leak> {
         let (endpoint, scheme, uri) = (&flow.endpoint, flow.scheme(), head.uri.to_string());
         self.guarded_in(&uri, &head.headers)?;
-        let request = flow.canonical(&head.headers).and_then(Result::ok).map(Action::Http);
+        let request = asked.as_ref().and_then(|asked| asked.clone().ok()).map(Action::Http);
         let mut uses = Vec::new();
         for (known, placeholder) in self.known.iter().enumerate() {
             if contains(uri.as_bytes(), &placeholder.text) || contains(&unescaped(&uri), &placeholder.text) {
@@ -189,30 +208,25 @@ impl Credentials {
 
     /// A secret itself in a head.
     fn guarded_in(&self, uri: &str, headers: &HeaderMap) -> Result<(), Leak> {
-        let plain: Vec<Option<Vec<u8>>> = headers.values().map(|value| basic(value.as_bytes())).collect();
-        for (form, said) in &self.guarded {
-            let holds = |text: &[u8]| memchr::memmem::find(text, form).is_some();
-            let held = headers.iter().zip(&plain).find(|((_, value), plain)| {
-                holds(value.as_bytes()) || plain.as_ref().is_some_and(|plain| holds(plain))
-            });
-            let place = match held {
-                Some(((name, _), _)) => format!("header `{name}`"),
-                None if holds(uri.as_bytes()) || holds(&unescaped(uri)) => "the URL".to_owned(),
-                None => continue,
-            };
-            return Err(Leak { what: String::from_utf8_lossy(said).into_owned(), place });
+        let leak = |text: &[u8], place: &dyn Fn() -> String| match self.guarded.first(text) {
+            Some((_, _, said)) => {
+                Err(Leak { what: String::from_utf8_lossy(said).into_owned(), place: place() })
+            }
+            None => Ok(()),
+        };
+        for (name, value) in headers {
+            let place = || format!("header `{name}`");
+            leak(value.as_bytes(), &place)?;
+            leak(&basic(value.as_bytes()).unwrap_or_default(), &place)?;
         }
-        Ok(())
+        let place = || "the URL".to_owned();
+        leak(uri.as_bytes(), &place)?;
+        leak(&unescaped(uri), &place)
     }
 
-    /// What no body may hold, each with what is said of it: secrets, and where no credential is bound placeholders too.
-    pub(crate) fn watched(&self, bound: bool) -> Vec<Stand> {
-        let stand = |known: &Placeholder| {
-            let said = format!("the placeholder of `{}`", known.credential);
-            (known.text.clone().into_bytes(), said.into_bytes())
-        };
-        let placeholders = self.known.iter().filter(|_| !bound).map(stand);
-        placeholders.chain(self.guarded.iter().cloned()).collect()
+    /// What no body may hold: secrets, and where no credential is bound placeholders too.
+    pub(crate) fn watched(&self, bound: bool) -> Arc<Texts> {
+        Arc::clone(if bound { &self.guarded } else { &self.unbound })
     }
 
     /// One of these in a body.

@@ -21,6 +21,9 @@ pub(crate) struct Flow {
     pub(crate) asker: Option<Asker>,
 }
 
+/// A request in its canonical form, or why it has none; none where nothing is seen of it.
+pub(crate) type Canonical = Option<Result<HttpRequest, policy::NotCanonical>>;
+
 /// A request as it was asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -53,7 +56,7 @@ impl Flow {
     }
 
     /// The request in its canonical form, with the headers that go on: what a rule can speak of.
-    pub(crate) fn canonical(&self, headers: &HeaderMap) -> Option<Result<HttpRequest, policy::NotCanonical>> {
+    pub(crate) fn canonical(&self, headers: &HeaderMap) -> Canonical {
         let asked = self.request.as_ref()?;
         let scheme = if asked.websocket { asked.scheme.websocket() } else { asked.scheme };
         let read = HttpRequest::new(scheme, self.endpoint.clone(), &asked.method, &asked.path);

@@ -23,6 +23,7 @@ use crate::flow::{Flow, usual_port};
 use crate::judge::Right;
 use crate::meter::{End, Passage};
 use crate::refusal::{DENIED, Refusal};
+use crate::scrub::Texts;
 use crate::upstream::{Line, Unsent};
 use crate::{head, scrub};
 
@@ -40,14 +41,15 @@ pub(crate) async fn request(
     let websocket = head::wants_websocket(&head.method, &head.headers);
     let trailers = head::takes_trailers(&head.headers);
 
-    let uses = credentials.used_by(&head, &flow);
-    let uses = uses.map_err(|leak| judge.alarm(&flow, &leak))?;
     // What is judged is what goes on: what belongs to this hop alone must not stand for what the server will see.
     head::strip(&mut head.headers, websocket);
-    let right = judge.request(&flow, &head.headers, &exchange.wire).await?;
-    let question = judge.question(&flow, &mut head, body, (&exchange.wire, right.seq())).await?;
-    let read = question.as_ref().map(|question| question.path.clone());
-    let judged = right.path().map(str::to_owned).or(read);
+    let asked = flow.canonical(&head.headers);
+    let uses = credentials.used_by(&head, &flow, &asked);
+    let uses = uses.map_err(|leak| judge.alarm(&flow, &leak))?;
+    let right = judge.request(&flow, (&head.headers, &asked), &exchange.wire).await?;
+    let question = judge.question((&flow, &asked), &mut head, body, (&exchange.wire, &right)).await?;
+    let is_judged = right.path().is_some() || question.is_some() || !uses.is_empty();
+    let judged = asked.and_then(Result::ok).filter(|_| is_judged).map(|request| request.path);
     let bound = credentials.go_to(&flow.endpoint, scheme);
     if bound {
         credentials.strip(&mut head);
@@ -88,7 +90,7 @@ impl Way<'_> {
     ) -> Result<Response<Answer>, Refusal> {
         let judge = &self.exchange.carrier.judge;
         let (mut line, mut passage, right) = self.line(right).await?;
-        let read = self.question.as_mut().and_then(|question| question.body.take());
+        let (read, seat) = self.question.as_mut().and_then(|question| question.body.take()).unzip();
         let source = read.map(Source::from).or_else(|| body.take().map(Source::from));
         let source = source.ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
         let mut through = Through::new(source, judge.bounds.idle, None);
@@ -127,6 +129,8 @@ impl Way<'_> {
             }
             (answered, None) => answered,
         };
+        // It has left, and stands in memory no more.
+        drop(seat);
         match answered {
             Ok(response) => self.back(response, (line, passage), upgrade),
             Err(unsent) => {
@@ -222,13 +226,16 @@ impl Way<'_> {
             question.tap(kind.unwrap_or_default())
         });
         let secrets = if self.bound { credentials.released() } else { Vec::new() };
+        let secrets = Texts::new(secrets)
+            .map_err(|error| self.exchange.carrier.judge.built_in(self.flow, "vault", error.to_string()))?;
         if let Some(because) = unfit(&head, !secrets.is_empty() || tap.is_some()) {
             passage.ends(End::Reset);
             return Err(Refusal::unanswered(&self.flow.endpoint, because));
         }
         own_length(&mut head.headers, &self.method, head.status);
         let idle = self.exchange.carrier.judge.bounds.idle;
-        let mut through = Through::new(body, idle, Some(passage)).scrubbed(secrets).on(line).tapped(tap);
+        let mut through =
+            Through::new(body, idle, Some(passage)).scrubbed(Arc::new(secrets)).on(line).tapped(tap);
         if self.trailers {
             through = through.followed(self.tidy());
             head.headers.extend(announced.map(|names| (TRAILER, names)));

@@ -23,7 +23,7 @@ use crate::carriage::Asker;
 use crate::consult::Models;
 use crate::credential::{Credentials, Leak, Use};
 use crate::dial::{Outside, dial};
-use crate::flow::{Flow, same_place};
+use crate::flow::{Canonical, Flow, same_place};
 use crate::head;
 use crate::meter::{Count, End, Meter, Passage};
 use crate::names::{self, Names};
@@ -42,8 +42,8 @@ pub(crate) struct Judge {
     pub(crate) caps: Caps,
     /// Where models answer, and what may be spent on them.
     pub(crate) models: Models,
-    /// Seats for questions that are being read.
-    pub(crate) reading: Semaphore,
+    /// Seats for questions that are read.
+    pub(crate) reading: Arc<Semaphore>,
     pub(crate) bounds: Bounds,
 }
 
@@ -145,12 +145,12 @@ impl Judge {
         })
     }
 
-    /// May this be asked there, with these headers that go on? Where rules look at requests, the request itself is judged; what a rule says of the connection
-    /// holds beside that.
+    /// May this be asked there, with these headers that go on? Where rules look at requests, the request itself is judged; what a
+    /// rule says of the connection holds beside that.
     pub(crate) async fn request(
         &self,
         flow: &Flow,
-        headers: &HeaderMap,
+        (headers, asked): (&HeaderMap, &Canonical),
         wire: &Wire,
     ) -> Result<Right, Refusal> {
         if !self.admission.looks_inside(&flow.endpoint) {
@@ -159,7 +159,7 @@ impl Judge {
         let odd = |why: String| {
             self.built_in(flow, "canonical", format!("rules look at requests there, and {why}"))
         };
-        let request = match flow.canonical(headers) {
+        let request = match asked.clone() {
             Some(Ok(request)) => request,
             Some(Err(why)) => return Err(odd(format!("this one cannot be judged: {why}"))),
             None => return Err(odd("this is none".to_owned())),
@@ -352,7 +352,7 @@ impl Judge {
             "tls" => {
                 "speak TLS for the very host that was asked for, trust the run's own certificates, or speak HTTP"
             }
-            "model" => "ask it as its own client does",
+            "model" => "ask it as its own client does, or name the request in a rule on `http`",
             "tokens" | "cost" => "stop here: the run has used up what it was given for models",
             "ledger" => "nothing happens that is not recorded; end this run and look at the disk",
             _ => "ask for it plainly",

@@ -69,7 +69,7 @@ pub use bounds::Bounds;
 pub use ca::{Authority, AuthorityError};
 pub use carriage::{Asker, Carriage, Voice};
 pub use consult::Models;
-pub use credential::{Credentials, Placeholder, Secret, TooShort, Vault, VaultError};
+pub use credential::{Credentials, CredentialsError, Placeholder, Secret, Vault, VaultError};
 pub use gateway::{Carried, Gateway, GatewayError, Seat, Tls, serve, serve_with};
 pub use guests::Guests;
 pub use inside::{Answering, Inside, InsideAnswer};

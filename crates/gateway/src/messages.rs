@@ -98,7 +98,7 @@ impl Conversation<'_> {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Step::On,
             Message::Close(_) => {}
         }
-        pass(message, to_outside).await
+        self.pass(message, to_outside).await
     }
 
     async fn answered<I>(
@@ -125,7 +125,7 @@ impl Conversation<'_> {
         }
         match message {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Step::On,
-            other => pass(other, to_inside).await,
+            other => self.pass(other, to_inside).await,
         }
     }
 
@@ -133,6 +133,16 @@ impl Conversation<'_> {
     async fn may(&self, text: &[u8]) -> Result<Option<Tap>, Refusal> {
         let asked = self.judge.judged(self.flow, self.question.whose(), text, self.wire).await?;
         Ok(asked.begins.then(|| self.question.tap_of(&asked)))
+    }
+
+    async fn pass<S: Sink<Message, Error = Error> + Unpin>(&self, message: Message, to: &mut S) -> Step {
+        let closes = message.is_close();
+        match timeout(self.judge.bounds.idle, to.send(message)).await {
+            Ok(Ok(())) if closes => Step::Over(End::Closed),
+            Ok(Ok(())) => Step::On,
+            Ok(Err(_)) => Step::Over(End::Reset),
+            Err(_) => Step::Over(End::Idle),
+        }
     }
 
     /// Tells the inside why it ends, in the words of the API.
@@ -149,15 +159,6 @@ impl Conversation<'_> {
         // Whoever does not listen is not told.
         let _ = timeout(self.judge.bounds.refused, told).await;
         Step::Over(End::Cut)
-    }
-}
-
-async fn pass<S: Sink<Message, Error = Error> + Unpin>(message: Message, to: &mut S) -> Step {
-    let closes = message.is_close();
-    match to.send(message).await {
-        Ok(()) if closes => Step::Over(End::Closed),
-        Ok(()) => Step::On,
-        Err(_) => Step::Over(End::Reset),
     }
 }
 

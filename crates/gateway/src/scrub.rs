@@ -3,32 +3,78 @@
 //! Owns finding texts in a body that comes piece by piece, also where a piece ends within one, and putting others in their place.
 //! No more is held back than could be the beginning of such a text. Does not own which texts.
 
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, HeaderMap};
-use memchr::memmem::Finder;
 
 /// A text, and what stands for it.
 pub(crate) type Stand = (Vec<u8>, Vec<u8>);
 
+/// More texts than can be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are too many secrets to look for them")]
+pub struct TooMany;
+
+/// Texts that are looked for together, in one pass whatever their number.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    all: Option<AhoCorasick>,
+    stands: Vec<Stand>,
+}
+
+impl Texts {
+    /// Empty texts are found nowhere.
+    pub(crate) fn new(stands: Vec<Stand>) -> Result<Texts, TooMany> {
+        let stands: Vec<Stand> = stands.into_iter().filter(|(text, _)| !text.is_empty()).collect();
+        if stands.is_empty() {
+            return Ok(Texts::default());
+        }
+        let mut find = AhoCorasick::builder();
+        let find = find.match_kind(MatchKind::LeftmostLongest).build(stands.iter().map(|(text, _)| text));
+        Ok(Texts { all: Some(find.map_err(|_| TooMany)?), stands })
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stands.is_empty()
+    }
+
+    /// The first of them in a text: where, how long, and what stands for it.
+    pub(crate) fn first(&self, text: &[u8]) -> Option<(usize, usize, &[u8])> {
+        let found = self.all.as_ref()?.find(text)?;
+        let (_, stand) = self.stands.get(found.pattern().as_usize())?;
+        Some((found.start(), found.len(), stand))
+    }
+
+    /// How many bytes at the end could be the beginning of one.
+    fn begun(&self, text: &[u8]) -> usize {
+        let begun = |needle: &[u8]| {
+            let longest = text.len().min(needle.len().saturating_sub(1));
+            (1..=longest).rev().find(|length| text.ends_with(needle.get(..*length).unwrap_or_default()))
+        };
+        self.stands.iter().filter_map(|(text, _)| begun(text)).max().unwrap_or(0)
+    }
+}
+
 /// Puts texts in the place of others.
 #[derive(Default)]
 pub(crate) struct Scrub {
-    finders: Vec<(Finder<'static>, Vec<u8>)>,
+    texts: Arc<Texts>,
     held: BytesMut,
     seen: Option<Vec<u8>>,
 }
 
 impl Scrub {
-    /// Empty texts are found nowhere.
-    pub(crate) fn new(stands: Vec<Stand>) -> Scrub {
-        let looked_for = stands.into_iter().filter(|(text, _)| !text.is_empty());
-        let finders = looked_for.map(|(text, stand)| (Finder::new(&text).into_owned(), stand)).collect();
-        Scrub { finders, ..Scrub::default() }
+    /// Looks for these.
+    pub(crate) fn new(texts: Arc<Texts>) -> Scrub {
+        Scrub { texts, ..Scrub::default() }
     }
 
     /// Whether there is nothing to look for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.finders.is_empty()
+        self.texts.is_empty()
     }
 
     /// The next piece, as it goes on.
@@ -42,13 +88,13 @@ impl Scrub {
         };
         let mut clean = BytesMut::new();
         let mut rest = whole;
-        while let Some((at, length, stand)) = self.first(&rest) {
+        while let Some((at, length, stand)) = self.texts.first(&rest) {
             clean.extend_from_slice(&rest.split_to(at));
-            clean.extend_from_slice(&stand);
-            self.seen = Some(stand);
+            clean.extend_from_slice(stand);
+            self.seen = Some(stand.to_vec());
             rest = rest.slice(length..);
         }
-        self.held.extend_from_slice(&rest.split_off(rest.len() - self.begun(&rest)));
+        self.held.extend_from_slice(&rest.split_off(rest.len() - self.texts.begun(&rest)));
         if clean.is_empty() {
             return rest;
         }
@@ -70,23 +116,6 @@ impl Scrub {
     pub(crate) fn rest(&mut self) -> Bytes {
         self.held.split().freeze()
     }
-
-    /// The first text there is: where, how long, and what stands for it.
-    fn first(&self, text: &[u8]) -> Option<(usize, usize, Vec<u8>)> {
-        let found =
-            self.finders.iter().filter_map(|(finder, stand)| Some((finder.find(text)?, finder, stand)));
-        let (at, finder, stand) = found.min_by_key(|(at, ..)| *at)?;
-        Some((at, finder.needle().len(), stand.clone()))
-    }
-
-    /// How many bytes at the end could be the beginning of a text.
-    fn begun(&self, text: &[u8]) -> usize {
-        let begun = |needle: &[u8]| {
-            let longest = text.len().min(needle.len().saturating_sub(1));
-            (1..=longest).rev().find(|length| text.ends_with(needle.get(..*length).unwrap_or_default()))
-        };
-        self.finders.iter().filter_map(|(finder, _)| begun(finder.needle())).max().unwrap_or(0)
-    }
 }
 
 /// Whether a body is compressed, so that nothing can be found in it.
@@ -103,7 +132,7 @@ mod tests {
 
     fn scrubbed(stands: &[(&str, &str)], pieces: &[&str]) -> Vec<String> {
         let stands = stands.iter().map(|(text, stand)| (text.as_bytes().into(), stand.as_bytes().into()));
-        let mut scrub = Scrub::new(stands.collect());
+        let mut scrub = Scrub::new(Arc::new(Texts::new(stands.collect()).unwrap()));
         let mut out: Vec<Bytes> =
             pieces.iter().map(|piece| scrub.piece(Bytes::copy_from_slice(piece.as_bytes()))).collect();
         out.push(scrub.rest());

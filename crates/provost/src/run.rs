@@ -329,9 +329,10 @@ fn serve(
     let proxy = sockets.next().ok_or_else(|| Failure::new("the jail made no socket for the gateway"))?;
     let loopback = ports.iter().skip(1).copied().zip(sockets).collect();
     let known = vault::placeholders(&prepared.credentials);
-    let credentials = gateway::Credentials::new(known, Arc::new(RunVault(prepared.credentials.clone())))
-        .map_err(|error| Failure::of(&error))?
-        .guarding(vault::guarded(&prepared.credentials, &prepared.task.environment));
+    let kept_back = vault::guarded(&prepared.credentials, &prepared.task.environment);
+    let credentials =
+        gateway::Credentials::new(known, Arc::new(RunVault(prepared.credentials.clone())), kept_back)
+            .map_err(|error| Failure::of(&error))?;
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };

@@ -38,8 +38,11 @@ pub fn guarded(credentials: &Credentials, environment: &Environment) -> Vec<(Str
         .filter_map(|one| credentials.inside(&one.enters_as))
         .collect();
     let outside = credentials.outside().map(|(name, secret)| (name.to_owned(), Secret::new(secret.expose())));
+    // Where a socket or a file is (SSH_AUTH_SOCK, DBUS_SESSION_BUS_ADDRESS) is named like a secret, and stands in much honest text.
+    let is_place = |value: &str| value.starts_with('/') || value.starts_with("unix:");
     let is_secret = |(name, value): &(&String, &String)| {
-        (variables::is_secret_name(name) || variables::is_secret_value(value)) && !passed.contains(value)
+        let named = variables::is_secret_name(name) && !is_place(value);
+        (named || variables::is_secret_value(value)) && !passed.contains(value)
     };
     let variables = environment.variables.iter().filter(is_secret);
     outside.chain(variables.map(|(name, value)| (name.clone(), Secret::new(value.as_str())))).collect()

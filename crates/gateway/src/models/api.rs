@@ -29,9 +29,15 @@ pub(crate) enum Call {
     Model(Api),
     /// Something is left with the provider: a file, a batch.
     Upload(Api),
-    /// Anything else: a list of models, a count of tokens.
+    /// Something that asks nothing of a model and leaves nothing: a list of models, a count of tokens.
     Other,
+    /// Anything else. Providers have more every month: agents that run there, searches, sessions.
+    Unknown,
 }
+
+/// How paths end at which nothing but numbers comes of what is sent.
+const HARMLESS: [&str; 6] =
+    ["/count_tokens", ":countTokens", "/embeddings", ":embedContent", ":batchEmbedContents", "/moderations"];
 
 impl Call {
     /// By method and canonical path. A WebSocket begins with a GET.
@@ -47,10 +53,10 @@ impl Call {
             Call::Model(Api::Messages)
         } else if is_post && (ends(":generateContent") || ends(":streamGenerateContent")) {
             Call::Model(Api::Gemini)
-        } else if matches!(method, "POST" | "PUT" | "PATCH") {
-            Call::upload(path)
-        } else {
+        } else if matches!(method, "GET" | "HEAD" | "OPTIONS") || is_post && HARMLESS.into_iter().any(ends) {
             Call::Other
+        } else {
+            Call::upload(path)
         }
     }
 
@@ -66,7 +72,7 @@ impl Call {
         {
             Call::Upload(Api::Responses)
         } else {
-            Call::Other
+            Call::Unknown
         }
     }
 }
@@ -151,6 +157,14 @@ mod tests {
             ("GET", "/v1/messages", Call::Other),
             ("GET", "/v1/models", Call::Other),
             ("GET", "/v1/files", Call::Other),
+            ("POST", "/v1/embeddings", Call::Other),
+            ("POST", "/v1beta/models/g-1:countTokens", Call::Other),
+            ("POST", "/v1/threads/t/runs", Call::Unknown),
+            ("POST", "/v1/sessions", Call::Unknown),
+            ("POST", "/v1beta/interactions", Call::Unknown),
+            ("POST", "/v1/messages;x", Call::Unknown),
+            ("DELETE", "/v1/responses/r", Call::Unknown),
+            ("PROPFIND", "/v1/responses", Call::Unknown),
             ("POST", "/v1/files", Call::Upload(Api::Responses)),
             ("POST", "/v1/uploads/upload_1/parts", Call::Upload(Api::Responses)),
             ("POST", "/v1/messages/batches", Call::Upload(Api::Messages)),

@@ -142,8 +142,18 @@ impl Found {
 
     fn chat(&mut self, body: &Value) {
         self.openai_tools(body.get("tools"), 0);
-        if body.get("web_search_options").is_some_and(|options| !options.is_null()) {
+        let is_there = |name: &&str| body.get(*name).is_some_and(|options| !options.is_null());
+        let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
+        // Some models search whatever is asked.
+        if ["web_search_options", "search_parameters"].iter().any(|name| is_there(&name))
+            || model.contains("search")
+            || model.ends_with(":online")
+        {
             self.add("web_search");
+        }
+        for plugin in list(body.get("plugins")) {
+            let id = plugin.get("id").and_then(Value::as_str).unwrap_or("plugin");
+            self.add(if id == "web" { "web_search" } else { id });
         }
         for message in list(body.get("messages")) {
             for part in list(message.get("content")) {
@@ -305,6 +315,10 @@ mod tests {
         let more = [
             (Api::Responses, json!({"prompt": {"id": "p"}}), "openai/stored_prompt"),
             (Api::Chat, json!({"web_search_options": {}}), "openai/web_search"),
+            (Api::Chat, json!({"search_parameters": {"mode": "on"}}), "openai/web_search"),
+            (Api::Chat, json!({"model": "gpt-4o-search-preview"}), "openai/web_search"),
+            (Api::Chat, json!({"model": "some/model:online"}), "openai/web_search"),
+            (Api::Chat, json!({"plugins": [{"id": "web"}]}), "openai/web_search"),
             (Api::Messages, json!({"mcp_servers": [{"url": "https://x"}]}), "anthropic/mcp"),
         ];
         for (api, body, name) in more {

@@ -6,6 +6,7 @@
 use super::price::Prices;
 use super::usage::Usage;
 use policy::{Bound, Limit, Limits};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Millionths of a dollar in a hundredth.
@@ -60,6 +61,8 @@ pub(crate) struct Budget {
     bounds: Vec<(Limit, Bound)>,
     prices: Prices,
     spent: Mutex<Spent>,
+    /// Whether it was said that there is no more.
+    told: AtomicBool,
 }
 
 impl Budget {
@@ -67,7 +70,7 @@ impl Budget {
     pub(crate) fn new(limits: &Limits, prices: Prices) -> Budget {
         let bounds = limits.iter().filter(|(limit, _)| limit.is_of_models());
         let bounds = bounds.map(|(limit, bound)| (limit, bound.clone())).collect();
-        Budget { bounds, prices, spent: Mutex::default() }
+        Budget { bounds, prices, spent: Mutex::default(), told: AtomicBool::new(false) }
     }
 
     /// What this comes to, and whether the model has a price.
@@ -95,6 +98,11 @@ impl Budget {
             _ => spent.tokens,
         };
         Some(Exceeded { limit: *limit, bound: bound.clone(), used, question: more.tokens })
+    }
+
+    /// Whether it is to be said that there is no more: once in a run.
+    pub(crate) fn is_news(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Spent> {

@@ -1,25 +1,35 @@
 //! JSON that has one reading: an object that names a member twice is refused, because the provider may take the other one.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::cell::Cell;
 use std::fmt;
+
+/// The most values in a text: each takes many times more memory than the two letters that it can be written in.
+const MOST: usize = 1 << 20;
 
 /// Reads a text in which no object has two members of one name.
 pub(crate) fn read(text: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice::<Strict>(text).map(|strict| strict.0)
+    let (left, mut from) = (Cell::new(MOST), serde_json::Deserializer::from_slice(text));
+    let value = Reading(&left).deserialize(&mut from)?;
+    from.end().map(|()| value)
 }
 
-struct Strict(Value);
+/// Reads a value, of so many that are left.
+#[derive(Clone, Copy)]
+struct Reading<'a>(&'a Cell<usize>);
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Strict, D::Error> {
-        from.deserialize_any(Reading).map(Strict)
+impl<'de> DeserializeSeed<'de> for Reading<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        let left = self.0.get().checked_sub(1).ok_or_else(|| D::Error::custom("it has too many values"))?;
+        self.0.set(left);
+        from.deserialize_any(self)
     }
 }
 
-struct Reading;
-
-impl<'de> Visitor<'de> for Reading {
+impl<'de> Visitor<'de> for Reading<'_> {
     type Value = Value;
 
     fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +62,7 @@ impl<'de> Visitor<'de> for Reading {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -60,8 +70,8 @@ impl<'de> Visitor<'de> for Reading {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
-            if object.insert(name, value).is_some() {
+        while let Some(name) = members.next_key::<String>()? {
+            if object.insert(name, members.next_value_seed(self)?).is_some() {
                 return Err(A::Error::custom("an object names a member twice"));
             }
         }
@@ -88,5 +98,12 @@ mod tests {
         }
         assert!(read(b"{\"a\":\"\xff\"}").is_err());
         assert!(read("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_refused() {
+        let many = |count| format!("[{}0]", "0,".repeat(count - 2));
+        assert!(read(many(MOST).as_bytes()).is_ok());
+        assert!(read(many(MOST + 1).as_bytes()).is_err());
     }
 }

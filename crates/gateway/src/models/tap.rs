@@ -68,7 +68,7 @@ impl Tap {
         if self.is_over() {
             return None;
         }
-        self.account.note(&exceeded, "refused");
+        self.account.note(&exceeded);
         self.over();
         Some(exceeded)
     }
@@ -105,14 +105,17 @@ impl Drop for Tap {
 }
 
 impl Account {
-    /// Records that there is no more.
-    pub(crate) fn note(&self, exceeded: &Exceeded, done: &str) {
+    /// Records that there is no more, once.
+    pub(crate) fn note(&self, exceeded: &Exceeded) {
+        if !self.budget.is_news() {
+            return;
+        }
         let event = LimitReached {
             what: exceeded.says(),
             limit: Some(exceeded.limit.word().to_owned()),
             allowed: Some(exceeded.bound.most),
             used: Some(exceeded.used),
-            done: Some(done.to_owned()),
+            done: Some("refused".to_owned()),
             set_by: Some(exceeded.bound.by.clone()),
         };
         let _ = self.admission.note(event.into(), Trust::Observed, self.cause);

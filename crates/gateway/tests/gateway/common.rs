@@ -218,9 +218,7 @@ impl Stage {
         let gateway = gateway::serve_with(
             Seat { proxy, loopback: listeners, carried: Some(carried), guests: None },
             admission.clone(),
-            Credentials::new(vec![known], vault)
-                .unwrap()
-                .guarding([("MODEL_KEY".to_owned(), Secret::new(SECRET))]),
+            Credentials::new(vec![known], vault, [("MODEL_KEY".to_owned(), Secret::new(SECRET))]).unwrap(),
             Arc::new(Echo),
             (tls, models),
             (Arc::new(names), setting.bounds),

@@ -297,3 +297,48 @@ fn a_websocket_to_another_place_of_a_model_is_refused() {
     ));
     assert_eq!((reply.status, server.connections()), (403, 0));
 }
+
+#[test]
+fn what_a_provider_offers_beside_is_refused_unless_a_rule_names_the_request() {
+    let server = model(&[ANSWER]);
+    let stage = setting(&server, "").start();
+    for path in
+        ["/v1/sessions", "/v1/threads/t/runs", "/v1beta/interactions", "/v1/responses;x", "/v1/responses/r"]
+    {
+        let reply = post(&stage, &server, (path, ""), b"{}");
+        assert_eq!(reply.status, 403, "{path}: {}", reply.text());
+        assert_eq!(reply.error()["rule"], "model");
+    }
+    assert_eq!(server.connections(), 0, "nothing left");
+    assert_eq!(post(&stage, &server, ("/v1/embeddings", ""), b"{}").status, 200);
+    let rule = format!(
+        "[[rule]]\nid = \"sessions\"\nhttp = [\"http://127.0.0.1:{}/v1/sessions\"]\nneed = \"none\"\n",
+        server.port
+    );
+    let stage = setting(&server, &rule).start();
+    assert_eq!(post(&stage, &server, ("/v1/sessions", ""), b"{}").status, 200);
+}
+
+#[test]
+fn a_question_about_which_a_person_is_asked_keeps_its_seat() {
+    let server = model(&[ANSWER]);
+    let rule = "[[rule]]\nid = \"search\"\ntool = [\"openai/web_search\"]\nneed = \"human\"\n";
+    let stage = setting(&server, rule).attended().bounds(|bounds| bounds.questions = 1).start();
+    let searching = json!({"model": "m", "tools": [{"type": "web_search"}]});
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&stage, &server, &searching).status);
+        crate::common::until("it is asked", || stage.admission.open_asks().len() == 1);
+        let second = scope.spawn(|| ask(&stage, &server, &json!({"model": "m"})).status);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(server.connections() == 0 && !second.is_finished(), "it was read beside the first");
+        let id = stage.admission.open_asks()[0].ask.clone();
+        let yes = admission::Answer {
+            allow: true,
+            by: "tester".into(),
+            how: "terminal".into(),
+            ..Default::default()
+        };
+        stage.admission.answer(&id, yes).unwrap();
+        assert_eq!((first.join().unwrap(), second.join().unwrap()), (200, 200));
+    });
+}

@@ -7,7 +7,7 @@ use crate::cli::{AddCredential, Credential};
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::render::{Out, clean, table};
-use crate::store::{self, Kept};
+use crate::store::{self, Kept, Source};
 use crate::toolchains::Environment;
 
 pub(super) fn credential(order: &Credential, out: Out) -> Result<u8, Failure> {
@@ -34,7 +34,7 @@ fn add(order: &AddCredential, folders: &Folders, out: Out) -> Result<u8, Failure
     let missing = kept.value(&here(folders)).err();
     store::add(folders, kept.clone())?;
     if !out.human() {
-        let mut line = told(&kept, missing.is_none());
+        let mut line = told(&kept, Some(missing.is_none()));
         line["state"] = "added".into();
         out.json(&line);
         return Ok(DONE);
@@ -54,7 +54,11 @@ fn add(order: &AddCredential, folders: &Folders, out: Out) -> Result<u8, Failure
 fn list(folders: &Folders, out: Out) -> Result<u8, Failure> {
     let all = store::all(folders)?;
     let here = here(folders);
-    let there = |kept: &Kept| kept.value(&here).is_ok();
+    // A command may ask for a password or a finger: it is run when a run begins, and not to make a list.
+    let there = |kept: &Kept| match kept.from {
+        Source::Command(_) => None,
+        Source::Variable(_) | Source::File(_) => Some(kept.value(&here).is_ok()),
+    };
     if !out.human() {
         all.iter().for_each(|kept| out.json(&told(kept, there(kept))));
         return Ok(DONE);
@@ -65,7 +69,7 @@ fn list(folders: &Folders, out: Out) -> Result<u8, Failure> {
     }
     let mut rows = vec![["NAME", "VARIABLE", "FROM", "GOOD FOR", ""].map(str::to_owned).to_vec()];
     rows.extend(all.iter().map(|kept| {
-        let state = if there(kept) { "" } else { "not to be had now" };
+        let state = if there(kept) == Some(false) { "not to be had now" } else { "" };
         vec![
             kept.name.clone(),
             kept.enters_as.clone(),
@@ -84,7 +88,7 @@ fn requests(kept: &Kept) -> String {
     clean(&format!("{methods}{}", kept.bind.join(" ")))
 }
 
-fn told(kept: &Kept, there: bool) -> serde_json::Value {
+fn told(kept: &Kept, there: Option<bool>) -> serde_json::Value {
     json!({
         "name": kept.name, "as": kept.enters_as, "from": kept.from.to_string(), "bind": kept.bind,
         "methods": kept.methods, "there": there,

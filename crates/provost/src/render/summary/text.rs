@@ -205,7 +205,7 @@ fn reaches(summary: &Summary) -> Vec<String> {
 fn models(summary: &Summary) -> Vec<String> {
     let row = |model: &ModelLine| {
         let name = if model.model.is_empty() { &model.endpoint } else { &model.model };
-        let about = if model.estimated { "at most about " } else { "" };
+        let about = if model.estimated { "about " } else { "" };
         format!(
             "{}  {}, {} tokens in ({} cached), {} out, {about}{:.4} USD",
             short(&clean(name), LONGEST),

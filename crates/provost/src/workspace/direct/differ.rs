@@ -95,8 +95,9 @@ impl Comparing<'_> {
         if was.found.kind != now.found.kind {
             return Ok(Some(false));
         }
-        // What keeps the moment of its last change was not touched.
-        if was.copied == Some(now.found.stamp) {
+        // What keeps the moment of its last change was not touched; the first of its names may be gone with a folder.
+        let same_link = now.found.is_folder() || self.is_same_link(was, now)?;
+        if same_link && was.copied == Some(now.found.stamp) {
             return Ok(None);
         }
         let same_content = match was.found.kind {
@@ -108,7 +109,7 @@ impl Comparing<'_> {
             }
             Kind::File => self.is_same_file(was, now)?,
         };
-        if !same_content || (!now.found.is_folder() && !self.is_same_link(was, now)?) {
+        if !same_content || !same_link {
             return Ok(Some(false));
         }
         let (old, new) = (&was.found, &now.found);

@@ -188,6 +188,34 @@ proptest! {
 }
 
 #[test]
+fn names_of_one_file_are_names_of_one_file_again() {
+    let (one, two) =
+        (|path| Deed::Write(path, b"one\n".to_vec()), |path| Deed::Write(path, b"two\n".to_vec()));
+    let scenes = [
+        // Its first name goes away with a folder, and nothing of the file itself is touched.
+        (vec![one(9), Deed::Name(9, 4)], vec![Deed::Move(3, 0)]),
+        (vec![Deed::Link(9, 0), Deed::Name(9, 4)], vec![Deed::Move(3, 0)]),
+        // One becomes a name of another file that holds the same and was written in the same moment.
+        (vec![two(9), two(5)], vec![Deed::Name(9, 14), Deed::Remove(5), Deed::Name(14, 5)]),
+        (vec![one(0), one(8), Deed::Name(8, 1)], vec![Deed::Move(8, 0)]),
+    ];
+    for (first, then) in &scenes {
+        let desk = Desk::in_memory();
+        first.iter().for_each(|deed| perform(&desk.root(), deed));
+        for index in 0..16 {
+            if let Ok(file) = fs::File::open(desk.root().join(name(index))) {
+                let _ = file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(9));
+            }
+        }
+        let before = picture(&desk.root());
+        let workspace = desk.direct();
+        then.iter().for_each(|deed| perform(&desk.root(), deed));
+        assert_eq!(undo(&workspace).refused, vec![], "{then:?}");
+        assert_same(&picture(&desk.root()), &before);
+    }
+}
+
+#[test]
 fn what_is_taken_back_waits_and_can_be_applied() {
     let desk = Desk::in_memory();
     for name in ["src/a.rs", "src/b.rs", "docs/only.md"] {
