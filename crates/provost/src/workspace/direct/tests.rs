@@ -193,8 +193,8 @@ fn names_of_one_file_are_names_of_one_file_again() {
         (|path| Deed::Write(path, b"one\n".to_vec()), |path| Deed::Write(path, b"two\n".to_vec()));
     let scenes = [
         // Its first name goes away with a folder, and nothing of the file itself is touched.
-        (vec![one(9), Deed::Name(9, 4)], vec![Deed::Move(3, 0)]),
-        (vec![Deed::Link(9, 0), Deed::Name(9, 4)], vec![Deed::Move(3, 0)]),
+        (vec![Deed::Folder(3), one(9), Deed::Name(9, 4)], vec![Deed::Move(3, 0)]),
+        (vec![Deed::Folder(3), Deed::Link(9, 0), Deed::Name(9, 4)], vec![Deed::Move(3, 0)]),
         // One becomes a name of another file that holds the same and was written in the same moment.
         (vec![two(9), two(5)], vec![Deed::Name(9, 14), Deed::Remove(5), Deed::Name(14, 5)]),
         (vec![one(0), one(8), Deed::Name(8, 1)], vec![Deed::Move(8, 0)]),
