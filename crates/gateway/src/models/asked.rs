@@ -145,7 +145,7 @@ impl Found {
         let is_there = |name: &&str| body.get(*name).is_some_and(|options| !options.is_null());
         let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
         // Some models search whatever is asked.
-        if ["web_search_options", "search_parameters"].iter().any(|name| is_there(name))
+        if ["web_search_options", "search_parameters"].iter().any(is_there)
             || model.contains("search")
             || model.ends_with(":online")
         {

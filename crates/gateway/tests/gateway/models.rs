@@ -108,7 +108,7 @@ fn a_question_that_has_no_one_reading_is_refused() {
     let server = model(&[ANSWER]);
     let stage = setting(&server, "").bounds(|bounds| bounds.question_bytes = 1 << 20).start();
     let refused = |headers: &str, body: &[u8]| post(&stage, &server, ("/v1/responses", headers), body).status;
-    assert_eq!(refused("", br#"{"tools":[],"tools":[{"type":"mcp"}]}"#), 400);
+    assert_eq!(refused("", br#"{"tools":[{"type":"mcp"}],"tools":[]}"#), 400);
     assert_eq!(refused("", b"no question"), 400);
     assert_eq!(refused("content-encoding: gzip\r\n", b"{}"), 400);
     assert_eq!(refused("", &[b' '; (1 << 20) + 1]), 413);
