@@ -87,6 +87,8 @@ pub enum What {
         /// Whether the agent holds the secret itself.
         real: bool,
     },
+    /// The tokens of a login had to be refreshed.
+    Login(event::LoginRefresh),
     /// The agent asked for something.
     Requested {
         /// What kind of thing.
@@ -303,6 +305,7 @@ impl Story {
                 let real = passed.how == event::Passed::Real;
                 self.tell(event, 0, What::Credential { name: passed.name.clone(), real });
             }
+            Body::LoginRefresh(refresh) => self.tell(event, 0, What::Login(refresh.clone())),
             Body::Decision(_) | Body::Denied(_) | Body::AskOpened(_) | Body::AskAnswered(_) => {
                 self.see_line(event);
             }

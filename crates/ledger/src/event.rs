@@ -139,6 +139,9 @@ pub enum Body {
     /// A model was asked and answered, as far as its answer came. `cause` is the decision about the request.
     #[serde(rename = "model.answered")]
     ModelAnswered(Box<ModelAnswered>),
+    /// The tokens of a login had to be refreshed, which the gateway does itself. No token is in it.
+    #[serde(rename = "login.refresh")]
+    LoginRefresh(LoginRefresh),
     /// The agent asked for a capability, or put a question to a person. Always `reported`.
     #[serde(rename = "request.inside")]
     RequestInside(RequestInside),
@@ -210,7 +213,7 @@ macro_rules! bodies {
 bodies!(
     EnvironmentRecorded, PolicyLoaded, ConfinementAsked, EnforcementGiven, CredentialPassed, AskOpened, AskAnswered,
     GrantGiven, GrantEnded,
-    Launch, Program, Opened, Exited, Connected, Denied, Connection, Resolved, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
+    Launch, Program, Opened, Exited, Connected, Denied, Connection, Resolved, LoginRefresh, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
     PreimagesKept, ChangeDirect,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,
     LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;

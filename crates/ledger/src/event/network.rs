@@ -112,6 +112,21 @@ pub struct ModelAnswered {
     pub calls: Vec<ModelCall>,
 }
 
+/// Body of `login.refresh`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRefresh {
+    /// The login's name.
+    pub login: String,
+    /// Host and port of its token endpoint.
+    pub endpoint: String,
+    /// What came of it: `refreshed`, `adopted` (somebody else had refreshed it, and nothing was asked), `refused` (the
+    /// person has to log in again), `failed`.
+    pub outcome: String,
+    /// Why, where it was refused or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
 /// A tool that a model wants to be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCall {

@@ -89,6 +89,7 @@ bodies! {
     "resolved" => Resolved,
     "flow" => Flow,
     "model.answered" => ModelAnswered,
+    "login.refresh" => LoginRefresh,
     "request.inside" => RequestInside,
     "terminal.filtered" => TerminalFiltered,
     "workspace.moved" => WorkspaceMoved,

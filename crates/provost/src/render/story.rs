@@ -119,6 +119,7 @@ pub(super) fn what(what: &What, paint: Paint) -> String {
             paint.on(Tone::Notice, format!("credential {} itself entered", clean(name)))
         }
         What::Credential { name, real: false } => format!("credential {} as a placeholder", clean(name)),
+        What::Login(refresh) => login(refresh, paint),
         What::Requested { what, text, why } => {
             format!(
                 "asked for {} {}  because: {}",
@@ -158,6 +159,14 @@ pub(super) fn what(what: &What, paint: Paint) -> String {
             (None, Some(signal)) => paint.on(Tone::Bad, format!("ended by signal {signal}")),
             (None, None) => paint.on(Tone::Bad, "never started"),
         },
+    }
+}
+
+fn login(refresh: &ledger::event::LoginRefresh, paint: Paint) -> String {
+    let (login, outcome) = (clean(&refresh.login), clean(&refresh.outcome));
+    match &refresh.because {
+        Some(because) => paint.on(Tone::Bad, format!("login {login} {outcome}: {}", clean(because))),
+        None => format!("login {login} {outcome}"),
     }
 }
 
@@ -265,6 +274,7 @@ fn body(what: &What) -> Value {
         What::Over(over) => json!({ "what": "over", "grant": over }),
         What::Reached { endpoint } => json!({ "what": "reached", "endpoint": endpoint }),
         What::Credential { name, real } => json!({ "what": "credential", "name": name, "real": real }),
+        What::Login(refresh) => json!({ "what": "login", "refresh": refresh }),
         What::Requested { what, text, why } => {
             json!({ "what": "requested", "kind": what, "text": text, "why": why })
         }

@@ -69,6 +69,9 @@ pub struct Summary {
     pub models: Vec<ModelLine>,
     /// Credentials that the agent holds itself.
     pub credentials: Vec<String>,
+    /// Logins whose tokens had to be refreshed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logins: Vec<LoginLine>,
     /// What the agent asked for.
     pub requests: Vec<RequestLine>,
     /// Limits it ran into.
@@ -185,6 +188,20 @@ pub struct ModelLine {
     pub estimated: bool,
 }
 
+/// A login whose tokens had to be refreshed.
+#[derive(Debug, Default, Serialize)]
+pub struct LoginLine {
+    /// Its name.
+    pub login: String,
+    /// How often the gateway refreshed it.
+    pub refreshed: u64,
+    /// How often somebody else had, and their tokens were taken.
+    pub adopted: u64,
+    /// Why the last attempt came to nothing, where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
 /// Something the agent asked for.
 #[derive(Debug, Serialize)]
 pub struct RequestLine {
@@ -255,6 +272,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
             .collect(),
         models: story.consulted().map(model).collect(),
         credentials: credentials(story),
+        logins: logins(story),
         requests: requests(story),
         limits: story.limits.clone(),
         counts: Counted {
@@ -377,6 +395,25 @@ fn credentials(story: &Story) -> Vec<String> {
         _ => None,
     };
     story.moments.iter().filter_map(real).collect()
+}
+
+fn logins(story: &Story) -> Vec<LoginLine> {
+    let mut lines: Vec<LoginLine> = Vec::new();
+    let refreshes = story.moments.iter().filter_map(|moment| match &moment.what {
+        insight::What::Login(refresh) => Some(refresh),
+        _ => None,
+    });
+    for refresh in refreshes {
+        if !lines.iter().any(|line| line.login == refresh.login) {
+            lines.push(LoginLine { login: refresh.login.clone(), ..LoginLine::default() });
+        }
+        for line in lines.iter_mut().filter(|line| line.login == refresh.login) {
+            line.refreshed += u64::from(refresh.outcome == "refreshed");
+            line.adopted += u64::from(refresh.outcome == "adopted");
+            line.because.clone_from(&refresh.because);
+        }
+    }
+    lines
 }
 
 fn requests(story: &Story) -> Vec<RequestLine> {

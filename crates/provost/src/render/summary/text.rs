@@ -6,7 +6,7 @@ use ledger::event::Risk;
 
 use super::explain;
 use super::headline::headline;
-use super::{ChangeLine, CommitsLine, DenialLine, ModelLine, ReachedLine, RequestLine, Summary};
+use super::{ChangeLine, CommitsLine, DenialLine, LoginLine, ModelLine, ReachedLine, RequestLine, Summary};
 use crate::render::{Paint, Tone, clean, count, ground, short, size};
 
 /// Names in one line before the rest is only counted.
@@ -33,11 +33,21 @@ pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     section(&mut lines, paint, "asked for", &asked_for(summary));
     let holds = |name: &String| format!("{} itself entered the run", clean(name));
     section(&mut lines, paint, "credential", &summary.credentials.iter().map(holds).collect::<Vec<_>>());
+    section(&mut lines, paint, "login", &logins(summary, paint));
     section(&mut lines, paint, "limit", &summary.limits.iter().map(|limit| clean(limit)).collect::<Vec<_>>());
     section(&mut lines, paint, "note", &summary.notes.iter().map(|note| clean(note)).collect::<Vec<_>>());
     section(&mut lines, paint, "saw", &[saw(summary)]);
     section(&mut lines, paint, "next", &summary.next);
     lines
+}
+
+fn logins(summary: &Summary, paint: Paint) -> Vec<String> {
+    let row = |line: &LoginLine| match &line.because {
+        Some(because) => paint.on(Tone::Bad, format!("{}: {}", clean(&line.login), clean(because))),
+        None if line.refreshed == 0 => format!("{}: refreshed by somebody else", clean(&line.login)),
+        None => format!("{}: refreshed {}", clean(&line.login), count(line.refreshed, "time")),
+    };
+    summary.logins.iter().map(row).collect()
 }
 
 fn section(lines: &mut Vec<String>, paint: Paint, name: &str, rows: &[String]) {
