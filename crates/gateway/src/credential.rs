@@ -16,13 +16,16 @@ use http::{Uri, request};
 use policy::{Action, Endpoint, Host, Scheme, Selector};
 
 use crate::flow::{Canonical, Flow, is_this_host, same_place};
-use crate::guard;
+use crate::login::{Login, Logins};
 use crate::scrub::{Stand, Texts, TooMany};
+use crate::watch::Watch;
 
 /// Bytes of the shortest placeholder: a shorter one could be met by chance.
 const SHORTEST: usize = 16;
 /// Bytes of the shortest secret that is looked for in answers: a shorter one would spoil them.
 const SHORTEST_SECRET: usize = 8;
+/// Secrets that went out and are still taken out of answers; more than a run has credentials.
+const USED: usize = 256;
 /// Headers in which a credential goes. Towards a place that has one of ours, no other goes beside it.
 const CARRIERS: [&str; 7] = [
     "authorization",
@@ -57,6 +60,11 @@ impl Secret {
     /// Takes a secret over.
     pub fn new(secret: impl Into<Vec<u8>>) -> Secret {
         Secret(secret.into())
+    }
+
+    /// The secret itself.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -108,10 +116,10 @@ pub enum CredentialsError {
 pub struct Credentials {
     vault: Arc<dyn Vault>,
     known: Vec<Placeholder>,
-    /// Secrets that are to be found nowhere in what leaves, in each of their forms, with what is said of them.
-    guarded: Arc<Texts>,
-    /// The same, and placeholders: what is to be found in no body where no credential is bound.
-    unbound: Arc<Texts>,
+    /// What is to be found nowhere in what leaves.
+    watch: Watch,
+    /// Those of which the gateway refreshes what it exchanges.
+    pub(crate) logins: Logins,
     /// What has gone out, and what stands for it inside.
     used: Mutex<Vec<(Secret, String)>>,
 }
@@ -151,14 +159,30 @@ impl Credentials {
             let said = format!("the placeholder of `{}`", known.credential);
             (known.text.clone().into_bytes(), said.into_bytes())
         };
-        let forms = |(name, secret): (String, Secret)| {
-            let said = format!("the value of `{name}`").into_bytes();
-            guard::forms(&secret.0).into_iter().map(move |form| (form, said.clone()))
-        };
-        let guarded: Vec<Stand> = secrets.into_iter().flat_map(forms).collect();
-        let unbound = known.iter().map(stand).chain(guarded.iter().cloned()).collect();
-        let (guarded, unbound) = (Arc::new(Texts::new(guarded)?), Arc::new(Texts::new(unbound)?));
-        Ok(Credentials { vault, known, guarded, unbound, used: Mutex::default() })
+        let watch = Watch::new(known.iter().map(stand).collect(), secrets)?;
+        Ok(Credentials { vault, known, watch, logins: Logins::default(), used: Mutex::default() })
+    }
+
+    /// With these logins, whose tokens are refreshed by nobody but the gateway.
+    ///
+    /// # Errors
+    /// There is more than can be looked for.
+    pub fn with_logins(mut self, logins: Vec<Login>) -> Result<Credentials, CredentialsError> {
+        for login in &logins {
+            self.watch.learn(&login.name, login.keeper.tokens())?;
+        }
+        self.logins = Logins::new(logins);
+        Ok(self)
+    }
+
+    /// Looks for these tokens of a login from now on.
+    pub(crate) fn learn(&self, login: &str, tokens: Vec<(Secret, String)>) -> Result<(), TooMany> {
+        self.watch.learn(login, tokens)
+    }
+
+    /// The login that this credential is a token of.
+    pub(crate) fn login_of(&self, used: &Use) -> Option<&Arc<Login>> {
+        self.logins.named(&used.release.name)
     }
 
     /// Whether a credential is bound to this place, so that requests there must be seen.
@@ -208,7 +232,8 @@ impl Credentials {
 
     /// A secret itself in a head.
     fn guarded_in(&self, uri: &str, headers: &HeaderMap) -> Result<(), Leak> {
-        let leak = |text: &[u8], place: &dyn Fn() -> String| match self.guarded.first(text) {
+        let guarded = self.watched(true);
+        let leak = |text: &[u8], place: &dyn Fn() -> String| match guarded.first(text) {
             Some((_, _, said)) => {
                 Err(Leak { what: String::from_utf8_lossy(said).into_owned(), place: place() })
             }
@@ -226,7 +251,7 @@ impl Credentials {
 
     /// What no body may hold: secrets, and where no credential is bound placeholders too.
     pub(crate) fn watched(&self, bound: bool) -> Arc<Texts> {
-        Arc::clone(if bound { &self.guarded } else { &self.unbound })
+        self.watch.texts(bound)
     }
 
     /// One of these in a body.
@@ -254,6 +279,9 @@ impl Credentials {
         if !used.iter().any(|(known, _)| *known == secret) {
             used.push((secret, placeholder.text.clone()));
         }
+        // Of a login that is refreshed again and again the oldest go.
+        let old = used.len().saturating_sub(USED);
+        used.drain(..old);
         Ok(())
     }
 
@@ -278,9 +306,16 @@ impl Credentials {
 
     /// The secrets that went out, each with what stands for it inside: what no answer may hold.
     pub(crate) fn released(&self) -> Vec<Stand> {
-        let used = self.used();
-        let long = used.iter().filter(|(secret, _)| secret.0.len() >= SHORTEST_SECRET);
-        long.map(|(secret, placeholder)| (secret.0.clone(), placeholder.clone().into_bytes())).collect()
+        let mut released = self.watch.tokens();
+        for (secret, placeholder) in
+            self.used().iter().filter(|(secret, _)| secret.0.len() >= SHORTEST_SECRET)
+        {
+            // A token is known already.
+            if !released.iter().any(|(known, _)| *known == secret.0) {
+                released.push((secret.0.clone(), placeholder.clone().into_bytes()));
+            }
+        }
+        released
     }
 
     /// Puts placeholders where an answer's head holds secrets.
@@ -323,7 +358,7 @@ impl Placeholder {
 }
 
 /// Whether nobody on the way can read along.
-fn is_covered(endpoint: &Endpoint, scheme: Scheme) -> bool {
+pub(crate) fn is_covered(endpoint: &Endpoint, scheme: Scheme) -> bool {
     let here = |host: &Host| matches!(host, Host::Ip(address) if address.is_loopback());
     scheme == Scheme::Https || is_this_host(&endpoint.host) || here(&endpoint.host)
 }
@@ -389,7 +424,7 @@ fn replaced(text: &[u8], part: &[u8], by: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The text with its percent escapes undone, once.
-fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {

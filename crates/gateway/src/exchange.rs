@@ -32,7 +32,7 @@ use crate::refusal::Refusal;
 use crate::target::{self, Door, Target};
 use crate::upstream::Line;
 use crate::wire::Wire;
-use crate::{forward, head};
+use crate::{forward, head, login};
 
 /// What a connection turns into after its last request.
 pub(crate) enum Next {
@@ -111,7 +111,10 @@ impl Exchange {
         let mut body = Some(body);
         let answer = match target {
             Ok(Target::Tunnel(flow)) => self.tunnel(flow, upgrade).await,
-            Ok(Target::Request(flow)) => forward::request(self, flow, head, &mut body, upgrade).await,
+            Ok(Target::Request(flow)) => match login::answer(self, &flow, &head, &mut body).await {
+                Some(answer) => answer,
+                None => forward::request(self, flow, head, &mut body, upgrade).await,
+            },
             Ok(Target::Inside(path)) => self.inside(path, body.take()).await,
             Err(refusal) => {
                 // Where one message was misread, the next may begin anywhere.

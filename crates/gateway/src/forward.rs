@@ -25,7 +25,7 @@ use crate::meter::{End, Passage};
 use crate::refusal::{DENIED, Refusal};
 use crate::scrub::Texts;
 use crate::upstream::{Line, Unsent};
-use crate::{head, scrub};
+use crate::{head, login, scrub};
 
 /// Passes a request on, and its answer back. What is left in `body` was not asked for.
 pub(crate) async fn request(
@@ -54,6 +54,7 @@ pub(crate) async fn request(
     if bound {
         credentials.strip(&mut head);
     }
+    login::fresh(exchange, &flow, &uses).await?;
     judge.release((&flow, &right), &uses, &mut head.headers, &exchange.wire).await?;
 
     let (method, two) = (head.method.clone(), head.version == Version::HTTP_2);

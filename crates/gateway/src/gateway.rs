@@ -277,6 +277,8 @@ async fn work(
     // Nobody listens only where no door is left.
     let _ = tell.send(patience);
     while open.join_next().await.is_some() {}
+    // A token that was just given must not be lost: who gave it takes the old one no more.
+    carrier.judge.credentials.logins.settle().await;
 }
 
 /// Ends when the ledger takes nothing more. Then what is open must end too: nothing can be said about it.

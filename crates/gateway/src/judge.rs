@@ -135,7 +135,7 @@ impl Judge {
     }
 
     /// Begins something on the terms of every rule that speaks of it.
-    fn hold(&self, flow: &Flow, actions: &[Action]) -> Result<Held, Refusal> {
+    pub(crate) fn hold(&self, flow: &Flow, actions: &[Action]) -> Result<Held, Refusal> {
         let terms = actions.iter().flat_map(|action| self.admission.terms(action)).collect();
         self.caps.hold(terms).map_err(|used| {
             self.meter.denied(&flow.endpoint.to_string());
@@ -285,10 +285,11 @@ impl Judge {
     }
 
     /// Whether requests to this place must be seen one by one, in TLS or not: rules speak of them, a credential is exchanged in
-    /// them, or a model answers them. This is the one place where that is decided, whatever way somebody comes.
+    /// them, a login is refreshed there, or a model answers them. This is the one place where that is decided, whatever way somebody comes.
     pub(crate) fn must_see(&self, endpoint: &Endpoint) -> bool {
         self.admission.looks_inside(endpoint)
             || self.credentials.any_for(endpoint)
+            || self.credentials.logins.at(endpoint).is_some()
             || self.models.answer_at(endpoint)
     }
 
@@ -348,6 +349,7 @@ impl Judge {
         let hint = match rule {
             "placeholder" => "a placeholder is only good for the place its credential is bound to",
             "credential" => "`provost policy show` lists the rules that name it",
+            "login" => "log in and out outside of a run, with the agent's own command",
             "vault" => "look at the credential with `provost credential list`",
             "tls" => {
                 "speak TLS for the very host that was asked for, trust the run's own certificates, or speak HTTP"
@@ -394,7 +396,7 @@ impl Judge {
         let _ = self.admission.note(denied.into(), Trust::Observed, None);
     }
 
-    fn denied(&self, flow: &Flow, denial: Denial) -> Refusal {
+    pub(crate) fn denied(&self, flow: &Flow, denial: Denial) -> Refusal {
         self.meter.denied(&flow.endpoint.to_string());
         Refusal::denied(denial)
     }

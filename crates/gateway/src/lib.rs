@@ -20,7 +20,8 @@
 //! * [`upstream`]: TLS on the outer side, whom it believes, and connections that are used again
 //! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`], [`caps`]: carrying, counting what is carried, and how much may be
 //! * [`consult`], [`messages`], [`models`]: questions to models, their tools, what they cost
-//! * [`credential`]: placeholders inside, secrets outside
+//! * [`credential`], [`watch`]: placeholders inside, secrets outside
+//! * [`login`]: tokens that the gateway refreshes, and nobody inside
 //! * `guests`: whose connections are taken, where others reach the sockets too
 //! * [`inside`]: the one door for the inside
 //!
@@ -48,6 +49,7 @@ mod head;
 mod hello;
 mod inside;
 mod judge;
+mod login;
 mod messages;
 mod meter;
 mod models;
@@ -62,6 +64,7 @@ mod target;
 mod terminate;
 mod tunnel;
 mod upstream;
+mod watch;
 mod wire;
 
 pub use ask::{AskError, ask_inside};
@@ -73,6 +76,9 @@ pub use credential::{Credentials, CredentialsError, Placeholder, Secret, Vault, 
 pub use gateway::{Carried, Gateway, GatewayError, Seat, Tls, serve, serve_with};
 pub use guests::Guests;
 pub use inside::{Answering, Inside, InsideAnswer};
+pub use login::{
+    Answered, Begun, Keeper, Login, Question as TokenQuestion, Refused, State, TokenPlace, Turn,
+};
 pub use meter::{Flows, OTHERS, Tally};
 pub use models::{Price, PriceError, Prices, Usage};
 pub use names::{Lookup, Names, System};

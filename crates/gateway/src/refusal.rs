@@ -137,6 +137,12 @@ impl Refusal {
         Refusal::failure(status, "unanswered", what, because.to_owned(), "the fault is on the other side")
     }
 
+    /// A login is over: the person has to log in again.
+    pub(crate) fn logged_out(endpoint: &Endpoint, because: &str, hint: &str) -> Refusal {
+        let (status, what) = (StatusCode::UNAUTHORIZED, Some(format!("connect {endpoint}")));
+        Refusal::failure(status, "logged-out", what, because.to_owned(), hint)
+    }
+
     /// There are too many connections.
     pub(crate) fn busy(limit: usize) -> Refusal {
         let why = format!("{limit} connections are open already");

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, HeaderMap};
+
+/// Bytes of texts that are looked for in the quickest form.
+const SMALL: usize = 4096;
 
 /// A text, and what stands for it.
 pub(crate) type Stand = (Vec<u8>, Vec<u8>);
@@ -32,7 +35,12 @@ impl Texts {
             return Ok(Texts::default());
         }
         let mut find = AhoCorasick::builder();
-        let find = find.match_kind(MatchKind::LeftmostLongest).build(stands.iter().map(|(text, _)| text));
+        let find = find.match_kind(MatchKind::LeftmostLongest);
+        if stands.iter().map(|(text, _)| text.len()).sum::<usize>() > SMALL {
+            // Of long tokens the quickest form would take a hundred times the memory.
+            find.kind(Some(AhoCorasickKind::ContiguousNFA));
+        }
+        let find = find.build(stands.iter().map(|(text, _)| text));
         Ok(Texts { all: Some(find.map_err(|_| TooMany)?), stands })
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use admission::{Admission, Outcome, Permit, Release};
 use gateway::{
     Answering, Asker, Authority, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer,
-    Lookup, Models, Names, Placeholder, Prices, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
+    Login, Lookup, Models, Names, Placeholder, Prices, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
 };
 use ledger::event::RunOpened;
 use ledger::{Body, Event, Host, Reader, RunId};
@@ -46,6 +46,9 @@ pub(crate) struct Setting {
     pub(crate) limits: Limits,
     /// Whom the outside's certificates may come from, as DER.
     pub(crate) roots: Vec<Vec<u8>>,
+    /// Who keeps the credential; somebody with one secret, where nobody is said.
+    pub(crate) vault: Option<Arc<dyn Vault>>,
+    pub(crate) logins: Vec<Login>,
 }
 
 impl Setting {
@@ -66,6 +69,8 @@ impl Setting {
             limits: Limits::default(),
             only: Vec::new(),
             roots: Vec::new(),
+            vault: None,
+            logins: Vec::new(),
         }
     }
 
@@ -191,7 +196,8 @@ impl Stage {
         let proxy_at = proxy.local_addr().unwrap();
         let (lookups, released) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let names = Counting { known: setting.names, lookups: Arc::clone(&lookups) };
-        let vault = Arc::new(OneSecret { released: Arc::clone(&released) });
+        let one: Arc<dyn Vault> = Arc::new(OneSecret { released: Arc::clone(&released) });
+        let vault = setting.vault.unwrap_or(one);
         let known = Placeholder {
             text: PLACEHOLDER.to_owned(),
             credential: "MODEL_KEY".to_owned(),
@@ -218,7 +224,9 @@ impl Stage {
         let gateway = gateway::serve_with(
             Seat { proxy, loopback: listeners, carried: Some(carried), guests: None },
             admission.clone(),
-            Credentials::new(vec![known], vault, [("MODEL_KEY".to_owned(), Secret::new(SECRET))]).unwrap(),
+            Credentials::new(vec![known], vault, [("MODEL_KEY".to_owned(), Secret::new(SECRET))])
+                .and_then(|credentials| credentials.with_logins(setting.logins))
+                .unwrap(),
             Arc::new(Echo),
             (tls, models),
             (Arc::new(names), setting.bounds),

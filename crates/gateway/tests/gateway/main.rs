@@ -11,6 +11,7 @@ mod credentials;
 mod denied;
 mod ending;
 mod frames;
+mod logins;
 mod looked_into;
 mod models;
 mod no_proxy;
