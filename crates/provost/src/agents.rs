@@ -14,6 +14,7 @@ mod launcher;
 mod program;
 mod settings;
 
+use crate::logins::Found;
 use crate::secrets::{Credentials, Wanted};
 use crate::toolchains::{Environment, Shown};
 use std::ffi::OsString;
@@ -111,6 +112,11 @@ pub trait Agent: fmt::Debug + Send + Sync {
 
     /// The credentials that this command uses, whether the person has them or not.
     fn wants(&self, host: &Host<'_>) -> Result<Vec<Wanted>, AgentError>;
+
+    /// The person's login with this agent, where this command would use it.
+    fn login(&self, _host: &Host<'_>) -> Result<Option<Found>, AgentError> {
+        Ok(None)
+    }
 
     /// Everything else it needs. `credentials` is what became of the wanted.
     fn outfit(&self, host: &Host<'_>, credentials: &Credentials) -> Result<Outfit, AgentError>;

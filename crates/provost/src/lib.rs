@@ -2,7 +2,7 @@
 //!
 //! Read `run` first: it is the story of a run, and every room is used there in order. `cli` is what can be typed,
 //! `commands` one file a verb, `render` the only printing, `failure` what a command fails with. Around the run: `task`
-//! (what is asked), `layers` (which policy), `agents`, `toolchains`, `secrets` and `store` (what the inside gets), `view` (how it
+//! (what is asked), `layers` (which policy), `agents`, `toolchains`, `secrets`, `store` and `logins` (what the inside gets), `view` (how it
 //! looks), `workspace` (stage, change, land), `epilogue` (a run taken up again), `desk` (where people are asked), `walk` (a review on a terminal) and
 //! `editor` (the person's own), `inside` (what answers at the door).
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ pub mod failure;
 pub mod folders;
 pub mod inside;
 pub mod layers;
+pub mod logins;
 pub mod mend;
 pub mod registries;
 pub mod render;

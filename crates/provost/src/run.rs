@@ -36,6 +36,7 @@ use crate::failure::Failure;
 use crate::folders::{Folders, Governor};
 use crate::inside::Door;
 use crate::layers::{self, Wanted};
+use crate::logins::Login;
 use crate::mend;
 use crate::registries;
 use crate::secrets::Credentials;
@@ -87,6 +88,7 @@ pub(crate) struct Prepared {
     agent: &'static dyn Agent,
     tools: Toolchains,
     credentials: Credentials,
+    login: Option<Login>,
     prices: Prices,
     outfit: Outfit,
     profile: String,
@@ -167,6 +169,9 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     let wanted = agent.wants(&task.seen())?;
     let mut credentials = Credentials::prepare(&wanted, &task.environment, &order.flags.pass_credential)?;
     let mut outfit = agent.outfit(&task.seen(), &credentials)?;
+    let login =
+        agent.login(&task.seen())?.map(|found| Login::prepare(agent.name(), found, folders)).transpose()?;
+    login.iter().for_each(|login| login.enter(&mut outfit));
     for kept in store::all(folders)? {
         if let Err(error) = credentials.keep(&kept, &task.environment) {
             outfit.notes.push(format!("{error}: the run goes on without it."));
@@ -207,7 +212,7 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     let named = wanted.iter().flat_map(|wanted| &wanted.endpoints);
     let models = named.filter_map(|text| Endpoint::parse(text).ok()).collect();
     let (prices, policy) = (models::prices(folders)?, Arc::new(policy));
-    Ok(Prepared { task, agent, tools, credentials, prices, outfit, profile, models, policy })
+    Ok(Prepared { task, agent, tools, credentials, login, prices, outfit, profile, models, policy })
 }
 
 /// The variables in which the inside finds its credentials, those that the agent has not asked for included.
@@ -328,11 +333,15 @@ fn serve(
     let mut sockets = jail.take_sockets().into_iter();
     let proxy = sockets.next().ok_or_else(|| Failure::new("the jail made no socket for the gateway"))?;
     let loopback = ports.iter().skip(1).copied().zip(sockets).collect();
-    let known = vault::placeholders(&prepared.credentials);
+    let login = prepared.login.clone();
+    let mut known = vault::placeholders(&prepared.credentials);
+    known.extend(login.iter().flat_map(Login::placeholders));
+    let logins = login.iter().map(Login::for_gateway).collect();
+    let vault = RunVault { credentials: prepared.credentials.clone(), login };
     let kept_back = vault::guarded(&prepared.credentials, &prepared.task.environment);
-    let credentials =
-        gateway::Credentials::new(known, Arc::new(RunVault(prepared.credentials.clone())), kept_back)
-            .map_err(|error| Failure::of(&error))?;
+    let credentials = gateway::Credentials::new(known, Arc::new(vault), kept_back)
+        .and_then(|credentials| credentials.with_logins(logins))
+        .map_err(|error| Failure::of(&error))?;
     let inside = Arc::new(Door { admission: admission.clone() });
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };
@@ -410,6 +419,7 @@ impl Prepared {
             task: &self.task,
             agent: self.agent.name(),
             credentials: &self.credentials,
+            login: self.login.as_ref(),
         }
     }
 }

@@ -1,17 +1,23 @@
 //! The credentials of a run, as the gateway wants them: stand-ins to know, secrets to be had with a permit.
 //!
-//! Owns that translation. Does not own the credentials (`secrets`) or the exchange (`gateway`).
+//! Owns that translation. Does not own the credentials (`secrets`), the logins (`logins`) or the exchange (`gateway`).
 
 use admission::{Permit, Release};
 use gateway::{Placeholder, Secret, Vault, VaultError};
 use policy::Endpoint;
 
+use crate::logins::Login;
 use crate::secrets::{Credentials, How};
 use crate::toolchains::{Environment, variables};
 
 /// See the module.
 #[derive(Debug)]
-pub struct RunVault(pub Credentials);
+pub struct RunVault {
+    /// Those that do not change.
+    pub credentials: Credentials,
+    /// The one whose tokens come and go.
+    pub login: Option<Login>,
+}
 
 /// What the inside holds in their stead.
 pub fn placeholders(credentials: &Credentials) -> Vec<Placeholder> {
@@ -51,7 +57,10 @@ pub fn guarded(credentials: &Credentials, environment: &Environment) -> Vec<(Str
 impl Vault for RunVault {
     fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError> {
         let (Release { name, to }, receipt) = permit.begin();
-        match self.0.release(&name, &to.to_string()) {
+        // The gateway asks where the login is bound to, and nowhere else.
+        let login =
+            self.login.as_ref().filter(|login| login.name() == name).map(|login| login.kept().access());
+        match login.or_else(|| self.credentials.release(&name, &to.to_string())) {
             Some(secret) => {
                 receipt.settle(admission::Outcome::done());
                 Ok(Secret::new(secret.expose()))

@@ -3,17 +3,26 @@
 //! Measured with 2.1.197: as root it skips permissions only with `IS_SANDBOX=1`; the option is accepted before a
 //! subcommand; without `CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC` it asks for api.anthropic.com whatever its model's
 //! address; it asks about a key of the environment unless the key's last 20 characters are approved; a deny rule holds
-//! even while permissions are skipped. A login (`.credentials.json`) never goes inside: it holds a refresh token.
+//! even while permissions are skipped.
 
 use super::endpoint::{self, Endpoint};
 use super::launcher::{self, Names};
 use super::program;
 use super::settings;
 use super::{Agent, AgentError, Host, Outfit};
+use crate::logins::Found;
 use crate::secrets::{Credentials, How, Shape, Wanted};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+mod login;
+
+/// Variables that hold a key; one that is set goes before a login.
+const KEYS: [&str; 3] = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
+
+/// Variables by which models answer where Provost does not know the way.
+const ELSEWHERE: [&str; 2] = ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"];
 
 const NAMES: Names = Names {
     program: "claude",
@@ -89,15 +98,22 @@ impl Agent for Claude {
             endpoints: vec![endpoint.to_string()],
             exchangeable: endpoint.is_covered(),
         };
-        Ok(["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"].map(wanted).to_vec())
+        Ok(KEYS.map(wanted).to_vec())
+    }
+
+    fn login(&self, host: &Host<'_>) -> Result<Option<Found>, AgentError> {
+        let other = KEYS.iter().chain(&ELSEWHERE).any(|name| host.environment.get(name).is_some());
+        if other || !login::is_there(&folder(host))? {
+            return Ok(None);
+        }
+        Ok(Some(login::found(&folder(host), address(host))))
     }
 
     fn outfit(&self, host: &Host<'_>, credentials: &Credentials) -> Result<Outfit, AgentError> {
         let lead = launcher::lead(host.argv, NAMES).unwrap_or(1);
         let found = program::find_agent(host, lead, INSTALL)?;
         let endpoint = model(host)?;
-        let folder =
-            settings::folder(host.environment.get("CLAUDE_CONFIG_DIR"), &host.environment.home, ".claude");
+        let folder = folder(host);
         let told = object(&folder.join("settings.json"))?;
         let mut files = vec![
             (PathBuf::from(".claude.json"), state(host, credentials)?),
@@ -111,14 +127,22 @@ impl Agent for Claude {
             environment: environment(host, credentials),
             files,
             shown: found.shown,
-            notes: notes(host, &told, &endpoint, credentials, &folder),
+            notes: notes(host, &told, &endpoint, credentials, login::is_there(&folder)?),
             layer: endpoint::layer("claude", &[endpoint]),
         })
     }
 }
 
+fn folder(host: &Host<'_>) -> PathBuf {
+    settings::folder(host.environment.get("CLAUDE_CONFIG_DIR"), &host.environment.home, ".claude")
+}
+
+fn address<'a>(host: &Host<'a>) -> &'a str {
+    host.environment.get("ANTHROPIC_BASE_URL").unwrap_or("https://api.anthropic.com")
+}
+
 fn model(host: &Host<'_>) -> Result<Endpoint, AgentError> {
-    Endpoint::of(host.environment.get("ANTHROPIC_BASE_URL").unwrap_or("https://api.anthropic.com"))
+    Endpoint::of(address(host))
 }
 
 fn environment(host: &Host<'_>, credentials: &Credentials) -> Vec<(String, String)> {
@@ -205,7 +229,7 @@ fn notes(
     told: &Map<String, Value>,
     endpoint: &Endpoint,
     credentials: &Credentials,
-    folder: &Path,
+    logged_in: bool,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     for (name, what) in [
@@ -218,20 +242,11 @@ fn notes(
             notes.push(format!("{what} of your Claude settings stay outside."));
         }
     }
-    let elsewhere = ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"]
-        .iter()
-        .any(|name| host.environment.get(name).is_some());
+    let elsewhere = ELSEWHERE.iter().any(|name| host.environment.get(name).is_some());
     if elsewhere {
         notes.push("Models at Bedrock or Vertex are not supported in this version.".to_owned());
-    }
-    let logged_in = folder.join(".credentials.json").exists();
-    if credentials.iter().next().is_none() && (logged_in || !elsewhere) {
-        let because = if logged_in {
-            "Your Claude login stays outside in this version"
-        } else {
-            "Claude Code has no key"
-        };
-        notes.push(format!("{because}: set ANTHROPIC_API_KEY."));
+    } else if credentials.iter().next().is_none() && !logged_in {
+        notes.push("Claude Code has no key: log in with `/login`, or set ANTHROPIC_API_KEY.".to_owned());
     }
     if let Some(stuck) =
         credentials.iter().find(|one| one.how == How::Placeholder && one.endpoints.is_empty())

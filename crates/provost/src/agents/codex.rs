@@ -3,18 +3,20 @@
 //! Measured with 0.169: `codex exec` takes a key from `CODEX_API_KEY` and not from `OPENAI_API_KEY`; with its sandbox
 //! bypassed it runs outside a git repository; `features.plugins`, `features.apps` and `analytics.enabled` account for
 //! every connection that is not the model's; `features.daemon_auto_start` would leave a server behind that copies the
-//! whole program into the home. A ChatGPT login (`auth.json`) never goes inside: it holds a refresh token.
+//! whole program into the home.
 
 use super::endpoint::{self, Endpoint};
 use super::launcher::{self, Names};
 use super::program;
 use super::settings;
 use super::{Agent, AgentError, Host, Outfit};
+use crate::logins::Found;
 use crate::secrets::{Credentials, Shape, Wanted};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 mod config;
+mod login;
 mod words;
 
 use config::Config;
@@ -52,12 +54,18 @@ impl Agent for Codex {
             model.variables.iter().map(|name| wanted(name, name, Shape::OpenAi)).collect();
         if model.takes_openai_key {
             // The first that is set is taken: Codex itself reads only the first, people mostly have the second.
-            let set = ["CODEX_API_KEY", "OPENAI_API_KEY"]
-                .into_iter()
-                .find(|name| host.environment.get(name).is_some());
+            // Where Codex is logged in, it heeds only its own.
+            let known =
+                if model.logged_in { &["CODEX_API_KEY"][..] } else { &["CODEX_API_KEY", "OPENAI_API_KEY"] };
+            let set = known.iter().copied().find(|name| host.environment.get(name).is_some());
             all.push(wanted(set.unwrap_or("CODEX_API_KEY"), "CODEX_API_KEY", Shape::OpenAi));
         }
         Ok(all)
+    }
+
+    fn login(&self, host: &Host<'_>) -> Result<Option<Found>, AgentError> {
+        let model = Model::of(&read(host)?, host)?;
+        Ok(model.uses_login.then(|| login::found(host, &codex_home(host), &model.address)))
     }
 
     fn outfit(&self, host: &Host<'_>, credentials: &Credentials) -> Result<Outfit, AgentError> {
@@ -80,9 +88,10 @@ impl Agent for Codex {
             }
         }
         notes.extend(config.notes());
-        notes.extend(login_note(&folder, &model, credentials));
+        notes.extend(login_note(&model, credentials));
         notes.extend(exchange_note(&model, credentials));
         let mut environment = credentials.environment();
+        environment.extend(login::refreshed_elsewhere(host));
         environment.push(("CODEX_HOME".to_owned(), host.environment.home.join(HOME).display().to_string()));
         Ok(Outfit {
             program: found.path,
@@ -120,6 +129,12 @@ fn read(host: &Host<'_>) -> Result<Config, AgentError> {
 /// The model that a command talks to.
 struct Model {
     endpoint: Endpoint,
+    /// As the settings have it.
+    address: String,
+    /// Whether the person is logged in.
+    logged_in: bool,
+    /// Whether this command uses that.
+    uses_login: bool,
     /// Variables that hold its key.
     variables: Vec<String>,
     takes_openai_key: bool,
@@ -135,32 +150,32 @@ impl Model {
             None => config.text(&["model_provider"]).unwrap_or_else(|| "openai".to_owned()),
         };
         let own = |key: &str| config.text(&["model_providers", &provider, key]);
+        let asks = config.truth(&["model_providers", &provider, "requires_openai_auth"]);
+        let takes_openai_key = asks || (provider == "openai" && own("env_key").is_none());
+        let logged_in = takes_openai_key && login::is_there(&codex_home(host))?;
+        let uses_login = logged_in && host.environment.get("CODEX_API_KEY").is_none();
         let usual = match provider.as_str() {
             "openai" => {
-                config.text(&["openai_base_url"]).unwrap_or_else(|| "https://api.openai.com/v1".to_owned())
+                let usual = if uses_login { login::MODEL } else { "https://api.openai.com/v1" };
+                config.text(&["openai_base_url"]).unwrap_or_else(|| usual.to_owned())
             }
             "ollama" => "http://localhost:11434/v1".to_owned(),
             "lmstudio" => "http://localhost:1234/v1".to_owned(),
             _ => String::new(),
         };
         let variables = own("env_key").into_iter().chain(config.header_variables(&provider)).collect();
-        let asks = config.truth(&["model_providers", &provider, "requires_openai_auth"]);
-        let takes_openai_key = asks || (provider == "openai" && own("env_key").is_none());
-        Ok(Self { endpoint: Endpoint::of(&own("base_url").unwrap_or(usual))?, variables, takes_openai_key })
+        let address = own("base_url").unwrap_or(usual);
+        let endpoint = Endpoint::of(&address)?;
+        Ok(Self { endpoint, address, logged_in, uses_login, variables, takes_openai_key })
     }
 }
 
-/// What a person should know whose agent has no key, because it is logged in or because none is set.
-fn login_note(folder: &Path, model: &Model, credentials: &Credentials) -> Option<String> {
-    if !model.takes_openai_key || credentials.inside("CODEX_API_KEY").is_some() {
-        return None;
-    }
-    let because = match (folder.join("auth.json").exists(), credentials.iter().next()) {
-        (true, _) => "Your Codex login stays outside in this version",
-        (false, None) => "Codex has no key",
-        (false, Some(_)) => return None,
-    };
-    Some(format!("{because}: set CODEX_API_KEY or OPENAI_API_KEY."))
+/// What a person should know whose agent has no key and no login.
+fn login_note(model: &Model, credentials: &Credentials) -> Option<String> {
+    let has = !model.takes_openai_key || model.uses_login || credentials.iter().next().is_some();
+    (!has).then(|| {
+        "Codex has no key: log in with `codex login`, or set CODEX_API_KEY or OPENAI_API_KEY.".to_owned()
+    })
 }
 
 /// What a person whose placeholder cannot be exchanged should know.

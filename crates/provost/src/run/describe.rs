@@ -24,6 +24,7 @@ use sandbox::terminal::Filtered;
 use super::SEEN;
 use crate::agents::Outfit;
 use crate::failure::Failure;
+use crate::logins::Login;
 use crate::secrets::{Credentials, How};
 use crate::task::Task;
 use crate::toolchains::variables;
@@ -62,6 +63,7 @@ pub(super) struct Before<'a> {
     pub(super) task: &'a Task,
     pub(super) agent: &'a str,
     pub(super) credentials: &'a Credentials,
+    pub(super) login: Option<&'a Login>,
 }
 
 /// The policy, the confinement, the environment, the credentials.
@@ -80,6 +82,10 @@ pub(super) fn before(admission: &Admission, before: Before<'_>) -> Result<(), Le
             SEEN,
             None,
         )?;
+    }
+    if let Some(login) = before.login {
+        let (name, by) = (login.name().to_owned(), before.agent.to_owned());
+        admission.note(CredentialPassed { name, how: Passed::Placeholder, by }.into(), SEEN, None)?;
     }
     Ok(())
 }
