@@ -2,3 +2,4 @@
 
 pub mod front;
 pub mod model;
+pub mod tokens;

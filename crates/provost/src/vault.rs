@@ -57,9 +57,8 @@ pub fn guarded(credentials: &Credentials, environment: &Environment) -> Vec<(Str
 impl Vault for RunVault {
     fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError> {
         let (Release { name, to }, receipt) = permit.begin();
-        // The gateway asks where the login is bound to, and nowhere else.
-        let login =
-            self.login.as_ref().filter(|login| login.name() == name).map(|login| login.kept().access());
+        let login = self.login.as_ref().filter(|login| login.name() == name);
+        let login = login.and_then(|login| login.access(&to));
         match login.or_else(|| self.credentials.release(&name, &to.to_string())) {
             Some(secret) => {
                 receipt.settle(admission::Outcome::done());

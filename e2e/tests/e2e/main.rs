@@ -25,6 +25,7 @@ mod killed;
 mod kinds;
 mod limits;
 mod live;
+mod logins;
 mod models;
 mod no_proxy;
 mod real_agents;
