@@ -212,14 +212,15 @@ impl Login {
             texts.join(", ")
         };
         let tokens = [&self.asked, &self.token].map(|place| place.endpoint.to_string());
-        let models = self.good_for.iter().map(|(endpoint, _)| endpoint.to_string());
-        let released = models.chain(tokens.clone()).map(|place| format!("{name} {place}")).collect();
+        let places: Vec<String> =
+            self.good_for.iter().map(|(endpoint, _)| endpoint.to_string()).chain(tokens).collect();
+        let released = places.iter().map(|place| format!("{name} {place}")).collect();
         if outfit.layer.is_empty() {
             outfit.layer.push_str("version = 1\n");
         }
         outfit.layer.push_str(&format!(
             "\n[[rule]]\nid = \"{name}\"\nconnect = [{}]\ncredential = [{}]\nneed = \"none\"\nwhy = \"The login of this agent: refreshed there by Provost itself, and by nobody inside.\"\n",
-            quoted(tokens.to_vec()),
+            quoted(places),
             quoted(released),
         ));
     }

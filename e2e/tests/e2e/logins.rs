@@ -142,9 +142,9 @@ fn look() -> Script {
     let (first, second) = MARK.split_at(5);
     let line = format!(
         "mark=$(printf '%s%s' {first} {second}); \
-         grep -raIl --exclude-dir=project \"$mark\" ~ /tmp /dev/shm /run 2>/dev/null; \
-         cat /proc/[0-9]*/environ 2>/dev/null | grep -ac \"$mark\"; \
-         env | grep -c \"$mark\"; echo searched"
+         echo \"files:$(grep -raIl --exclude-dir=project \"$mark\" ~ /tmp /dev/shm /run 2>/dev/null | tr '\\n' ' ')\"; \
+         echo \"given:$(cat /proc/[0-9]*/environ 2>/dev/null | grep -ac \"$mark\")\"; \
+         echo \"searched:$(cat /proc/[0-9]*/environ 2>/dev/null | grep -ac PATH)\""
     );
     let show = "cat ~/.codex/auth.json ~/.claude/.credentials.json 2>/dev/null".to_owned();
     Script::of([Call::Shell(line), Call::Shell(show)], "All is done.")
@@ -184,6 +184,7 @@ fn config(url: &str) -> String {
     format!(
         r#"model = "gpt-5.5"
 model_provider = "scripted"
+chatgpt_base_url = "{url}/backend-api"
 
 [model_providers.scripted]
 name = "scripted"
@@ -202,13 +203,15 @@ impl Scene {
     /// Runs the agent; nothing of the person's tokens may come out of it anywhere.
     fn run(&self, agent: Agent) -> Ran {
         let ran = governed(&self.stage, &agent.command());
-        assert!(!format!("{ran}").contains(MARK), "a token was printed: {ran}");
+        // What looks for the mark inside says it, and no more than that.
+        let mark = &format!("{MARK}-");
+        assert!(!format!("{ran}").contains(mark), "a token was printed: {ran}");
         for exchange in self.model.exchanges() {
             let body = exchange.body.to_string();
-            assert!(!body.contains(MARK), "a token went to the model: {body}");
+            assert!(!body.contains(mark), "a token went to the model: {body}");
         }
         let ledger: String = self.stage.ledger().0.iter().map(ToString::to_string).collect();
-        assert!(!ledger.contains(MARK), "a token is in the record");
+        assert!(!ledger.contains(mark), "a token is in the record");
         ran
     }
 
@@ -216,8 +219,8 @@ impl Scene {
     fn nothing_real_was_inside(&self, agent: Agent) {
         let told = self.model.told();
         assert_eq!(told.len(), 2, "{told:#?}");
-        assert!(told[0].contains("searched") && !told[0].contains('/'), "found: {}", told[0]);
-        assert_eq!(told[0].matches("0\n").count(), 2, "in the environment: {}", told[0]);
+        assert!(told[0].contains("files:\ngiven:0\nsearched:"), "found: {}", told[0]);
+        assert!(!told[0].contains("searched:0"), "no process was seen: {}", told[0]);
         let known = match agent {
             Agent::Codex => "access_token",
             Agent::Claude => "accessToken",

@@ -64,8 +64,11 @@ impl Agent for Codex {
     }
 
     fn login(&self, host: &Host<'_>) -> Result<Option<Found>, AgentError> {
-        let model = Model::of(&read(host)?, host)?;
-        Ok(model.uses_login.then(|| login::found(host, &codex_home(host), &model.address)))
+        let config = read(host)?;
+        let model = Model::of(&config, host)?;
+        let account = config.text(&["chatgpt_base_url"]);
+        let account = account.as_deref().unwrap_or(login::ACCOUNT);
+        Ok(model.uses_login.then(|| login::found(host, &codex_home(host), &model.address, account)))
     }
 
     fn outfit(&self, host: &Host<'_>, credentials: &Credentials) -> Result<Outfit, AgentError> {

@@ -7,12 +7,13 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Settings of one word that change how Codex works and nothing else.
-const KEPT: [&str; 24] = [
+const KEPT: [&str; 25] = [
     "model",
     "model_provider",
     "review_model",
     "oss_provider",
     "openai_base_url",
+    "chatgpt_base_url",
     "model_reasoning_effort",
     "model_reasoning_summary",
     "model_verbosity",

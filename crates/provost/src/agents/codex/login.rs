@@ -1,7 +1,7 @@
 //! A ChatGPT login of Codex: `auth.json`, and what auth.openai.com wants to hear.
 //!
-//! Measured with 0.169: it reads `id_token` and `access_token` as JWT without checking them; of the claims it needs the account and
-//! the plan. It refreshes by itself where `exp` of the access token is over, or `last_refresh` is old and there is no `exp`,
+//! Measured with 0.169: it reads `id_token` and `access_token` as JWT without checking them; of the claims it needs the account, the
+//! plan and some user, whose absence it takes for a change of the account at each refresh. It refreshes by itself where `exp` of the access token is over, or `last_refresh` is old and there is no `exp`,
 //! or the model's host answers 401; the question is JSON.
 
 use std::path::{Path, PathBuf};
@@ -15,6 +15,11 @@ use crate::secrets::Secret;
 
 /// Where models answer whoever is logged in.
 pub(super) const MODEL: &str = "https://chatgpt.com/backend-api/codex";
+/// Where what belongs to an account is asked for.
+pub(super) const ACCOUNT: &str = "https://chatgpt.com/backend-api";
+/// What Codex reads there: limits, and what an organisation demands of it.
+const ABOUT_ACCOUNT: [&str; 4] =
+    ["/wham/usage", "/wham/accounts/check", "/wham/settings/user", "/wham/config/bundle"];
 /// Where Codex refreshes a login.
 const TOKEN: &str = "https://auth.openai.com/oauth/token";
 /// The variable by which Codex refreshes elsewhere.
@@ -36,15 +41,14 @@ pub(super) fn is_there(folder: &Path) -> Result<bool, AgentError> {
 }
 
 /// That login, for a model that answers at this address.
-pub(super) fn found(host: &Host<'_>, folder: &Path, address: &str) -> Found {
+pub(super) fn found(host: &Host<'_>, folder: &Path, address: &str, account: &str) -> Found {
     let base = address.trim_end_matches('/');
     // It asks by a WebSocket first.
     let messages = base.replacen("http", "ws", 1);
     let mut good_for =
         vec![(format!("{base}/**"), &["GET", "POST"][..]), (format!("{messages}/**"), &["GET"][..])];
-    if base == MODEL {
-        good_for.push(("https://chatgpt.com/backend-api/wham/usage".to_owned(), &["GET"]));
-    }
+    let account = account.trim_end_matches('/');
+    good_for.extend(ABOUT_ACCOUNT.map(|path| (format!("{account}{path}"), &["GET"][..])));
     Found {
         name: "codex-login",
         file: folder.join("auth.json"),
@@ -141,7 +145,8 @@ fn until(access: &str, file: &Value) -> Option<SystemTime> {
 fn private(claims: Option<&Value>, until: SystemTime) -> Value {
     let auth = claims.and_then(|claims| claims.get(AUTH)).and_then(Value::as_object);
     let needed = auth.into_iter().flatten().filter(|(name, _)| NEEDED.contains(&name.as_str()));
-    let needed: Map<String, Value> = needed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut needed: Map<String, Value> = needed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    needed.insert("chatgpt_user_id".to_owned(), "user-provost".into());
     let exp = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     json!({ "exp": exp, AUTH: needed })
 }
