@@ -438,12 +438,12 @@ fn codex_gets_the_key_that_people_have_under_the_name_that_it_reads() {
 }
 
 #[test]
-fn a_login_that_stays_outside_is_said() {
+fn a_file_that_holds_no_login_is_none() {
     let ann = Person::new();
     ann.codex().file(".codex/auth.json", "{}").claude().file(".claude/.credentials.json", "{}");
     for command in ["codex exec x", "claude -p x"] {
         let notes = ann.outfit(command).unwrap().0.notes;
-        assert!(notes.iter().any(|note| note.contains("login stays outside")), "{command} {notes:?}");
+        assert!(notes.iter().any(|note| note.contains("has no key: log in")), "{command} {notes:?}");
     }
 }
 
