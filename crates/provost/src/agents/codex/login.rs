@@ -98,7 +98,7 @@ impl Format for Codex {
     fn stands(&self, file: &Value, until: SystemTime) -> Result<Stands, NoRandom> {
         let told =
             |name: &str| file.get("tokens").and_then(|tokens| tokens.get(name)).and_then(Value::as_str);
-        let of = |token: Option<&str>| Ok(jwt(&private(token.and_then(claims).as_ref(), until))?);
+        let of = |token: Option<&str>| jwt(&private(token.and_then(claims).as_ref(), until));
         let id = told("id_token");
         Ok(Stands { access: of(told("access_token").or(id))?, refresh: random("rt_")?, id: Some(of(id)?) })
     }
