@@ -293,6 +293,16 @@ impl Admission {
         self.line.policy.terms(action)
     }
 
+    /// Whether something is recorded, heads and bodies.
+    pub fn records(&self) -> bool {
+        self.line.policy.records()
+    }
+
+    /// Whether what models are asked and answer is recorded, heads and bodies.
+    pub fn records_models(&self) -> bool {
+        self.line.policy.records_models()
+    }
+
     /// Whether a credential may go with what these actions are together, as far as rules say with what it goes.
     pub fn goes_with(&self, credential: &str, actions: &[Action]) -> bool {
         self.line.policy.goes_with(credential, actions)

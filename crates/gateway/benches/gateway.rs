@@ -214,7 +214,7 @@ fn gateway(dir: &std::path::Path, server: SocketAddr) -> (gateway::Gateway, Sock
     let credentials = Credentials::new(Vec::new(), Arc::new(Nothing), []).unwrap();
     let tls = Tls { authority: Authority::new().unwrap(), roots: Roots::System };
     let models = Models::new(Vec::new(), Prices::new(None).unwrap(), &policy::Limits::default());
-    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, models).unwrap(), proxy)
+    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, (models, None)).unwrap(), proxy)
 }
 
 /// Keeps nothing, says nothing.

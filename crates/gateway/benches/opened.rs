@@ -1,7 +1,7 @@
-//! What it costs that TLS is opened, against the same TLS without anybody between, within one run.
+//! What it costs that TLS is opened, and that what is in it is recorded, against the same TLS without anybody between, within one run.
 //!
 //! `cargo bench -p gateway --bench opened`. Rounds are interleaved and medians compared, so that a busy machine slows both alike.
-//! The ledger lies in memory where the machine has such a place: what a disk takes is `gateway`'s figure.
+//! Ledger and cassette lie in memory where the machine has such a place: what a disk takes is `gateway`'s figure.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program to be looked at")]
 
 use std::io::{Read, Write};
@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Permit, Release};
+use gateway::cassette::{Cassette, Key, Manifest, Recorder};
 use gateway::{
     Answering, Authority, Credentials, Inside, InsideAnswer, Models, Prices, Roots, Seat, Secret, Tls, Vault,
     VaultError,
@@ -34,26 +35,35 @@ fn main() {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let (ca, server) = serve();
-    let (gateway, proxy, authority) = gateway(dir.path(), server, &ca);
-    let (own, ours) =
-        (believes(ca.clone()), believes(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()));
+    let own = believes(ca.clone());
+    let [plain, recorded] = ["plain", "recorded"].map(|name| At::start(&dir.path().join(name), server, &ca));
     let direct = || open(TcpStream::connect(server).unwrap(), &own);
-    let opened = || open(tunnel(proxy, server), &ours);
-    println!("{:<44}{:>12}{:>12}{:>9}", "", "direct", "opened", "ratio");
-    compare("a request on a kept connection, us", || request(direct(), server), || request(opened(), server));
-    compare("a new connection and a request, us", || new(&direct, server), || new(&opened, server));
-    compare("bulk as an answer, MB/s", || bulk(direct(), server), || bulk(opened(), server));
-    assert_eq!(gateway.drain(Duration::ZERO).faults, 0);
+    let (opened, taped) = (|| plain.open(server), || recorded.open(server));
+    println!("{:<40}{:>10}{:>10}{:>8}{:>10}{:>8}", "", "direct", "opened", "ratio", "recorded", "ratio");
+    let ways: [&dyn Fn() -> Opened; 3] = [&direct, &opened, &taped];
+    compare("a request on a kept connection, us", ways, &|way| request(way(), server));
+    compare("a new connection and a request, us", ways, &|way| new(way, server));
+    compare("a question of 200 kB, sent again, us", ways, &|way| question(way(), server));
+    compare("bulk as an answer, MB/s", ways, &|way| bulk(way(), server));
+    for at in [plain, recorded] {
+        assert_eq!(at.gateway.drain(Duration::ZERO).faults, 0);
+        assert_eq!(at.cassette.map(|cassette| cassette.close().settled.failed), at.records.then_some(None));
+    }
 }
 
-fn compare(what: &str, mut direct: impl FnMut() -> f64, mut through: impl FnMut() -> f64) {
-    let (mut one, mut other) = (Vec::new(), Vec::new());
+fn compare(what: &str, ways: [&dyn Fn() -> Opened; 3], measure: &dyn Fn(&dyn Fn() -> Opened) -> f64) {
+    let mut found = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        one.push(direct());
-        other.push(through());
+        for (found, way) in found.iter_mut().zip(ways) {
+            found.push(measure(way));
+        }
     }
-    let (one, other) = (median(one), median(other));
-    println!("{what:<44}{one:>12.1}{other:>12.1}{:>9.2}", other / one);
+    let [direct, opened, recorded] = found.map(median);
+    println!(
+        "{what:<40}{direct:>10.1}{opened:>10.1}{:>8.2}{recorded:>10.1}{:>8.2}",
+        opened / direct,
+        recorded / opened
+    );
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -79,6 +89,24 @@ fn small(stream: &mut Opened, server: SocketAddr) {
     ask(stream, server, "/small");
     head(stream);
     stream.read_exact(&mut [0; 2]).unwrap();
+}
+
+/// What a conversation does: all that was said before, and a little more.
+fn question(mut stream: Opened, server: SocketAddr) -> f64 {
+    let said: String =
+        (0..30_000_u32).map(|at| format!("{:06x} ", at.wrapping_mul(2_654_435_761) >> 8)).collect();
+    let times = (0..20).map(|turn| {
+        let began = Instant::now();
+        let length = said.len() + 6;
+        let head = format!("POST /small HTTP/1.1\r\nhost: {server}\r\ncontent-length: {length}\r\n\r\n");
+        stream
+            .write_all(&[head.as_bytes(), said.as_bytes(), format!("{turn:06}").as_bytes()].concat())
+            .unwrap();
+        self::head(&mut stream);
+        stream.read_exact(&mut [0; 2]).unwrap();
+        began.elapsed().as_secs_f64() * 1e6
+    });
+    median(times.collect())
 }
 
 fn new(open: &dyn Fn() -> Opened, server: SocketAddr) -> f64 {
@@ -172,18 +200,53 @@ fn attend(mut stream: StreamOwned<ServerConnection, TcpStream>) -> std::io::Resu
                 stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {BULK}\r\n\r\n").as_bytes())?;
                 (0..BULK / piece.len()).try_for_each(|_| stream.write_all(&piece))?;
             }
-            _ => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?,
+            head => {
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let length =
+                    head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+                stream.read_exact(&mut vec![0; length.unwrap_or(0)])?;
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+            }
         }
+    }
+}
+
+/// A gateway at work.
+struct At {
+    gateway: gateway::Gateway,
+    proxy: SocketAddr,
+    ours: Arc<ClientConfig>,
+    cassette: Option<Cassette>,
+    records: bool,
+}
+
+impl At {
+    /// One that records where its folder says so.
+    fn start(dir: &Path, server: SocketAddr, ca: &CertificateDer<'static>) -> At {
+        let records = dir.ends_with("recorded");
+        std::fs::create_dir(dir).unwrap();
+        let cassette = records.then(|| {
+            Cassette::create(&dir.join("cassette"), Manifest::default(), Key::new(&[1; 32])).unwrap()
+        });
+        let recorder = cassette.as_ref().map(Cassette::recorder);
+        let (gateway, proxy, authority) = gateway(dir, (server, ca), recorder);
+        let ours = believes(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap());
+        At { gateway, proxy, ours, cassette, records }
+    }
+
+    fn open(&self, server: SocketAddr) -> Opened {
+        open(tunnel(self.proxy, server), &self.ours)
     }
 }
 
 fn gateway(
     dir: &Path,
-    server: SocketAddr,
-    ca: &CertificateDer<'static>,
+    (server, ca): (SocketAddr, &CertificateDer<'static>),
+    recorder: Option<Recorder>,
 ) -> (gateway::Gateway, SocketAddr, String) {
+    let record = if recorder.is_some() { "record = \"full\"\n" } else { "" };
     let rule = format!(
-        "version = 1\n[[rule]]\nid = \"bench\"\nconnect = [\"{server}\"]\nhttp = [\"https://{server}/**\"]\nneed = \"none\"\n"
+        "version = 1\n[[rule]]\nid = \"bench\"\nconnect = [\"{server}\"]\nhttp = [\"https://{server}/**\"]\nneed = \"none\"\n{record}"
     );
     let layer = Layer::parse("bench", LayerKind::File, &rule).unwrap();
     let place = |name: &str| dir.join(name);
@@ -202,7 +265,11 @@ fn gateway(
     let roots = Roots::These(vec![ca.to_vec()]);
     let tls = Tls { authority, roots };
     let models = Models::new(Vec::new(), Prices::new(None).unwrap(), &policy::Limits::default());
-    (gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, models).unwrap(), proxy, pem)
+    (
+        gateway::serve(seat, admission, credentials, Arc::new(Nothing), tls, (models, recorder)).unwrap(),
+        proxy,
+        pem,
+    )
 }
 
 /// Keeps nothing, says nothing.

@@ -18,7 +18,9 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::meter::{End, Passage};
 use crate::models::Tap;
+use crate::record::Track;
 use crate::scrub::{Scrub, Texts};
+use crate::sent::Sent;
 use crate::upstream::Line;
 
 /// Told what stands for a text that was seen.
@@ -43,6 +45,10 @@ pub(crate) struct Through {
     alarm: Option<Alarm>,
     /// Reads it on the way, and may end it.
     tap: Option<Tap>,
+    /// Counts and hashes what goes on.
+    sent: Option<Arc<Sent>>,
+    /// Records what goes on, before it does.
+    track: Option<Track>,
     /// All of it came.
     came: bool,
     done: bool,
@@ -52,13 +58,41 @@ impl Through {
     pub(crate) fn new(body: impl Into<Source>, idle: Duration, passage: Option<Passage>) -> Through {
         let (still, scrub) = (Box::pin(sleep(idle)), Scrub::default());
         let (line, tidy, trailers, alarm, tap) = (None, None, None, None, None);
+        let (sent, track) = (None, None);
         let (body, came, done) = (body.into(), false, false);
-        Through { body, idle, still, passage, line, tidy, trailers, scrub, alarm, tap, came, done }
+        Through {
+            body,
+            idle,
+            still,
+            passage,
+            line,
+            tidy,
+            trailers,
+            scrub,
+            alarm,
+            tap,
+            sent,
+            track,
+            came,
+            done,
+        }
     }
 
     /// It is read on the way.
     pub(crate) fn tapped(mut self, tap: Option<Tap>) -> Through {
         self.tap = tap;
+        self
+    }
+
+    /// It is summed up there.
+    pub(crate) fn summed(mut self, sent: &Arc<Sent>) -> Through {
+        self.sent = Some(Arc::clone(sent));
+        self
+    }
+
+    /// It is recorded there, if anywhere.
+    pub(crate) fn recorded(mut self, track: Option<Track>) -> Through {
+        self.track = track;
         self
     }
 
@@ -99,6 +133,12 @@ impl Through {
     fn ends(&mut self, end: End) {
         self.done = true;
         self.tap = None;
+        if let (Some(sent), End::Closed) = (&self.sent, end) {
+            sent.whole();
+        }
+        if let Some(mut track) = self.track.take() {
+            track.end(end != End::Closed);
+        }
         if let Some(passage) = &mut self.passage {
             passage.ends(end);
         }
@@ -110,13 +150,46 @@ impl Through {
         }
     }
 
-    /// What is left to say once all of the body came.
-    fn last(&mut self) -> Option<io::Result<Frame<Bytes>>> {
-        let rest = self.scrub.rest();
-        if !rest.is_empty() {
-            self.tap.as_mut().map(|tap| tap.piece(&rest));
-            return Some(Ok(Frame::data(rest)));
+    /// A piece as it goes on: at once, or once it is recorded.
+    fn on_its_way(&mut self, piece: Bytes) -> Option<Bytes> {
+        match &mut self.track {
+            Some(track) => track.put(piece).map(|piece| self.goes(piece)),
+            None => Some(self.goes(piece)),
         }
+    }
+
+    fn goes(&self, piece: Bytes) -> Bytes {
+        if let Some(sent) = &self.sent {
+            sent.more(&piece);
+        }
+        piece
+    }
+
+    /// The piece that was recorded and goes on now, if one waited for that.
+    fn poll_recorded(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let Some(track) = &mut self.track else { return Poll::Ready(Ok(None)) };
+        let recorded = ready!(track.poll(context));
+        Poll::Ready(match recorded {
+            Ok(piece) => Ok(piece.map(|piece| self.goes(piece))),
+            Err(failed) => {
+                self.ends(End::Unrecorded);
+                Err(io::Error::other(failed))
+            }
+        })
+    }
+
+    /// What is held back once all of the body came.
+    fn held(&mut self) -> Option<Bytes> {
+        let rest = self.scrub.rest();
+        if rest.is_empty() {
+            return None;
+        }
+        self.tap.as_mut().map(|tap| tap.piece(&rest));
+        Some(rest)
+    }
+
+    /// What is left to say after that.
+    fn last(&mut self) -> Option<io::Result<Frame<Bytes>>> {
         self.ends(End::Closed);
         self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))
     }
@@ -188,8 +261,15 @@ impl Body for Through {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         while !self.done {
+            if let Some(piece) = ready!(self.poll_recorded(context))? {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
             if self.came {
-                return Poll::Ready(self.last());
+                let Some(held) = self.held() else { return Poll::Ready(self.last()) };
+                match self.on_its_way(held) {
+                    Some(piece) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                    None => continue,
+                }
             }
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -210,10 +290,15 @@ impl Body for Through {
                         continue;
                     }
                     if let Some(words) = self.tap.as_mut().and_then(|tap| tap.piece(&piece)) {
+                        if let Some(track) = &self.track {
+                            track.last_words(&words);
+                        }
                         self.ends(End::Limit);
                         return Poll::Ready(Some(Ok(Frame::data(words))));
                     }
-                    return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    if let Some(piece) = self.on_its_way(piece) {
+                        return Poll::Ready(Some(Ok(Frame::data(piece))));
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.ends(End::Reset);
@@ -232,7 +317,8 @@ impl Body for Through {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || (self.trailers.is_none() && !self.scrub.holds() && self.body.is_end_stream())
+        let waits = self.scrub.holds() || self.track.as_ref().is_some_and(Track::waits);
+        self.done || (self.trailers.is_none() && !waits && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -245,7 +331,7 @@ impl Body for Through {
 impl Drop for Through {
     fn drop(&mut self) {
         // Whoever knows the length does not ask for more once it is there.
-        if self.body.is_end_stream() {
+        if self.body.is_end_stream() && !self.track.as_ref().is_some_and(Track::waits) {
             self.ends(End::Closed);
         }
     }

@@ -21,6 +21,7 @@ use crate::carriage::{Asker, Carriage, Expected, Teller};
 use crate::dial::Outside;
 use crate::exchange::{Next, requests};
 use crate::flow::Flow;
+use crate::frames::Framed;
 use crate::guests::Guests;
 use crate::hello;
 use crate::inside::InsideDoor;
@@ -236,7 +237,7 @@ async fn turned(next: Next, (judge, wire): (&Judge, &Wire)) {
             // Its refusal is recorded, and whoever asked hears it in TLS.
             let _ = tunnelled(judge, inside, *outside, passage).await;
         }
-        Next::WebSocket { inside, outside, line, mut passage, question } => {
+        Next::WebSocket { inside, outside, line, mut passage, question, recording } => {
             let (Ok(inside), Ok(outside)) = (inside.await, outside.await) else {
                 return passage.ends(End::Reset);
             };
@@ -244,10 +245,17 @@ async fn turned(next: Next, (judge, wire): (&Judge, &Wire)) {
             passage.ends(match question {
                 Some(asked) => {
                     let (question, flow) = &*asked;
-                    let conversation = Conversation { judge, flow, question, wire };
+                    let conversation = Conversation { judge, flow, question, wire, recording };
                     conversation.carry(inside, outside).await
                 }
-                None => carry(&mut inside, &mut outside, &line.count, bounds).await,
+                None => match (recording, judge.credentials.texts_kept_out()) {
+                    (Some(recording), Ok(texts)) => {
+                        let mut inside = Framed::new(inside, &recording, &texts);
+                        carry(&mut inside, &mut outside, &line.count, bounds).await
+                    }
+                    (Some(_), Err(_)) => End::Unrecorded,
+                    (None, _) => carry(&mut inside, &mut outside, &line.count, bounds).await,
+                },
             });
         }
         // INVARIANT: only a proxy's CONNECT leads there, and there is no proxy behind it.

@@ -17,7 +17,7 @@ use policy::{Action, Endpoint, Host, Scheme, Selector};
 
 use crate::flow::{Canonical, Flow, is_this_host, same_place};
 use crate::login::{Login, Logins};
-use crate::scrub::{Stand, Texts, TooMany};
+use crate::scrub::{Scrub, Stand, Texts, TooMany};
 use crate::watch::Watch;
 
 /// Bytes of the shortest placeholder: a shorter one could be met by chance.
@@ -27,7 +27,7 @@ const SHORTEST_SECRET: usize = 8;
 /// Secrets that went out and are still taken out of answers; more than a run has credentials.
 const USED: usize = 256;
 /// Headers in which a credential goes. Towards a place that has one of ours, no other goes beside it.
-const CARRIERS: [&str; 7] = [
+pub(crate) const CARRIERS: [&str; 7] = [
     "authorization",
     "proxy-authorization",
     "x-api-key",
@@ -37,7 +37,7 @@ const CARRIERS: [&str; 7] = [
     "cookie",
 ];
 /// Parameters of a query in which a credential goes.
-const PARAMETERS: [&str; 5] = ["key", "api_key", "api-key", "apikey", "access_token"];
+pub(crate) const PARAMETERS: [&str; 5] = ["key", "api_key", "api-key", "apikey", "access_token"];
 
 /// What the inside holds in a credential's stead.
 #[derive(Debug, Clone)]
@@ -328,6 +328,31 @@ impl Credentials {
                 }
             }
         }
+    }
+
+    /// A text as it may be kept: without any secret that is looked for, and without those that went out.
+    pub(crate) fn kept_out(&self, text: &[u8]) -> Vec<u8> {
+        let mut text = text.to_vec();
+        // ORDER: whole tokens before the ends by which they are known.
+        for (secret, placeholder) in self.released() {
+            text = replaced(&text, &secret, &placeholder).unwrap_or(text);
+        }
+        let mut scrub = Scrub::new(self.watched(true));
+        [scrub.piece(text.into()), scrub.rest()].concat()
+    }
+
+    /// The same for texts that come in pieces.
+    pub(crate) fn texts_kept_out(&self) -> Result<Vec<Arc<Texts>>, TooMany> {
+        Ok(vec![Arc::new(Texts::new(self.released())?), self.watched(true)])
+    }
+
+    /// A text with the names of credentials where their placeholders are, which are others in the next run.
+    pub(crate) fn named_in(&self, text: &[u8]) -> Vec<u8> {
+        let mut text = basic(text).unwrap_or_else(|| text.to_vec());
+        for known in &self.known {
+            text = replaced(&text, known.text.as_bytes(), known.credential.as_bytes()).unwrap_or(text);
+        }
+        text
     }
 
     fn used(&self) -> MutexGuard<'_, Vec<(Secret, String)>> {

@@ -28,6 +28,7 @@ use crate::consult::Question;
 use crate::dial::Outside;
 use crate::flow::Flow;
 use crate::meter::Passage;
+use crate::record::Recording;
 use crate::refusal::Refusal;
 use crate::target::{self, Door, Target};
 use crate::upstream::Line;
@@ -48,6 +49,8 @@ pub(crate) enum Next {
         passage: Passage,
         /// Where it is a model that is talked to.
         question: Option<Box<(Question, Flow)>>,
+        /// Where it is recorded, if anywhere.
+        recording: Option<Recording>,
     },
 }
 

@@ -16,14 +16,17 @@ use hyper::upgrade::OnUpgrade;
 use policy::{Endpoint, Scheme};
 
 use crate::body::{Alarm, Answer, Source, Through, Tidy};
+use crate::caps::Way as Side;
 use crate::consult::Question;
 use crate::credential::Credentials;
 use crate::exchange::{Exchange, Next};
 use crate::flow::{Flow, usual_port};
 use crate::judge::Right;
 use crate::meter::{End, Passage};
+use crate::record::Recording;
 use crate::refusal::{DENIED, Refusal};
 use crate::scrub::Texts;
+use crate::sent::Sent;
 use crate::upstream::{Line, Unsent};
 use crate::{head, login, scrub};
 
@@ -31,13 +34,29 @@ use crate::{head, login, scrub};
 pub(crate) async fn request(
     exchange: &Exchange,
     flow: Flow,
-    mut head: request::Parts,
+    head: request::Parts,
     body: &mut Option<Incoming>,
     upgrade: OnUpgrade,
+) -> Result<Response<Answer>, Refusal> {
+    let mut recording = None;
+    let answer = passed_on(exchange, flow, (head, body), upgrade, &mut recording).await;
+    if let (Err(refusal), Some(recording)) = (&answer, &recording) {
+        recording.refused(refusal);
+    }
+    answer
+}
+
+async fn passed_on(
+    exchange: &Exchange,
+    flow: Flow,
+    (mut head, body): (request::Parts, &mut Option<Incoming>),
+    upgrade: OnUpgrade,
+    recording: &mut Option<Recording>,
 ) -> Result<Response<Answer>, Refusal> {
     let judge = &exchange.carrier.judge;
     let credentials = &judge.credentials;
     let scheme = flow.scheme();
+    let came = judge.records.asked.then(|| head.headers.clone());
     let websocket = head::wants_websocket(&head.method, &head.headers);
     let trailers = head::takes_trailers(&head.headers);
 
@@ -46,6 +65,7 @@ pub(crate) async fn request(
     let asked = flow.canonical(&head.headers);
     let uses = credentials.used_by(&head, &flow, &asked);
     let uses = uses.map_err(|leak| judge.alarm(&flow, &leak))?;
+    *recording = judge.recording(&flow, (&head, came.as_ref()), &asked).await?;
     let right = judge.request(&flow, (&head.headers, &asked), &exchange.wire).await?;
     let question = judge.question((&flow, &asked), &mut head, body, (&exchange.wire, &right)).await?;
     let is_judged = right.path().is_some() || question.is_some() || !uses.is_empty();
@@ -59,7 +79,13 @@ pub(crate) async fn request(
 
     let (method, two) = (head.method.clone(), head.version == Version::HTTP_2);
     on_path(&mut head, judged.as_deref())?;
-    let way = Way { exchange, flow: &flow, method, two, websocket, trailers, bound, question };
+    if websocket && recording.is_some() {
+        // Frames that are compressed could not be read again.
+        head.headers.remove("sec-websocket-extensions");
+    }
+    let (sent, recording) = (Arc::default(), recording.clone());
+    let way =
+        Way { exchange, flow: &flow, method, two, websocket, trailers, bound, question, sent, recording };
     way.carry(right, head, body, upgrade).await
 }
 
@@ -78,6 +104,10 @@ struct Way<'a> {
     bound: bool,
     /// What is asked of a model.
     question: Option<Question>,
+    /// What its body comes to.
+    sent: Arc<Sent>,
+    /// Where it is recorded, if anywhere.
+    recording: Option<Recording>,
 }
 
 impl Way<'_> {
@@ -94,7 +124,8 @@ impl Way<'_> {
         let (read, seat) = self.question.as_mut().and_then(|question| question.body.take()).unzip();
         let source = read.map(Source::from).or_else(|| body.take().map(Source::from));
         let source = source.ok_or_else(|| Refusal::malformed("it has no body", "send one"))?;
-        let mut through = Through::new(source, judge.bounds.idle, None);
+        let track = self.recording.as_ref().map(|recording| recording.track(Side::Up));
+        let mut through = Through::new(source, judge.bounds.idle, None).summed(&self.sent).recorded(track);
         let alarm = Arc::new(Mutex::new(None));
         let watched = judge.credentials.watched(self.bound);
         if !watched.is_empty() {
@@ -135,7 +166,11 @@ impl Way<'_> {
         match answered {
             Ok(response) => self.back(response, (line, passage), upgrade),
             Err(unsent) => {
-                passage.ends(End::Reset);
+                let failed = self.recording.as_ref().and_then(Recording::failed);
+                passage.ends(if failed.is_some() { End::Unrecorded } else { End::Reset });
+                if let Some(why) = failed {
+                    return Err(judge.unrecorded(self.flow, why));
+                }
                 let alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let used = passage.used_up().map(|used| Refusal::used_up(&self.flow.endpoint, &used));
                 Err(alarm
@@ -152,6 +187,7 @@ impl Way<'_> {
         match again.then(|| upstream.waiting(&self.flow.endpoint, self.two)).flatten() {
             Some(line) => {
                 let passage = self.exchange.carrier.judge.passage(self.flow, &right, &line.count);
+                let passage = self.on(&line, passage, true);
                 Ok((line, passage, Some(right)))
             }
             None => self.open(right).await.map(|(line, passage)| (line, passage, None)),
@@ -179,7 +215,17 @@ impl Way<'_> {
             }
         };
         let line = opened.inspect_err(|_| passage.ends(End::Reset))?;
+        let passage = self.on(&line, passage, false);
         Ok((line, passage))
+    }
+
+    /// It goes out by this connection.
+    fn on(&self, line: &Line, mut passage: Passage, again: bool) -> Passage {
+        passage.of(&self.sent, self.recording.as_ref());
+        if let Some(recording) = &self.recording {
+            recording.by(line, &self.flow.endpoint, (again, self.flow.scheme() == Scheme::Https));
+        }
+        passage
     }
 
     /// The request as it leaves, and its answer.
@@ -217,9 +263,13 @@ impl Way<'_> {
         if self.bound {
             credentials.scrub(&mut head.headers);
         }
+        if let Some(recording) = &self.recording {
+            recording.answered(&head, credentials);
+        }
         if begins {
+            let recording = self.recording;
             let question = self.question.map(|question| Box::new((question, self.flow.clone())));
-            self.exchange.turn_into(Next::WebSocket { inside, outside, line, passage, question });
+            self.exchange.turn_into(Next::WebSocket { inside, outside, line, passage, question, recording });
             return Ok(Response::from_parts(head, Answer::Own(Full::default())));
         }
         let tap = self.question.as_ref().filter(|_| head.status.is_success()).map(|question| {
@@ -237,6 +287,7 @@ impl Way<'_> {
         let idle = self.exchange.carrier.judge.bounds.idle;
         let mut through =
             Through::new(body, idle, Some(passage)).scrubbed(Arc::new(secrets)).on(line).tapped(tap);
+        through = through.recorded(self.recording.as_ref().map(|recording| recording.track(Side::Down)));
         if self.trailers {
             through = through.followed(self.tidy());
             head.headers.extend(announced.map(|names| (TRAILER, names)));
@@ -247,10 +298,14 @@ impl Way<'_> {
     /// What follows a body is tidied as the head before it.
     fn tidy(&self) -> Tidy {
         let (carrier, bound) = (Arc::clone(&self.exchange.carrier), self.bound);
+        let recording = self.recording.clone();
         Box::new(move |trailers| {
             head::strip_trailers(trailers);
             if bound {
                 carrier.judge.credentials.scrub(trailers);
+            }
+            if let Some(recording) = recording {
+                recording.followed(trailers, &carrier.judge.credentials);
             }
         })
     }

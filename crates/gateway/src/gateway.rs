@@ -22,6 +22,7 @@ use crate::bounds::Bounds;
 use crate::ca::Authority;
 use crate::caps::Caps;
 use crate::carriage::{Carriage, Teller, Voice};
+use crate::cassette::Recorder;
 use crate::connection::{self, Carrier, Taken};
 use crate::consult::{self, Models};
 use crate::credential::Credentials;
@@ -30,6 +31,7 @@ use crate::inside::{Inside, InsideDoor};
 use crate::judge::Judge;
 use crate::meter::{Flows, Meter};
 use crate::names::{Names, System};
+use crate::record::Records;
 use crate::resolver::{self, Resolver};
 use crate::upstream::{Roots, Upstream};
 use crate::wire::Wire;
@@ -107,9 +109,16 @@ pub fn serve(
     credentials: Credentials,
     inside: Arc<dyn Inside>,
     tls: Tls,
-    models: Models,
+    (models, recorder): (Models, Option<Recorder>),
 ) -> Result<Gateway, GatewayError> {
-    serve_with(seat, admission, credentials, inside, (tls, models), (Arc::new(System), Bounds::default()))
+    serve_with(
+        seat,
+        admission,
+        credentials,
+        inside,
+        (tls, models, recorder),
+        (Arc::new(System), Bounds::default()),
+    )
 }
 
 /// Starts a gateway with its own way to look up names, and its own limits.
@@ -121,7 +130,7 @@ pub fn serve_with(
     admission: Admission,
     credentials: Credentials,
     inside: Arc<dyn Inside>,
-    (tls, models): (Tls, Models),
+    (tls, models, recorder): (Tls, Models, Option<Recorder>),
     (names, bounds): (Arc<dyn Names>, Bounds),
 ) -> Result<Gateway, GatewayError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -131,11 +140,12 @@ pub fn serve_with(
         .map_err(GatewayError::Start)?;
     let (alive, living) = io::pipe().map_err(GatewayError::Start)?;
     let (over, ending) = oneshot::channel();
-    let meter = Arc::new(Meter::new(bounds.destinations));
+    let meter = Arc::new(Meter::new(bounds.destinations, recorder.clone()));
     let inside = InsideDoor::new(inside, &bounds);
     let Tls { authority, roots } = tls;
     let upstream = Arc::new(Upstream::new(roots, &bounds));
     let reading = consult::seats(&bounds);
+    let records = Records { asked: admission.records(), models: admission.records_models(), recorder };
     let judge = Judge {
         admission,
         credentials,
@@ -143,6 +153,7 @@ pub fn serve_with(
         meter: Arc::clone(&meter),
         caps: Caps::default(),
         models,
+        records,
         reading,
         bounds,
     };

@@ -27,6 +27,7 @@ use crate::flow::{Canonical, Flow, same_place};
 use crate::head;
 use crate::meter::{Count, End, Meter, Passage};
 use crate::names::{self, Names};
+use crate::record::Records;
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
@@ -42,6 +43,8 @@ pub(crate) struct Judge {
     pub(crate) caps: Caps,
     /// Where models answer, and what may be spent on them.
     pub(crate) models: Models,
+    /// What is recorded, and where to.
+    pub(crate) records: Records,
     /// Seats for questions that are read.
     pub(crate) reading: Arc<Semaphore>,
     pub(crate) bounds: Bounds,
@@ -285,12 +288,14 @@ impl Judge {
     }
 
     /// Whether requests to this place must be seen one by one, in TLS or not: rules speak of them, a credential is exchanged in
-    /// them, a login is refreshed there, or a model answers them. This is the one place where that is decided, whatever way somebody comes.
+    /// them, a login is refreshed there, a model answers them, or they are recorded. This is the one place where that is decided,
+    /// whatever way somebody comes.
     pub(crate) fn must_see(&self, endpoint: &Endpoint) -> bool {
         self.admission.looks_inside(endpoint)
             || self.credentials.any_for(endpoint)
             || self.credentials.logins.at(endpoint).is_some()
             || self.models.answer_at(endpoint)
+            || self.records(endpoint)
     }
 
     /// Whether TLS in a tunnel to this place may name this host.
@@ -356,6 +361,7 @@ impl Judge {
             }
             "model" => "ask it as its own client does, or name the request in a rule on `http`",
             "tokens" | "cost" => "stop here: the run has used up what it was given for models",
+            "record" => "a rule says that it is recorded, so it does not pass unrecorded; look at the disk",
             "ledger" => "nothing happens that is not recorded; end this run and look at the disk",
             _ => "ask for it plainly",
         };

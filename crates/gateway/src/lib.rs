@@ -20,6 +20,7 @@
 //! * [`upstream`]: TLS on the outer side, whom it believes, and connections that are used again
 //! * [`forward`], [`tunnel`], [`body`], [`scrub`], [`meter`], [`caps`]: carrying, counting what is carried, and how much may be
 //! * [`consult`], [`messages`], [`models`]: questions to models, their tools, what they cost
+//! * [`cassette`], `record`, `frames`, `sent`: what is recorded of all that, and what of each body is kept without it
 //! * [`credential`], [`watch`]: placeholders inside, secrets outside
 //! * [`login`]: tokens that the gateway refreshes, and nobody inside
 //! * `guests`: whose connections are taken, where others reach the sockets too
@@ -35,6 +36,7 @@ mod bounds;
 mod ca;
 mod caps;
 mod carriage;
+pub mod cassette;
 mod connection;
 mod consult;
 mod credential;
@@ -42,6 +44,7 @@ mod dial;
 mod exchange;
 mod flow;
 mod forward;
+mod frames;
 mod gateway;
 mod guard;
 mod guests;
@@ -55,9 +58,11 @@ mod meter;
 mod models;
 mod named;
 mod names;
+mod record;
 mod refusal;
 mod resolver;
 mod scrub;
+mod sent;
 mod socks;
 mod stand_in;
 mod target;

@@ -12,11 +12,13 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::bounds::Bounds;
+use crate::caps::Way;
 use crate::consult::Question;
 use crate::flow::Flow;
 use crate::judge::Judge;
 use crate::meter::End;
 use crate::models::Tap;
+use crate::record::Recording;
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
@@ -26,6 +28,8 @@ pub(crate) struct Conversation<'a> {
     pub(crate) flow: &'a Flow,
     pub(crate) question: &'a Question,
     pub(crate) wire: &'a Wire,
+    /// Where it is recorded, if anywhere.
+    pub(crate) recording: Option<Recording>,
 }
 
 /// What a message leads to.
@@ -98,6 +102,9 @@ impl Conversation<'_> {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Step::On,
             Message::Close(_) => {}
         }
+        if self.unrecorded(Way::Up, &message).await {
+            return Step::Over(End::Unrecorded);
+        }
         self.pass(message, to_outside).await
     }
 
@@ -125,8 +132,22 @@ impl Conversation<'_> {
         }
         match message {
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Step::On,
+            other if self.unrecorded(Way::Down, &other).await => Step::Over(End::Unrecorded),
             other => self.pass(other, to_inside).await,
         }
+    }
+
+    /// Whether a message should be recorded and cannot be.
+    async fn unrecorded(&self, way: Way, message: &Message) -> bool {
+        let Some(recording) = &self.recording else { return false };
+        let (opcode, payload) = match message {
+            Message::Text(text) => (1, text.as_bytes().to_vec()),
+            Message::Binary(bytes) => (2, bytes.to_vec()),
+            Message::Close(frame) => (8, frame.as_ref().map(closing).unwrap_or_default()),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return false,
+        };
+        let payload = self.judge.credentials.kept_out(&payload);
+        recording.message(way, opcode, payload.into()).await.is_err()
     }
 
     /// May this be asked? With what reads the answer, where there will be one.
@@ -151,6 +172,8 @@ impl Conversation<'_> {
         I: Sink<Message, Error = Error> + Unpin,
     {
         let last = self.question.api().failed(why).to_string();
+        // Whether or not it can be recorded, it ends here.
+        let _ = self.unrecorded(Way::Down, &Message::text(last.clone())).await;
         let frame = CloseFrame { code: CloseCode::Policy, reason: "".into() };
         let told = async {
             to_inside.send(Message::text(last)).await?;
@@ -160,6 +183,11 @@ impl Conversation<'_> {
         let _ = timeout(self.judge.bounds.refused, told).await;
         Step::Over(End::Cut)
     }
+}
+
+/// A close as its frame has it.
+fn closing(frame: &CloseFrame) -> Vec<u8> {
+    [&u16::from(frame.code).to_be_bytes()[..], frame.reason.as_bytes()].concat()
 }
 
 fn config(bounds: &Bounds) -> WebSocketConfig {

@@ -17,7 +17,10 @@ use ledger::event::{Denied, OsText};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::caps::{Held, UsedUp, Way};
+use crate::cassette::Recorder;
 use crate::flow::Flow;
+use crate::record::Recording;
+use crate::sent::Sent;
 
 /// Where everything beyond the number of destinations that are kept apart is counted.
 pub const OTHERS: &str = "(others)";
@@ -58,12 +61,22 @@ pub(crate) struct Meter {
     sums: Mutex<Flows>,
     began: Instant,
     destinations: usize,
+    /// Told what passes that is not recorded.
+    recorder: Option<Recorder>,
 }
 
 impl Meter {
     /// Keeps so many destinations apart.
-    pub(crate) fn new(destinations: usize) -> Meter {
-        Meter { sums: Mutex::default(), began: Instant::now(), destinations }
+    pub(crate) fn new(destinations: usize, recorder: Option<Recorder>) -> Meter {
+        Meter { sums: Mutex::default(), began: Instant::now(), destinations, recorder }
+    }
+
+    /// Something passes beside the cassette.
+    fn gap(&self, flow: &Flow) {
+        let because = if flow.request.is_some() { "not asked" } else { "tunnel" };
+        if let Some(recorder) = &self.recorder {
+            recorder.gap(flow.endpoint.to_string(), because);
+        }
     }
 
     /// Something was refused.
@@ -281,6 +294,8 @@ pub(crate) enum End {
     Cut,
     /// What a rule lets pass was used up.
     UsedUp,
+    /// It could not be recorded, as a rule wants it.
+    Unrecorded,
 }
 
 impl End {
@@ -293,6 +308,7 @@ impl End {
             End::Unreachable => "unreachable",
             End::Cut => "cut",
             End::UsedUp => "used-up",
+            End::Unrecorded => "unrecorded",
         }
     }
 }
@@ -309,6 +325,9 @@ pub(crate) struct Passage {
     held: Held,
     status: Option<u16>,
     end: End,
+    /// The request's body, and the whole of it, where these are kept.
+    sent: Option<Arc<Sent>>,
+    recording: Option<Recording>,
     /// There was none after all.
     void: bool,
 }
@@ -331,8 +350,15 @@ impl Passage {
             held,
             status: None,
             end: End::Cut,
+            sent: None,
+            recording: None,
             void: false,
         }
+    }
+
+    /// This is what the request's body comes to, and where it is recorded.
+    pub(crate) fn of(&mut self, sent: &Arc<Sent>, recording: Option<&Recording>) {
+        (self.sent, self.recording) = (Some(Arc::clone(sent)), recording.cloned());
     }
 
     /// From now on, what moves on this connection is this flow's, and held to what it is held to.
@@ -399,6 +425,11 @@ impl Drop for Passage {
             self.meter.denied(&endpoint);
             self.ended_by(used);
         }
+        let recorded = self.recording.as_ref().map(Recording::flow);
+        match self.recording.take() {
+            Some(recording) => recording.closes(self.end.word(), (bytes_up, bytes_down)),
+            None => self.meter.gap(&self.flow),
+        }
         self.meter.tally(&endpoint, |tally| {
             tally.requests += 1;
             tally.bytes_up += bytes_up;
@@ -408,8 +439,19 @@ impl Drop for Passage {
         let (method, path) = asked.map(|asked| (asked.method, asked.path)).unzip();
         let outcome = self.end.word().to_owned();
         let ms = millis(self.began);
-        let status = self.status;
-        let flow = ledger::event::Flow { endpoint, bytes_up, bytes_down, ms, status, method, path, outcome };
+        let (status, sent) = (self.status, self.sent.take().and_then(|sent| sent.so_far()));
+        let flow = ledger::event::Flow {
+            endpoint,
+            bytes_up,
+            bytes_down,
+            ms,
+            status,
+            method,
+            path,
+            sent,
+            recorded,
+            outcome,
+        };
         // A ledger that takes nothing more is noticed by whoever wants a permit next, and by the gateway's watch.
         let _ = self.admission.note(flow.into(), Trust::Observed, self.cause);
     }

@@ -179,6 +179,11 @@ impl Refusal {
         self.0.reason.as_ref()
     }
 
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// One line for a person.
     pub(crate) fn line(&self) -> String {
         let mut line = format!("provost: {}", self.0.code);

@@ -5,6 +5,7 @@
 
 mod commits;
 mod network;
+mod sent;
 mod sums;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use ledger::{OsText, Trust};
 
 pub use commits::MadeCommits;
 pub use network::Consulted;
+pub use sent::{Sent, SentBody};
 pub use sums::{Changed, Counts, End, Fate, Folder, Moved, Opens, Reached};
 
 use crate::denial::Denial;
@@ -239,6 +241,8 @@ pub struct Story {
     pub ended_by: Option<String>,
     /// The commits that it made, if it made any.
     pub commits: Option<MadeCommits>,
+    /// What of its traffic was recorded, where that is closed.
+    pub cassette: Option<event::CassetteClosed>,
     /// What was counted.
     pub counts: Counts,
     /// What was opened, by folder.
@@ -356,6 +360,7 @@ impl Story {
                 self.tell(event, 0, What::Interrupted { by: found.found_by.clone() });
             }
             Body::RunEnded(ended) => self.run_ended(event, ended),
+            Body::CassetteClosed(closed) => self.cassette = Some(closed.clone()),
             Body::EnvironmentRecorded(_) | Body::ConfinementAsked(_) | Body::Outcome(_) => {}
         }
     }
@@ -540,6 +545,7 @@ impl Story {
                 waiting.for_each(|changed| changed.fate = Fate::Discarded);
                 let commits = self.commits.as_mut().filter(|commits| commits.fate.waits());
                 commits.into_iter().for_each(|commits| commits.fate = Fate::Discarded);
+                self.cassette = self.cassette.take().filter(|_| !discarded.cassette);
                 self.tell(event, 0, What::Discarded { files: discarded.files });
             }
             _ => {}

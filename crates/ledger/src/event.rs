@@ -142,6 +142,9 @@ pub enum Body {
     /// The tokens of a login had to be refreshed, which the gateway does itself. No token is in it.
     #[serde(rename = "login.refresh")]
     LoginRefresh(LoginRefresh),
+    /// The recorded traffic is closed.
+    #[serde(rename = "cassette.closed")]
+    CassetteClosed(CassetteClosed),
     /// The agent asked for a capability, or put a question to a person. Always `reported`.
     #[serde(rename = "request.inside")]
     RequestInside(RequestInside),
@@ -216,6 +219,6 @@ bodies!(
     Launch, Program, Opened, Exited, Connected, Denied, Connection, Resolved, LoginRefresh, RequestInside, TerminalFiltered, WorkspaceMoved, ChangeStaged,
     PreimagesKept, ChangeDirect,
     ChangeAccepted, ChangeRejected, Landed, LandRefused, LandRecovered, Undone, CommitsStaged, RefMoved, Discarded,
-    LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
+    CassetteClosed, LimitReached, RunInterrupted, RunReopened, RunEnded, Outcome;
     RunOpened, Decision, Exec, Flow, ModelAnswered
 );

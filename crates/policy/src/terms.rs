@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::layer::rule::Rule;
 use crate::limits::shown_bytes;
 use crate::policy::Counted;
-use crate::{Action, Kind, Missing, Need, Policy};
+use crate::{Action, Kind, Layer, Missing, Need, Policy};
 
 /// What a rule says about whatever it lets pass, in one run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -150,6 +150,27 @@ impl Policy {
         open.is_empty()
     }
 
+    /// Whether something may pass of which heads and bodies are recorded.
+    pub fn records(&self) -> bool {
+        self.records_models() || self.rules.iter().any(|counted| self.rule(*counted).terms.record.is_some())
+    }
+
+    /// What is recorded, in words: rules as `layer/rule`, and `models`.
+    pub fn recorded(&self) -> Vec<String> {
+        let named = |counted: &Counted| {
+            let (layer, rule) = (self.layers().get(counted.layer)?, self.rule(*counted));
+            rule.terms.record.map(|Record::Full| format!("{}/{}", layer.name, rule.id))
+        };
+        let models = self.records_models().then(|| "models".to_owned());
+        self.rules.iter().filter_map(named).chain(models).collect()
+    }
+
+    /// Whether what models are asked and answer is recorded: any layer that holds here says so.
+    pub fn records_models(&self) -> bool {
+        let holding = |layer: &&Layer| layer.content.when.fails(self.context()).is_none();
+        self.layers().iter().filter(holding).any(|layer| layer.content.record_models.is_some())
+    }
+
     /// What layers ask for that nothing holds yet: a run that rests on it does not start.
     pub fn unheld(&self) -> Vec<Missing> {
         let unheld = |counted: &Counted| self.rule(*counted).unheld();
@@ -161,19 +182,9 @@ impl Rule {
     /// What of it nothing holds yet.
     fn unheld(&self) -> Option<Missing> {
         let speaks = |kind| self.need != Need::None && self.kinds().contains(&kind);
-        let (what, hint) = if self.terms.record.is_some() {
-            (
-                "asks for record = \"full\": nothing records bodies yet",
-                "leave `record` out; who, where to, which path, status and bytes are recorded all the same",
-            )
-        } else if speaks(Kind::Spend) {
-            (
-                "restricts what is spent: nothing counts it yet",
-                "leave it out; `time` and `cpu` in `[limits]` hold",
-            )
-        } else {
-            return None;
-        };
-        Some(Missing { what: format!("rule {} {what}", self.id), hint: hint.to_owned() })
+        speaks(Kind::Spend).then(|| Missing {
+            what: format!("rule {} restricts what is spent: nothing counts it yet", self.id),
+            hint: "leave it out; `time` and `cpu` in `[limits]` hold".to_owned(),
+        })
     }
 }

@@ -276,6 +276,12 @@ pub struct Show {
     /// Every event as it stands in the ledger.
     #[arg(long, conflicts_with_all = ["all", "process", "exposure"])]
     pub events: bool,
+    /// Every request and tunnel.
+    #[arg(long, conflicts_with_all = ["all", "process", "exposure", "events"])]
+    pub traffic: bool,
+    /// One that was recorded, by its number: heads and bodies.
+    #[arg(long, value_name = "N", requires = "traffic")]
+    pub flow: Option<u64>,
 }
 
 /// A run.

@@ -11,6 +11,7 @@ mod describe;
 mod direct;
 pub(crate) mod limits;
 mod models;
+pub(crate) mod recorded;
 mod signals;
 pub(crate) mod tier;
 
@@ -20,6 +21,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Asking, Launch};
+use gateway::cassette::Recorder;
 use gateway::{Authority, Flows, Gateway, Guests, Prices};
 use ledger::event::{self, Trust};
 use ledger::{Evidence, Host, RunEnded, RunId};
@@ -49,6 +51,7 @@ use crate::workspace::{Change, Workspace};
 
 use beside::Beside;
 use console::Console;
+use recorded::Recorded;
 use signals::Signals;
 
 /// How long open connections may go on when the agent has ended.
@@ -115,6 +118,8 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let run_dir = host.run_dir(&run);
     let (workspace, kept) = direct::place(task, &run_dir, folders)?;
     let authority = Authority::new().map_err(|error| Failure::of(&error))?;
+    let kept_for = workspace.folder(&folders.state);
+    let recorded = Recorded::begin(&prepared.policy, &run, (&run_dir, &kept_for))?;
     let opened = describe::opened(task, prepared.agent.name(), &prepared.outfit, &authority);
     // The disk takes its time over the first words of a run: the view, in which nothing runs yet, is built meanwhile.
     let (writer, built) = thread::scope(|scope| {
@@ -138,12 +143,14 @@ pub fn run(order: &Order<'_>, cell: Cell, folders: &Folders) -> Result<Ended, Fa
     let mut through = direct::Through::new(kept);
     let governed = socket.and_then(|socket| {
         let governed = built.and_then(|built| {
-            govern(&prepared, (built, authority), (&workspace, lands), &admission, &mut through)
+            let outside = (authority, recorded.recorder());
+            govern(&prepared, (built, outside), (&workspace, lands), &admission, &mut through)
         });
         drop(socket);
         governed
     });
     tier::leave(&run_dir);
+    notes.extend(recorded.close(&admission));
     let end = governed.as_ref().ok().map(|governed| (governed.exit, governed.signal));
     let ended = describe::ended(end, began);
     let sealed = finish(&host, &run, (&workspace, through), admission, ended);
@@ -269,7 +276,7 @@ fn build(
 /// From the view to the agent's end.
 fn govern(
     prepared: &Prepared,
-    (built, authority): (Built, Authority),
+    (built, (authority, recorder)): (Built, (Authority, Option<Recorder>)),
     (workspace, lands): (&Workspace, bool),
     admission: &Admission,
     through: &mut direct::Through,
@@ -290,7 +297,8 @@ fn govern(
     let (guests, told) = tier::guests(&prepared.task);
     let tls = gateway::Tls { authority, roots: gateway::Roots::System };
     let seats = (&mut jail, carried, guests);
-    let gateway = serve(seats, (&order.ports, &asked.limits), admission, (prepared, tls), &mut signals)?;
+    let gateway =
+        serve(seats, (&order.ports, &asked.limits), admission, (prepared, tls, recorder), &mut signals)?;
     let terminal = console.join(jail.take_terminal())?;
     let parties =
         Parties { agent: prepared.agent.name().to_owned(), person: task::person(&prepared.task.principal) };
@@ -327,7 +335,7 @@ fn serve(
     (jail, carried, guests): (&mut Jail, Option<gateway::Carried>, Option<Guests>),
     (ports, limits): (&[u16], &Limits),
     admission: &Admission,
-    (prepared, tls): (&Prepared, gateway::Tls),
+    (prepared, tls, recorder): (&Prepared, gateway::Tls, Option<Recorder>),
     signals: &mut Signals,
 ) -> Result<Gateway, Failure> {
     let mut sockets = jail.take_sockets().into_iter();
@@ -346,7 +354,7 @@ fn serve(
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };
     let models = models::of(&prepared.models, limits, &prepared.prices);
-    let gateway = gateway::serve(seat, admission.clone(), credentials, inside, tls, models)
+    let gateway = gateway::serve(seat, admission.clone(), credentials, inside, tls, (models, recorder))
         .map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.
     let gone = gateway.watch().map_err(|error| failed(&error))?;

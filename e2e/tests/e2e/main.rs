@@ -31,6 +31,7 @@ mod no_proxy;
 mod real_agents;
 mod real_patch;
 mod real_work;
+mod recorded;
 mod requests;
 mod shows;
 mod suites;

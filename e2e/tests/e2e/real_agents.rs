@@ -17,7 +17,7 @@ pub(crate) fn codex_config(server: &ModelServer) -> String {
     codex_config_at(&server.url())
 }
 
-fn codex_config_at(url: &str) -> String {
+pub(crate) fn codex_config_at(url: &str) -> String {
     format!(
         r#"model = "gpt-5.5"
 model_provider = "scripted"

@@ -279,8 +279,7 @@ fn what_rules_ask_of_a_request_is_checked_shown_and_explained() {
     let full = stage.policy(
         "version = 1\n[[rule]]\nid = \"x\"\nconnect = [\"a.example\"]\nneed = \"none\"\nrecord = \"full\"\n",
     );
-    let refused = stage.says(&["policy", "check", &full]).ended(1).stderr;
-    assert!(refused.contains("nothing records bodies yet"), "{refused}");
+    assert!(stage.says(&["policy", "check", &full]).ended(0).stdout.starts_with("ok"));
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use admission::{Admission, Outcome, Permit, Release};
+use gateway::cassette::{Cassette, Ended, Key, Manifest, Store};
 use gateway::{
     Answering, Asker, Authority, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer,
     Login, Lookup, Models, Names, Placeholder, Prices, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
@@ -49,6 +51,8 @@ pub(crate) struct Setting {
     /// Who keeps the credential; somebody with one secret, where nobody is said.
     pub(crate) vault: Option<Arc<dyn Vault>>,
     pub(crate) logins: Vec<Login>,
+    /// What is recorded is written there, or in a folder of its own.
+    pub(crate) store: Option<Box<dyn Store>>,
 }
 
 impl Setting {
@@ -71,7 +75,14 @@ impl Setting {
             roots: Vec::new(),
             vault: None,
             logins: Vec::new(),
+            store: None,
         }
+    }
+
+    /// What is recorded is written there.
+    pub(crate) fn store(mut self, store: impl Store + 'static) -> Setting {
+        self.store = Some(Box::new(store));
+        self
     }
 
     /// Whom the outside's certificates may come from.
@@ -140,7 +151,8 @@ impl Setting {
 
 /// A gateway at work, and all that is around it.
 pub(crate) struct Stage {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
+    cassette: Option<Cassette>,
     host: Host,
     run: RunId,
     pub(crate) admission: Admission,
@@ -174,6 +186,20 @@ fn policy(default: &str, rules: &str, attended: bool) -> Policy {
     };
     let context = Context { attended, ..Context::default() };
     Policy::compile(vec![layer], &anchors, &context).unwrap()
+}
+
+fn credentials(known: Placeholder, vault: Arc<dyn Vault>, logins: Vec<Login>) -> Credentials {
+    let guarded = [("MODEL_KEY".to_owned(), Secret::new(SECRET))];
+    Credentials::new(vec![known], vault, guarded).unwrap().with_logins(logins).unwrap()
+}
+
+fn cassette(store: Option<Box<dyn Store>>, dir: &Path) -> Cassette {
+    let key = Key::new(&[7; 32]);
+    let cassette = match store {
+        Some(store) => Cassette::begin(store, Manifest::default(), key),
+        None => Cassette::create(&dir.join("cassette"), Manifest::default(), key),
+    };
+    cassette.unwrap()
 }
 
 impl Stage {
@@ -221,19 +247,19 @@ impl Stage {
         let authority_pem = authority.pem().to_owned();
         let tls = Tls { authority, roots: Roots::These(setting.roots) };
         let models = Models::new(setting.models, Prices::new(None).unwrap(), &setting.limits);
+        let cassette = cassette(setting.store, dir.path());
         let gateway = gateway::serve_with(
             Seat { proxy, loopback: listeners, carried: Some(carried), guests: None },
             admission.clone(),
-            Credentials::new(vec![known], vault, [("MODEL_KEY".to_owned(), Secret::new(SECRET))])
-                .and_then(|credentials| credentials.with_logins(setting.logins))
-                .unwrap(),
+            credentials(known, vault, setting.logins),
             Arc::new(Echo),
-            (tls, models),
+            (tls, models, Some(cassette.recorder())),
             (Arc::new(names), setting.bounds),
         );
         let gateway = gateway.unwrap();
         Stage {
-            _dir: dir,
+            dir,
+            cassette: Some(cassette),
             host,
             run,
             admission,
@@ -249,6 +275,18 @@ impl Stage {
             carriage,
             said,
         }
+    }
+
+    /// Where the cassette lies.
+    pub(crate) fn tape(&self) -> PathBuf {
+        self.dir.path().join("cassette")
+    }
+
+    /// Ends the gateway and closes the cassette.
+    pub(crate) fn stop(self) -> (Ended, tempfile::TempDir) {
+        let Stage { dir, cassette, gateway, .. } = self;
+        gateway.drain(Duration::from_secs(2));
+        (cassette.unwrap().close(), dir)
     }
 
     /// A connection to the proxy.

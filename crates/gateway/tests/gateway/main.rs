@@ -19,6 +19,7 @@ mod one_reading;
 mod opened;
 mod origin;
 mod outside;
+mod recorded;
 mod socks;
 mod traps;
 mod two;

@@ -80,6 +80,7 @@ impl Story {
                 reached.unreachable += u64::from(flow.outcome == "unreachable");
                 reached.bytes_up += flow.bytes_up;
                 reached.bytes_down += flow.bytes_down;
+                reached.sent.add(flow);
                 self.counts.bytes_up += flow.bytes_up;
                 self.counts.bytes_down += flow.bytes_down;
             }

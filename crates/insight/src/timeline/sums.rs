@@ -8,6 +8,8 @@ use std::hash::{Hash as _, Hasher as _};
 use ledger::OsText;
 use ledger::event::{Access, Change, DirectFile, Exit, Landed, OpenEntry, Risk, StagedFile};
 
+use super::sent::Sent;
+
 /// A host that was reached, or wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reached {
@@ -25,6 +27,8 @@ pub struct Reached {
     pub bytes_up: u64,
     /// Bytes from the outside in.
     pub bytes_down: u64,
+    /// The bodies of requests that left for it.
+    pub sent: Sent,
 }
 
 impl Reached {

@@ -233,6 +233,8 @@ fn hosts_are_summed_and_told_once() {
             status: None,
             method: None,
             path: None,
+            sent: None,
+            recorded: None,
             outcome: "closed".into(),
         });
     }
@@ -300,7 +302,7 @@ fn changes_end_where_the_gate_left_them() {
     let fates: Vec<Fate> = tape.story().changes().map(|changed| changed.fate.clone()).collect();
     let kept = Fate::Kept("waits for a person".into());
     assert_eq!(fates, [Fate::Landed, kept, Fate::Waiting, Fate::Waiting]);
-    tape.put(Discarded { files: 3 });
+    tape.put(Discarded { files: 3, cassette: false });
     let story = tape.story();
     assert!(!story.waits());
     assert_eq!(story.changes().filter(|changed| changed.fate == Fate::Discarded).count(), 3);

@@ -77,8 +77,57 @@ pub struct Flow {
     /// The path without its query, where it was HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How it ended: `closed`, `reset`, `refused`, `limit`, `used-up` (by a rule's terms), ..
+    /// The body of the request, as far as it left; nothing where there was none, and for tunnels and WebSockets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentBody>,
+    /// Its number in the run's cassette, where it is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<u64>,
+    /// How it ended: `closed`, `reset`, `refused`, `limit`, `used-up` (by a rule's terms), `unrecorded` (a rule wants it recorded, and
+    /// that failed), ..
     pub outcome: String,
+}
+
+/// What a request's body was: as the inside sent it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentBody {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Whether it broke off: then both are of what left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// Body of `cassette.closed`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CassetteClosed {
+    /// Lines of its `events.jsonl`.
+    pub events: u64,
+    /// SHA-256 of that file. Lines name blobs by their digests, so it covers the blobs.
+    pub sha256: String,
+    /// Flows in it.
+    pub flows: u64,
+    /// Bytes of its lines and blobs.
+    pub bytes: u64,
+    /// What passed and is not in it; the first 256 places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<CassetteGap>,
+    /// Why it ends before the run did. From then on nothing passed that was to be recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Traffic that is not in the cassette.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CassetteGap {
+    /// Host and port.
+    pub endpoint: String,
+    /// Why: `tunnel` (nobody looks into it), `not asked` (no rule records it).
+    pub because: String,
+    /// How many tunnels or requests.
+    pub flows: u64,
 }
 
 /// Body of `model.answered`.

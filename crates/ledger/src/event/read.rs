@@ -90,6 +90,7 @@ bodies! {
     "flow" => Flow,
     "model.answered" => ModelAnswered,
     "login.refresh" => LoginRefresh,
+    "cassette.closed" => CassetteClosed,
     "request.inside" => RequestInside,
     "terminal.filtered" => TerminalFiltered,
     "workspace.moved" => WorkspaceMoved,

@@ -266,4 +266,7 @@ pub struct LandRefused {
 pub struct Discarded {
     /// How many files were thrown away.
     pub files: u64,
+    /// Whether recorded traffic was thrown away with them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cassette: bool,
 }

@@ -18,7 +18,7 @@ const LARGEST: usize = 1 << 20;
 /// The longest `why`, in bytes.
 const LONGEST_WHY: usize = 1000;
 
-const FILE_KEYS: [&str; 6] = ["version", "default", "when", "nested", "limits", "rule"];
+const FILE_KEYS: [&str; 7] = ["version", "default", "when", "nested", "limits", "record", "rule"];
 const RULE_KEYS: [&str; 14] = [
     "id", "need", "why", "when", "except", "methods", "query", "headers", "up", "down", "rate", "record",
     "yes", "no",
@@ -68,6 +68,7 @@ impl Page<'_> {
                 "when" => content.when = self.when(value)?,
                 "nested" => content.nested = Some(self.boolean(key, value)?),
                 "limits" => content.limits = self.limits(key, value)?,
+                "record" => content.record_models = self.recorded(key, value)?,
                 "rule" => content.rules = self.rules(key, value)?,
                 _ => return Err(self.unknown(key, &FILE_KEYS)),
             }

@@ -8,7 +8,7 @@ use crate::pattern::condition::Condition;
 use crate::pattern::name::ToolPattern;
 use crate::pattern::path::PathPattern;
 use crate::pattern::{Pattern, PatternError, regex};
-use crate::terms::Terms;
+use crate::terms::{Record, Terms};
 use crate::{Context, Kind, Limit, Need};
 
 /// How long an id can be.
@@ -24,6 +24,8 @@ pub(crate) struct Content {
     pub(crate) nested: Option<bool>,
     /// The most of what this layer limits.
     pub(crate) limits: Vec<(Limit, u64)>,
+    /// How what models are asked and answer is recorded.
+    pub(crate) record_models: Option<Record>,
     pub(crate) rules: Vec<Rule>,
 }
 

@@ -89,10 +89,7 @@ fn what_models_use_is_limited_where_something_counts_it() {
 #[test]
 fn what_nothing_holds_yet_is_a_shortfall() {
     for (rule, expected) in [
-        (
-            "http = [\"https://h.example/**\"]\nneed = \"none\"\nrecord = \"full\"",
-            Some("nothing records bodies yet"),
-        ),
+        ("http = [\"https://h.example/**\"]\nneed = \"none\"\nrecord = \"full\"", None),
         ("tool = [\"openai/web_search\"]\nneed = \"never\"", None),
         ("spend = [\"tokens > 5\"]\nneed = \"human\"", Some("nothing counts it yet")),
         ("tool = [\"openai/web_search\"]\nneed = \"none\"", None),
@@ -143,5 +140,22 @@ proptest! {
         }
         let written = wider.iter().map(|(_, processes, _)| *processes).min();
         prop_assert_eq!(after.most(Limit::Processes), written);
+    }
+}
+
+#[test]
+fn what_is_recorded_is_said_by_a_rule_or_for_all_models() {
+    let records = |text: &str| {
+        let policy = compile(vec![layer(LayerKind::File, text)]);
+        (policy.records(), policy.records_models())
+    };
+    assert_eq!(records("[[rule]]\nid = \"x\"\nconnect = [\"a.example\"]\nneed = \"none\"\n"), (false, false));
+    let one = "[[rule]]\nid = \"x\"\nconnect = [\"a.example\"]\nneed = \"none\"\nrecord = \"full\"\n";
+    assert_eq!(records(one), (true, false));
+    assert_eq!(records("[record]\nmodels = \"full\"\n"), (true, true));
+    let elsewhere = "when = { agent = \"another\" }\n[record]\nmodels = \"full\"\n";
+    assert_eq!(records(elsewhere), (false, false));
+    for wrong in ["[record]\nmodels = \"some\"\n", "[record]\nall = \"full\"\n", "record = \"full\"\n"] {
+        assert!(Layer::parse("p", LayerKind::File, &format!("version = 1\n{wrong}")).is_err(), "{wrong}");
     }
 }

@@ -1,6 +1,7 @@
 //! `provost ledger`: verify, hand out and look at the evidence.
 
 mod export;
+mod traffic;
 mod verify;
 
 use std::collections::VecDeque;

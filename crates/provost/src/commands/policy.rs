@@ -66,6 +66,10 @@ fn show(order: &PolicyShow, out: Out) -> Result<u8, Failure> {
     let brief = |layer: &str| explain::brief(layer, &prepared.task.workspace, &folders.home);
     rows.extend(listed.iter().map(|line| row(line, brief(&line.layer))));
     table::rows(&rows).iter().for_each(|line| out.line(line));
+    if prepared.policy.records_models() {
+        out.line("");
+        out.line("what models are asked and answer is recorded, heads and bodies");
+    }
     if !limits.is_empty() {
         let mut rows = vec![["LAYER", "LIMIT", "MOST"].map(str::to_owned).to_vec()];
         rows.extend(limits.iter().map(|line| limited(line, brief(&line.layer))));

@@ -1,6 +1,7 @@
 //! `provost show`: what happened in a run, process by process.
 
 mod exposure;
+mod traffic;
 
 use std::collections::BTreeSet;
 
@@ -27,6 +28,9 @@ pub(super) fn show(order: &Show, out: Out) -> Result<u8, Failure> {
     }
     if order.exposure {
         return exposure::exposure(&host, &run, out);
+    }
+    if order.traffic {
+        return traffic::traffic(&host, &run, order.flow, out);
     }
     let told = Told::read(&host, &run.run)?;
     match &order.process {

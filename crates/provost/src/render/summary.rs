@@ -9,7 +9,7 @@ mod text;
 
 use insight::{Fate, Story};
 use ledger::Mode;
-use ledger::event::{Change, Risk};
+use ledger::event::{CassetteClosed, CassetteGap, Change, Risk};
 use serde::Serialize;
 
 pub use text::{outside, text};
@@ -67,6 +67,9 @@ pub struct Summary {
     /// The models that it asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelLine>,
+    /// The recorded traffic, where there is some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedLine>,
     /// Credentials that the agent holds itself.
     pub credentials: Vec<String>,
     /// Logins whose tokens had to be refreshed.
@@ -163,6 +166,65 @@ pub struct ReachedLine {
     pub bytes_up: u64,
     /// Bytes in.
     pub bytes_down: u64,
+    /// Refusals.
+    pub denied: u64,
+    /// Bodies of requests that left; nothing of what was in tunnels and WebSockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentLine>,
+}
+
+/// Bodies of requests that left for one place.
+#[derive(Debug, Serialize)]
+pub struct SentLine {
+    /// How many.
+    pub bodies: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Each different one, the largest first; of very many the largest.
+    pub different: Vec<SentBodyLine>,
+}
+
+/// One body, however often it was sent.
+#[derive(Debug, Serialize)]
+pub struct SentBodyLine {
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How often it was sent.
+    pub times: u64,
+    /// Whether it broke off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// Method and path of the first request with it.
+    pub first: String,
+}
+
+/// The recorded traffic of a run.
+#[derive(Debug, Serialize)]
+pub struct RecordedLine {
+    /// Requests in it.
+    pub flows: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// The SHA-256 of its lines.
+    pub sha256: String,
+    /// What passed and is not in it.
+    pub gaps: Vec<GapLine>,
+    /// Why it ends before the run did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// What passed and was not recorded.
+#[derive(Debug, Serialize)]
+pub struct GapLine {
+    /// Host and port.
+    pub endpoint: String,
+    /// `tunnel`, `not asked`.
+    pub because: String,
+    /// How many.
+    pub flows: u64,
 }
 
 /// A model that was asked, and what its answers came to.
@@ -271,6 +333,7 @@ pub fn of(story: &Story, running: bool, notes: Vec<String>) -> Summary {
             .map(reached)
             .collect(),
         models: story.consulted().map(model).collect(),
+        recorded: story.cassette.as_ref().map(recorded),
         credentials: credentials(story),
         logins: logins(story),
         requests: requests(story),
@@ -372,6 +435,31 @@ fn reached(reached: &insight::Reached) -> ReachedLine {
         unreachable: reached.was_never_there(),
         bytes_up: reached.bytes_up,
         bytes_down: reached.bytes_down,
+        denied: reached.denied,
+        sent: (reached.sent.bodies > 0).then(|| sent(&reached.sent)),
+    }
+}
+
+fn sent(sent: &insight::Sent) -> SentLine {
+    let one = |body: &insight::SentBody| {
+        let insight::SentBody { sha256, bytes, times, cut, first } = body.clone();
+        SentBodyLine { sha256, bytes, times, cut, first }
+    };
+    let different = sent.largest().into_iter().map(one).collect();
+    SentLine { bodies: sent.bodies, bytes: sent.bytes, different }
+}
+
+fn recorded(closed: &CassetteClosed) -> RecordedLine {
+    let gap = |gap: &CassetteGap| {
+        let CassetteGap { endpoint, because, flows } = gap.clone();
+        GapLine { endpoint, because, flows }
+    };
+    RecordedLine {
+        flows: closed.flows,
+        bytes: closed.bytes,
+        sha256: closed.sha256.clone(),
+        gaps: closed.gaps.iter().map(gap).collect(),
+        failed: closed.failed.clone(),
     }
 }
 

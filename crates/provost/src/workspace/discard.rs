@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::beneath::names_in;
 use super::{StageError, Workspace, io_error};
+use crate::run::recorded::FOLDER;
 
 /// What was staged could not be thrown away.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum DiscardError {
 }
 
 impl Workspace {
-    /// Throws away what the run left and has not landed, and what it kept of before it began. The repository is not touched.
+    /// Throws away what the run left and has not landed, what it kept of before it began, and its recorded traffic. The repository is not touched.
     /// Gives the number of files.
     ///
     /// # Errors
@@ -41,7 +42,10 @@ impl Workspace {
         // ORDER: first out of the way in one step, so that a half discarded tree is never taken for a staged one.
         remove(&going).map_err(io_error("remove", &going))?;
         std::fs::rename(&staged, &going).map_err(io_error("remove", &staged))?;
-        admission.note(Discarded { files }.into(), Trust::Observed, None)?;
+        let tape = self.run_dir.join(FOLDER);
+        let cassette = tape.symlink_metadata().is_ok();
+        admission.note(Discarded { files, cassette }.into(), Trust::Observed, None)?;
+        remove(&tape).map_err(io_error("remove", &tape))?;
         let commits = self.run_dir.join("commits");
         remove(&commits).map_err(io_error("remove", &commits))?;
         self.forget_preimages()?;

@@ -137,6 +137,18 @@ impl Page<'_> {
         }
     }
 
+    /// What a whole file says of recording: of models, which a run may know by names that no rule has.
+    pub(super) fn recorded(&self, key: &Key<'_>, value: &Value<'_>) -> Result<Option<Record>, PolicyError> {
+        let mut models = None;
+        for (key, value) in self.table(key, value)? {
+            match &**key.get_ref() {
+                "models" => models = Some(self.record(key, value)?),
+                _ => return Err(self.unknown(key, &["models"])),
+            }
+        }
+        Ok(models)
+    }
+
     /// What `credential = "name"` says beside: that it may go where the rule leads.
     pub(super) fn credential(
         &self,

@@ -9,6 +9,7 @@ use ledger::{RunId, bundle};
 use serde_json::json;
 
 use super::super::{DONE, find};
+use super::traffic;
 use crate::cli::Verify;
 use crate::failure::{Failure, NO};
 use crate::folders::Folders;
@@ -36,12 +37,21 @@ fn ours(named: Option<&str>, all: bool, out: Out) -> Result<u8, Failure> {
         Ok(whole) => whole,
         Err(broken) => return Ok(tell_broken(&broken, out)),
     };
+    let mut changed = false;
     for (run, verified) in &whole {
+        let tape = traffic::stands(&host, run)?;
+        changed |= matches!(tape, traffic::Stands::Changed(_));
         if out.human() {
             out.line(in_words(run, verified, out));
+            tape.in_words(run).into_iter().for_each(|line| out.line(line));
         } else {
-            out.json(&in_json(run, verified));
+            let mut value = in_json(run, verified);
+            tape.word().into_iter().for_each(|word| value["cassette"] = json!(word));
+            out.json(&value);
         }
+    }
+    if changed {
+        return Ok(NO);
     }
     if whole.is_empty() && out.human() {
         out.line("whole: there is no run yet");

@@ -13,6 +13,8 @@ use crate::render::{Paint, Tone, clean, count, ground, short, size};
 const NAMED: usize = 5;
 /// Lines of one list before the rest is only counted.
 const MOST: usize = 12;
+/// Bodies of requests that are shown of one place.
+const LARGEST: usize = 3;
 /// Most letters of a path: an agent's names are as long as it likes, and `review` has the whole.
 const LONGEST: usize = 160;
 
@@ -29,7 +31,9 @@ pub fn text(summary: &Summary, paint: Paint) -> Vec<String> {
     section(&mut lines, paint, "commits", &committed(summary, paint));
     section(&mut lines, paint, "denied", &denials(summary, paint));
     section(&mut lines, paint, "reached", &reaches(summary));
+    section(&mut lines, paint, "sent", &sent(summary));
     section(&mut lines, paint, "models", &models(summary));
+    section(&mut lines, paint, "recorded", &recorded(summary));
     section(&mut lines, paint, "asked for", &asked_for(summary));
     let holds = |name: &String| format!("{} itself entered the run", clean(name));
     section(&mut lines, paint, "credential", &summary.credentials.iter().map(holds).collect::<Vec<_>>());
@@ -210,6 +214,50 @@ fn reaches(summary: &Summary) -> Vec<String> {
         )
     };
     summary.reached.iter().map(row).collect()
+}
+
+/// Bodies that left: how many to each place, and the largest few.
+fn sent(summary: &Summary) -> Vec<String> {
+    let rows = |reached: &ReachedLine| {
+        let sent = reached.sent.as_ref()?;
+        let bodies = if sent.bodies == 1 { "body" } else { "bodies" };
+        let mut rows = vec![format!(
+            "{}  {} {bodies} of requests, {}, {} different",
+            clean(&reached.endpoint),
+            sent.bodies,
+            size(sent.bytes),
+            sent.different.len()
+        )];
+        let largest = sent.different.iter().take(LARGEST);
+        rows.extend(largest.map(|body| {
+            let digest = body.sha256.get(..16).unwrap_or_default();
+            format!("  {}  {}  {}", size(body.bytes), clean(digest), short(&clean(&body.first), LONGEST))
+        }));
+        Some(rows)
+    };
+    summary.reached.iter().filter_map(rows).flatten().collect()
+}
+
+fn recorded(summary: &Summary) -> Vec<String> {
+    let Some(recorded) = &summary.recorded else { return Vec::new() };
+    let mut rows = vec![format!(
+        "{}, {}: provost show {} --traffic",
+        count(recorded.flows, "request"),
+        size(recorded.bytes),
+        clean(&summary.run)
+    )];
+    let why = |because: &str| match because {
+        "tunnel" => "nobody looks into a tunnel".to_owned(),
+        "not asked" => "no rule records it".to_owned(),
+        other => clean(other),
+    };
+    rows.extend(recorded.gaps.iter().map(|gap| {
+        format!("not in it: {}, {} times: {}", clean(&gap.endpoint), gap.flows, why(&gap.because))
+    }));
+    rows.extend(
+        recorded.failed.iter().map(|failed| format!("it ends before the run did: {}", clean(failed))),
+    );
+    rows
 }
 
 fn models(summary: &Summary) -> Vec<String> {

@@ -1,0 +1,102 @@
+//! What stands in a cassette for credentials.
+//!
+//! Owns which headers and parameters are never written as they are, and the digest in their stead: by a key of the workspace, so that two runs
+//! there say the same where the same was sent, and nobody else learns anything from it.
+
+use std::fmt;
+
+use http::HeaderMap;
+use ring::hmac;
+
+use crate::credential::{CARRIERS, Credentials, PARAMETERS};
+
+/// Headers that hold credentials, beside those in which one goes out.
+const BESIDE: [&str; 5] = ["set-cookie", "cookie2", "set-cookie2", "x-csrf-token", "x-amz-security-token"];
+/// Headers of one hop that may hold some.
+const PROXY: &str = "proxy-";
+/// Letters of a digest that are kept: enough to tell values apart, too few to find one by.
+const LETTERS: usize = 16;
+
+/// The key of a workspace.
+#[derive(Clone)]
+pub struct Key(hmac::Key);
+
+impl Key {
+    /// Takes a key over.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Key {
+        Key(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// What names it, and tells nothing of it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.digest("the key of a cassette", b"")
+    }
+
+    fn digest(&self, kind: &str, value: &[u8]) -> String {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(kind.as_bytes());
+        context.update(&[0]);
+        context.update(value);
+        let tag = context.sign();
+        let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        hex.chars().take(LETTERS).collect()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+/// Heads as they are written.
+pub(crate) struct Redaction<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) credentials: &'a Credentials,
+}
+
+impl Redaction<'_> {
+    /// Headers, in order.
+    pub(crate) fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
+        let value = |name: &str, value: &[u8]| match is_secret(name) {
+            true => self.stand_in(name, value),
+            false => text(&self.credentials.kept_out(value)),
+        };
+        headers
+            .iter()
+            .map(|(name, said)| (name.as_str().to_owned(), value(name.as_str(), said.as_bytes())))
+            .collect()
+    }
+
+    /// A query, credentials in it replaced.
+    pub(crate) fn query(&self, query: &str) -> String {
+        let part = |part: &str| match part.split_once('=') {
+            Some((name, value)) if PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
+                format!("{name}={}", self.stand_in(name, value.as_bytes()))
+            }
+            _ => part.to_owned(),
+        };
+        let query = query.split('&').map(part).collect::<Vec<_>>().join("&");
+        text(&self.credentials.kept_out(query.as_bytes()))
+    }
+
+    /// What stands for a value. Placeholders are other ones in each run, so they are told by the credential's name.
+    fn stand_in(&self, name: &str, value: &[u8]) -> String {
+        let name = name.to_ascii_lowercase();
+        format!("<{name}:{}>", self.key.digest(&name, &self.credentials.named_in(value)))
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    CARRIERS.contains(&name) || BESIDE.contains(&name) || name.starts_with(PROXY)
+}
+
+/// As text; byte by byte where it is none.
+fn text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}
