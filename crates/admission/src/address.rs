@@ -15,11 +15,15 @@ pub(crate) struct Judged {
     pub(crate) refused: Vec<RefusedAddress>,
 }
 
-/// Judges the addresses that a permitted endpoint led to.
-pub(crate) fn judge(policy: &Policy, endpoint: &Endpoint, found: &[IpAddr]) -> Judged {
+/// Judges the addresses that a permitted action's endpoint led to.
+pub(crate) fn judge(
+    policy: &Policy,
+    (permitted, endpoint): (&Action, &Endpoint),
+    found: &[IpAddr],
+) -> Judged {
     let mut judged = Judged::default();
     for address in found.iter().copied().map(plain) {
-        match refusal(policy, endpoint, address) {
+        match refusal(policy, (permitted, endpoint), address) {
             None if judged.allowed.contains(&address) => {}
             None => judged.allowed.push(address),
             Some(because) => judged.refused.push(RefusedAddress { address: address.to_string(), because }),
@@ -29,7 +33,7 @@ pub(crate) fn judge(policy: &Policy, endpoint: &Endpoint, found: &[IpAddr]) -> J
 }
 
 /// Why this address may not be dialled for that endpoint.
-fn refusal(policy: &Policy, endpoint: &Endpoint, address: IpAddr) -> Option<String> {
+fn refusal(policy: &Policy, (permitted, endpoint): (&Action, &Endpoint), address: IpAddr) -> Option<String> {
     let by_rule = |reasons: &[Reason]| reasons.iter().find(|reason| reason.rule != "default").cloned();
     let asked_for_itself = match &endpoint.host {
         Host::Ip(named) if plain(*named) == address => true,
@@ -46,16 +50,38 @@ fn refusal(policy: &Policy, endpoint: &Endpoint, address: IpAddr) -> Option<Stri
     let itself = Action::Connect(Endpoint { host: Host::Ip(address), port: endpoint.port });
     match policy.decide(&itself, &[]) {
         Decision::Allow { reasons } if by_rule(&reasons).is_some() => None,
-        Decision::Allow { .. } => guarded(address).map(str::to_owned),
-        Decision::Ask { reasons, .. } | Decision::Deny { reasons } => {
-            match (guarded(address), by_rule(&reasons)) {
-                (Some(because), _) => Some(because.to_owned()),
-                (None, Some(rule)) => Some(format!("rule `{}` forbids the address itself", rule.rule)),
-                (None, None) => None,
+        Decision::Allow { .. } => closed(policy, permitted, address),
+        Decision::Ask { reasons, .. } | Decision::Deny { reasons } => match by_rule(&reasons) {
+            Some(rule) if guarded(address).is_none() || led(policy, permitted, address) => {
+                Some(format!("rule `{}` forbids the address itself", rule.rule))
             }
-        }
+            _ => closed(policy, permitted, address),
+        },
     }
 }
+
+/// Why a name must not lead there, unless a rule says that this one may.
+fn closed(policy: &Policy, permitted: &Action, address: IpAddr) -> Option<String> {
+    guarded(address).filter(|_| !led(policy, permitted, address)).map(str::to_owned)
+}
+
+/// Whether a rule lets the name lead to this address. A network that it names stands for what people have as networks of their own;
+/// this machine, metadata services and their like are meant only where they are named one by one.
+fn led(policy: &Policy, permitted: &Action, address: IpAddr) -> bool {
+    let named = policy.leads_to(permitted, address);
+    named.iter().any(|network| network.prefix_len() == network.max_prefix_len() || is_network(address))
+}
+
+/// Whether such an address is one of a network that people build: private, shared, or meant for documentation or benchmarks.
+fn is_network(address: IpAddr) -> bool {
+    guarded(address).is_some_and(|what| NETWORKS.contains(&what))
+}
+
+const PRIVATE: &str = "a private network";
+const SHARED: &str = "a carrier's shared network";
+const DOCUMENTATION: &str = "an address for documentation";
+const BENCHMARKS: &str = "a network for benchmarks";
+const NETWORKS: [&str; 4] = [PRIVATE, SHARED, DOCUMENTATION, BENCHMARKS];
 
 /// The address itself, where it is written inside another.
 pub fn plain(address: IpAddr) -> IpAddr {
@@ -79,14 +105,14 @@ fn guarded_v4(address: Ipv4Addr) -> Option<&'static str> {
             Some("a cloud's metadata service")
         }
         [0, ..] => Some("this network"),
-        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Some("a private network"),
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Some(PRIVATE),
         [127, ..] => Some("this host"),
         [169, 254, ..] => Some("a link-local address"),
-        [100, 64..=127, ..] => Some("a carrier's shared network"),
+        [100, 64..=127, ..] => Some(SHARED),
         [192, 0, 0, _] => Some("an address of the protocols"),
-        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Some("an address for documentation"),
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Some(DOCUMENTATION),
         [192, 88, 99, _] => Some("a 6to4 relay"),
-        [198, 18..=19, ..] => Some("a network for benchmarks"),
+        [198, 18..=19, ..] => Some(BENCHMARKS),
         [224..=239, ..] => Some("a multicast address"),
         [255, 255, 255, 255] => Some("the broadcast address"),
         [240..=255, ..] => Some("a reserved address"),
@@ -103,10 +129,10 @@ fn guarded_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => guarded_v4(v4(high, low)),
         [0x2002, high, low, ..] => guarded_v4(v4(high, low)),
         [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Some("a cloud's metadata service"),
-        [0xfc00..=0xfdff, ..] => Some("a private network"),
+        [0xfc00..=0xfdff, ..] => Some(PRIVATE),
         [0xfe80..=0xfebf, ..] => Some("a link-local address"),
         [0xff00..=0xffff, ..] => Some("a multicast address"),
-        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some("an address for documentation"),
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some(DOCUMENTATION),
         [0x2001, 0..=0x1ff, ..] => Some("an address of the protocols"),
         [0x2000..=0x3fff, ..] => None,
         _ => Some("not an address of the open network"),

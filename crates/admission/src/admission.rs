@@ -214,11 +214,12 @@ impl Admission {
     /// The second half of a connect: the addresses a permitted name led to.
     pub(crate) fn judge_addresses(
         &self,
+        permitted: &Action,
         endpoint: &Endpoint,
         found: &[IpAddr],
         seq: u64,
     ) -> Result<Vec<IpAddr>, Denial> {
-        let judged = address::judge(&self.line.policy, endpoint, found);
+        let judged = address::judge(&self.line.policy, (permitted, endpoint), found);
         let because = match judged.refused.first() {
             Some(refused) => format!("{} leads to {}: {}", endpoint.host, refused.address, refused.because),
             None => format!("{} leads to no address", endpoint.host),

@@ -131,6 +131,14 @@ pub struct Dial {
     addresses: Vec<SocketAddr>,
 }
 
+impl Dial {
+    fn of(endpoint: Endpoint, addresses: Vec<IpAddr>) -> Dial {
+        let port = endpoint.port;
+        let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        Dial { endpoint, addresses }
+    }
+}
+
 /// An HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http(pub HttpRequest);
@@ -281,10 +289,9 @@ impl Permit<Connect> {
     /// None of them passes, or the ledger takes nothing more.
     pub fn at(self, found: &[IpAddr]) -> Result<Permit<Dial>, Denial> {
         let Permit { effect: Connect(endpoint), seq, line } = self;
-        let addresses = line.judge_addresses(&endpoint, found, seq)?;
-        let addresses =
-            addresses.into_iter().map(|address| SocketAddr::new(address, endpoint.port)).collect();
-        Ok(Permit { effect: Dial { endpoint, addresses }, seq, line })
+        let action = Action::Connect(endpoint.clone());
+        let addresses = line.judge_addresses(&action, &endpoint, found, seq)?;
+        Ok(Permit { effect: Dial::of(endpoint, addresses), seq, line })
     }
 }
 
@@ -295,7 +302,9 @@ impl Permit<Http> {
     /// None of them passes, or the ledger takes nothing more.
     pub fn at(self, found: &[IpAddr]) -> Result<Permit<Dial>, Denial> {
         let Permit { effect: Http(request), seq, line } = self;
-        Permit { effect: Connect(request.endpoint), seq, line }.at(found)
+        let endpoint = request.endpoint.clone();
+        let addresses = line.judge_addresses(&Action::Http(request), &endpoint, found, seq)?;
+        Ok(Permit { effect: Dial::of(endpoint, addresses), seq, line })
     }
 }
 

@@ -101,6 +101,10 @@ impl Judge {
         if head::overrides_method(&head.headers, &request.query) {
             return Err(odd("this one tells it another method".to_owned()));
         }
+        if request.slashed().is_some() {
+            // What it is a question of, or none, would be the provider's to say.
+            return Err(odd("this one has an escaped slash in its path".to_owned()));
+        }
         let websocket = head::wants_websocket(&head.method, &head.headers);
         let api = match Call::of(&request.method, &request.path) {
             Call::Model(api) if websocket || head.method == Method::POST => api,

@@ -399,6 +399,11 @@ impl HttpRequest {
         format!("{}://{}{}", self.scheme, self.endpoint, self.path)
     }
 
+    /// The same request as a server reads it that takes an escaped slash in its path for a slash; `None` where there is none.
+    pub fn slashed(&self) -> Option<HttpRequest> {
+        canonical::slashed_path(&self.path).map(|path| HttpRequest { path, ..self.clone() })
+    }
+
     /// The same, with its headers.
     #[must_use]
     pub fn with_headers<'a>(mut self, headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> HttpRequest {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 mod url;
 
 pub use url::{method, query, url_path};
-pub(crate) use url::{other_path, query_key};
+pub(crate) use url::{other_path, query_key, slashed_path};
 
 /// Why a text has no canonical form. What it may not be is never repaired, because the far side might repair it otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,9 @@ pub enum NotCanonical {
     /// A percent escape that servers read differently.
     #[error("it contains the escape `{0}`")]
     Escape(String),
+    /// An escaped slash, where the path with a slash is another matter.
+    #[error("it contains an escaped slash, and with a plain one it is not allowed")]
+    Slash,
 }
 
 /// A path without `.`, empty components or a trailing slash. `..` has no canonical form: see [`join`] for lexical use.

@@ -128,6 +128,13 @@ pub(crate) fn decide(policy: &Policy, action: &Action, grants: &[Grant]) -> Deci
     {
         return as_connection(policy, request, grants);
     }
+    if let Action::Http(request) = action
+        && let Some(slashed) = request.slashed()
+        && !matches!(decide(policy, &Action::Http(slashed), &[]), Decision::Allow { .. })
+    {
+        // Nobody knows which of both the server reads, so it passes only where rules allow both.
+        return Decision::Deny { reasons: vec![unreadable(&NotCanonical::Slash)] };
+    }
     let judged =
         judge(policy, action).unwrap_or_else(|error| Decision::Deny { reasons: vec![unreadable(&error)] });
     match judged {

@@ -97,6 +97,14 @@ impl Selector {
 
     /// Whether it covers this action. What cannot be spelled is never covered.
     pub fn covers(&self, action: &Action) -> bool {
+        let slashed = match action {
+            Action::Http(request) => request.slashed().map(Action::Http),
+            _ => None,
+        };
+        self.covers_as(action) && slashed.is_none_or(|slashed| self.covers_as(&slashed))
+    }
+
+    fn covers_as(&self, action: &Action) -> bool {
         match &self.covers {
             Covers::Exact(one) => same(one, action),
             Covers::Class(automaton, agreed) => {

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::layer::rule::Rule;
@@ -27,6 +29,8 @@ pub struct Terms {
     pub record: Option<Record>,
     /// The credential that goes along.
     pub credential: Option<String>,
+    /// Networks of the person's own to which a name may lead.
+    pub leads_to: Vec<IpNet>,
 }
 
 /// How often something may be begun.
@@ -106,7 +110,11 @@ impl Terms {
             self.record.map(|Record::Full| "record full".to_owned()),
             self.credential.as_ref().map(|name| format!("credential {name}")),
         ];
-        said.into_iter().flatten().collect()
+        let leads = (!self.leads_to.is_empty()).then(|| {
+            let networks: Vec<String> = self.leads_to.iter().map(IpNet::to_string).collect();
+            format!("leads to {}", networks.join(", "))
+        });
+        said.into_iter().chain([leads]).flatten().collect()
     }
 }
 
@@ -135,6 +143,17 @@ impl Policy {
     /// Otherwise such a rule must speak: one of the working policy if any of it names it, and one of each layer that only narrows
     /// and names it, so that none of these opens what another closed.
     pub fn goes_with(&self, credential: &str, actions: &[Action]) -> bool {
+        let slashed = |action: &Action| match action {
+            Action::Http(request) => request.slashed().map(Action::Http),
+            _ => None,
+        };
+        let other = || actions.iter().map(|action| slashed(action).unwrap_or_else(|| action.clone()));
+        let both = actions.iter().any(|action| slashed(action).is_some());
+        self.goes_with_these(credential, actions)
+            && (!both || self.goes_with_these(credential, &other().collect::<Vec<_>>()))
+    }
+
+    fn goes_with_these(&self, credential: &str, actions: &[Action]) -> bool {
         let names = |counted: &Counted| self.rule(*counted).terms.credential.as_deref() == Some(credential);
         let of = |counted: &Counted| counted.narrows.then_some(counted.layer);
         let mut open: BTreeSet<Option<usize>> =
@@ -169,6 +188,20 @@ impl Policy {
     pub fn records_models(&self) -> bool {
         let holding = |layer: &&Layer| layer.content.when.fails(self.context()).is_none();
         self.layers().iter().filter(holding).any(|layer| layer.content.record_models.is_some())
+    }
+
+    /// The networks of the person's own that hold this address, and to which rules let this action lead. What only narrows opens
+    /// none.
+    pub fn leads_to(&self, action: &Action, address: IpAddr) -> Vec<IpNet> {
+        let mut found = Vec::new();
+        // What cannot be judged is denied before.
+        let _ = self.table(action.kind()).speak(action, |rule, restricts| {
+            if let Some(counted) = self.rules.get(rule).filter(|counted| !restricts && !counted.narrows) {
+                let networks = self.rule(*counted).terms.leads_to.iter();
+                found.extend(networks.filter(|network| network.contains(&address)));
+            }
+        });
+        found
     }
 
     /// What layers ask for that nothing holds yet: a run that rests on it does not start.

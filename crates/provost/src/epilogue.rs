@@ -108,7 +108,7 @@ pub fn policy(folders: &Folders, story: &Story, workspace: &Workspace) -> Result
         context,
         tools: &Toolchains::default(),
         shown: &[],
-        registries: &[],
+        registries: "",
         agent: ("command", ""),
     };
     let policy =

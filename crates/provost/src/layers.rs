@@ -43,7 +43,7 @@ pub struct Wanted<'a> {
     /// What it sees beside: the agent's own program.
     pub shown: &'a [Shown],
     /// Where the tools get packages from, where the profile lets them.
-    pub registries: &'a [RuleSpec],
+    pub registries: &'a str,
     /// The agent's layer: its name and text.
     pub agent: (&'a str, &'a str),
 }
@@ -65,8 +65,7 @@ pub fn load_with(folders: &Folders, wanted: &Wanted<'_>, own: Option<Layer>) -> 
     layers.push(profile(wanted.profile)?);
     layers.push(Layer::from_rules("toolchains", LayerKind::Toolchains, vec![tools(wanted)])?);
     if !wanted.registries.is_empty() {
-        let rules = wanted.registries.to_vec();
-        layers.push(Layer::from_rules(registries::LAYER, LayerKind::Toolchains, rules)?);
+        layers.push(Layer::parse(registries::LAYER, LayerKind::Toolchains, wanted.registries)?);
     }
     if !wanted.agent.1.is_empty() {
         layers.push(Layer::parse(wanted.agent.0, LayerKind::Agent, wanted.agent.1)?);

@@ -3,18 +3,18 @@
 //! What counts is the person's and the system's own configuration, and what a tool itself says when it is asked outside of
 //! the workspace: a repository cannot name a registry for itself. This program knows no registry by name.
 //!
-//! * `ask`: asking a tool; `files`: its configuration
+//! * `ask`: asking a tool; `files`: its configuration; `cargo`: where cargo goes; `place`: addresses, and the rules on them
 //!
 //! Owns which places are registries. Does not own whether a run may reach them: they become rules of a layer, beside every
 //! other rule.
 
 mod ask;
+mod cargo;
 mod files;
+mod place;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-use policy::{Endpoint, Kind, Need, RuleSpec};
+use std::thread;
 
 use crate::toolchains::Environment;
 use crate::toolchains::places::Places;
@@ -26,15 +26,24 @@ pub const PROFILE: &str = "deps";
 /// The name of their layer.
 pub const LAYER: &str = "registries";
 
-/// A rule for each tool that is set to use any. Asks tools that the person installed; changes nothing.
+/// The text of a layer with rules for each tool that is set to use any; nothing if none is. Asks tools that the person installed;
+/// changes nothing of theirs.
 #[must_use]
-pub fn find(environment: &Environment) -> Vec<RuleSpec> {
+pub fn find(environment: &Environment) -> String {
     let tools = ask::Tools::of(environment);
-    of(&Host { environment, root: Path::new("/"), ask: &|tool, words| tools.ask(tool, words) })
+    let host = Host {
+        environment,
+        root: Path::new("/"),
+        ask: &|tool, words| tools.ask(tool, words),
+        cargo: &|settings| cargo::ask(&tools, settings),
+    };
+    of(&host)
 }
 
 /// What a tool says to these words.
-type Ask<'a> = &'a dyn Fn(&str, &[&str]) -> Option<String>;
+type Ask<'a> = &'a (dyn Fn(&str, &[&str]) -> Option<String> + Sync);
+/// Where cargo goes with these settings.
+type AskCargo<'a> = &'a (dyn Fn(Option<&Path>) -> cargo::Goes + Sync);
 
 /// What is looked at.
 struct Host<'a> {
@@ -42,36 +51,23 @@ struct Host<'a> {
     /// `/`, or what a test made in its stead.
     root: &'a Path,
     ask: Ask<'a>,
+    cargo: AskCargo<'a>,
 }
 
-fn of(host: &Host<'_>) -> Vec<RuleSpec> {
-    let found = [("npm", npm(host)), ("pip", python(host)), ("cargo", cargo(host)), ("go", go(host))];
-    found.into_iter().filter_map(|(tool, addresses)| rule(tool, &addresses)).collect()
-}
+/// A tool, and where it gets packages from.
+type Tool = (&'static str, fn(&Host<'_>) -> Vec<String>);
 
-/// None, if nothing was found.
-fn rule(tool: &str, addresses: &[String]) -> Option<RuleSpec> {
-    let places: BTreeSet<String> = addresses.iter().filter_map(|address| place(address)).collect();
-    let blank = RuleSpec::new(tool, Need::None).why(format!("Where {tool} is set to get packages from."));
-    let rule = places.iter().fold(blank, |rule, place| rule.pattern(Kind::Connect, place.as_str()));
-    (!places.is_empty()).then_some(rule)
-}
-
-/// `host:port` of an address; whoever signs in there is left out.
-fn place(address: &str) -> Option<String> {
-    let address = address.trim().trim_matches(['"', '\'']);
-    let address =
-        ["sparse+", "registry+"].iter().find_map(|kind| address.strip_prefix(kind)).unwrap_or(address);
-    let (rest, port) = match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
-        (Some(rest), _) => (rest, 443),
-        (_, Some(rest)) => (rest, 80),
-        _ => return None,
-    };
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-    let text = if has_port { host.to_owned() } else { format!("{host}:{port}") };
-    Endpoint::parse(&text).ok().map(|place| place.to_string())
+fn of(host: &Host<'_>) -> String {
+    const TOOLS: [Tool; 4] = [("npm", npm), ("pip", python), ("cargo", cargo::registries), ("go", go)];
+    let (found, git) = thread::scope(|scope| {
+        let asked = TOOLS.map(|(tool, find)| (tool, scope.spawn(move || find(host))));
+        let git = git(host);
+        // One that went wrong is not heard.
+        (asked.map(|(tool, asked)| (tool, asked.join().unwrap_or_default())), git)
+    });
+    let rules = found.iter().flat_map(|(tool, addresses)| place::rules(tool, addresses));
+    let rules: String = rules.chain(place::rules_of_git(&git)).collect();
+    if rules.is_empty() { rules } else { format!("version = 1\n{rules}") }
 }
 
 impl Host<'_> {
@@ -143,6 +139,8 @@ fn python(host: &Host<'_>) -> Vec<String> {
         ("UV_INDEX_URL", true),
         ("PIP_EXTRA_INDEX_URL", false),
         ("UV_EXTRA_INDEX_URL", false),
+        ("PIP_FIND_LINKS", false),
+        ("UV_FIND_LINKS", false),
         ("UV_INDEX", false),
     ] {
         if let Some(value) = host.variable(name) {
@@ -154,6 +152,7 @@ fn python(host: &Host<'_>) -> Vec<String> {
     let pip = host.variable("PIP_CONFIG_FILE").map(PathBuf::from);
     let pip = pip.into_iter().chain([
         host.system("etc/pip.conf"),
+        host.system("etc/xdg/pip/pip.conf"),
         host.config("pip/pip.conf"),
         host.environment.home.join(".pip/pip.conf"),
     ]);
@@ -186,39 +185,14 @@ fn named_address(text: &str) -> &str {
     }
 }
 
-fn cargo(host: &Host<'_>) -> Vec<String> {
-    let file = |name: &str| host.own("CARGO_HOME", ".cargo", name);
-    let text = host.read(&file("config.toml")).or_else(|| host.read(&file("config")));
-    let table = text.as_deref().and_then(toml_file).unwrap_or_default();
-    let (mut all, instead) = files::cargo(&table);
-    let named = host
-        .environment
-        .variables
-        .iter()
-        .filter(|(name, _)| name.starts_with("CARGO_REGISTRIES_") && name.ends_with("_INDEX"));
-    all.extend(named.map(|(_, index)| index.clone()));
-    if !instead {
-        all.extend(indexes(host, &file("registry/index")));
-    }
-    all
-}
-
-/// Where cargo itself fetched from: each index that it keeps is named for its host, and says where the packages are.
-/// Those kept as git repositories lie with hosts that hold everything else as well, and are left out.
-fn indexes(host: &Host<'_>, folder: &Path) -> Vec<String> {
-    let Ok(listing) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut all = Vec::new();
-    for entry in listing.flatten() {
-        let Some(says) = host.read(&entry.path().join("config.json")) else { continue };
-        let says: serde_json::Value = serde_json::from_str(&says).unwrap_or_default();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let (Some(dl), Some((name, _))) =
-            (says.get("dl").and_then(|dl| dl.as_str()), name.rsplit_once('-'))
-        {
-            all.extend([format!("https://{name}"), dl.to_owned()]);
-        }
-    }
-    all
+/// Where git goes instead of where it is told: the addresses that stand for others.
+fn git(host: &Host<'_>) -> Vec<String> {
+    let told = (host.ask)("git", &["config", "--get-regexp", r"^url\..*\.insteadof$"]).unwrap_or_default();
+    let base = |line: &str| {
+        let key = line.split_once(' ')?.0.strip_prefix("url.")?;
+        Some(key.strip_suffix(".insteadof")?.to_owned())
+    };
+    told.lines().filter_map(base).collect()
 }
 
 fn go(host: &Host<'_>) -> Vec<String> {

@@ -196,7 +196,7 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
         attended: task.attended,
     };
     let registries =
-        if profile == registries::PROFILE { registries::find(&task.environment) } else { Vec::new() };
+        if profile == registries::PROFILE { registries::find(&task.environment) } else { String::new() };
     let policy = layers::load_with(
         folders,
         &Wanted {

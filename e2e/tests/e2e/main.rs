@@ -13,6 +13,7 @@ mod commits;
 mod complete;
 mod credentials;
 mod demo;
+mod deps;
 mod desk;
 mod desk_calls;
 mod direct;

@@ -73,6 +73,24 @@ fn policy_that_speaks_of_the_address_itself_is_heard() {
 }
 
 #[test]
+fn a_name_leads_into_a_network_where_its_own_rule_says_so() {
+    let line = Line::start(false);
+    for inside in ["10.9.9.9", "198.18.0.7", "203.0.113.80", "127.0.0.8", "fd00::1", "100.65.0.1"] {
+        let found = dialled(&line, "in-house.example:443", &[inside]);
+        assert_eq!(found.len(), 1, "{inside}");
+    }
+    // What a network holds beside the computers of people is meant only by its own address; and a rule that forbids one does.
+    for closed in
+        ["100.100.100.200", "fd00:ec2::254", "192.168.0.1", "127.0.0.1", "203.0.113.81", "93.184.216.66"]
+    {
+        assert!(dial(&line, "in-house.example:443", &[closed]).is_err(), "{closed}");
+    }
+    // It is this name alone that leads there.
+    assert!(dial(&line, "allowed.example:443", &["10.9.9.9"]).is_err());
+    assert!(line.admission.admit(connect("10.9.9.9:443")).wait().permit().is_err());
+}
+
+#[test]
 fn an_address_that_was_asked_for_leads_to_itself_and_nowhere_else() {
     let line = Line::start(false);
     assert_eq!(dialled(&line, "10.1.2.3:443", &["10.1.2.3"]), ["10.1.2.3:443"]);

@@ -56,6 +56,11 @@ id = "inside"
 connect = ["10.1.2.3:443"]
 need = "none"
 [[rule]]
+id = "in-house"
+connect = ["in-house.example:443"]
+need = "none"
+leads_to = ["10.0.0.0/8", "93.184.0.0/16", "100.64.0.0/10", "[fc00::]/7", "198.18.0.0/15", "203.0.113.80", "127.0.0.8"]
+[[rule]]
 id = "no-such-address"
 connect = ["93.184.216.66:443"]
 need = "never"

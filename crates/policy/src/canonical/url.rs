@@ -15,10 +15,11 @@ pub fn method(text: &str) -> Result<(), NotCanonical> {
     if first && text.len() <= 32 && text.bytes().all(plain) { Ok(()) } else { Err(NotCanonical::Method) }
 }
 
-/// The path of a URL, without query: escapes of plain characters undone, all others in capitals.
+/// The path of a URL, without query: escapes of plain characters undone, all others in capitals. An escaped slash stays one, in
+/// its segment; see [`slashed_path`] for the path that a server reads there which undoes it.
 ///
 /// # Errors
-/// When a server could read it as another path: dots, empty segments, escaped slashes, escapes of escapes.
+/// When a server could read it as another path: dots, empty segments, escaped backslashes, escapes of escapes.
 pub fn url_path(given: &str) -> Result<String, NotCanonical> {
     if !given.starts_with('/') {
         return Err(if given.is_empty() { NotCanonical::Empty } else { NotCanonical::Relative });
@@ -45,8 +46,18 @@ pub fn url_path(given: &str) -> Result<String, NotCanonical> {
     if std::str::from_utf8(&meant).is_err() {
         return Err(NotCanonical::Character("escapes that are not UTF-8"));
     }
+    // However a server takes an escaped slash, no dots and no empty segments come of it.
+    slashed_path(&canonical).map_or(Ok(()), |slashed| plain_segments(&slashed))?;
     plain_segments(&canonical).map(|()| canonical)
 }
+
+/// The path as a server reads it that takes an escaped slash for a slash; `None` where there is none.
+pub(crate) fn slashed_path(canonical: &str) -> Option<String> {
+    canonical.contains(SLASH).then(|| canonical.replace(SLASH, "/"))
+}
+
+/// An escaped slash, in its canonical spelling.
+const SLASH: &str = "%2F";
 
 /// The pairs of a query, escapes undone, in their order.
 ///
@@ -126,7 +137,7 @@ fn is_unreserved(byte: u8) -> bool {
 /// The byte of an escape, and what follows it.
 fn escape(rest: &[u8]) -> Result<(u8, &[u8]), NotCanonical> {
     let decoded = hex_pair(rest).ok_or_else(|| bad_escape(rest))?;
-    if decoded.is_ascii_control() || matches!(decoded, b'/' | b'\\' | b'%') {
+    if decoded.is_ascii_control() || matches!(decoded, b'\\' | b'%') {
         return Err(bad_escape(rest));
     }
     Ok((decoded, rest.get(2..).unwrap_or_default()))

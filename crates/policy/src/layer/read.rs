@@ -19,9 +19,9 @@ const LARGEST: usize = 1 << 20;
 const LONGEST_WHY: usize = 1000;
 
 const FILE_KEYS: [&str; 7] = ["version", "default", "when", "nested", "limits", "record", "rule"];
-const RULE_KEYS: [&str; 14] = [
+const RULE_KEYS: [&str; 15] = [
     "id", "need", "why", "when", "except", "methods", "query", "headers", "up", "down", "rate", "record",
-    "yes", "no",
+    "leads_to", "yes", "no",
 ];
 const WHEN_KEYS: [&str; 4] = ["repo", "agent", "principal", "attended"];
 

@@ -193,6 +193,15 @@ fn is_public_suffix(name: &str) -> bool {
     psl::suffix_str(name) == Some(name) && !PRIVATE_SUFFIXES.contains(&name)
 }
 
+/// Reads a network, or an address, which is one of its own.
+pub(crate) fn network(text: &str) -> Result<IpNet, PatternError> {
+    match HostPattern::parse(text, Need::None)? {
+        HostPattern::Net(net) => Ok(net),
+        _ => Err(PatternError::new(format!("`{text}` is no network"))
+            .hint("write `10.0.0.0/8`, `[fd00::]/8` or an address")),
+    }
+}
+
 fn net(text: &str, need: Need) -> Result<HostPattern, PatternError> {
     let plain = text.replace(['[', ']'], "");
     let net: IpNet = plain.parse().map_err(|_| {

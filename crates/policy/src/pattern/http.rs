@@ -68,6 +68,11 @@ fn url_parts(path: &str, need: Need) -> Result<Vec<Part>, PatternError> {
     globs.remove(0);
     let parts: Vec<Part> = globs.into_iter().map(glob::part).collect::<Result<_, _>>()?;
     let plain = plain_text(&parts);
+    if let Some(slashed) = canonical::slashed_path(&plain) {
+        return Err(PatternError::new(format!("an escaped slash stands in `{path}`")).hint(format!(
+            "write it as in `{slashed}`: a request with an escaped slash passes where the path with a slash does too"
+        )));
+    }
     match canonical::url_path(&plain) {
         Ok(canonical) if canonical == plain => match canonical::other_path(&plain) {
             Some(other) if need != Need::None => Err(PatternError::new(format!(

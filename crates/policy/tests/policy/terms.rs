@@ -102,3 +102,51 @@ fn a_rate_reads_as_it_is_written() {
         assert!(text.parse::<Rate>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_name_leads_to_the_networks_that_its_own_rule_names_and_no_others() {
+    let user = layer(
+        LayerKind::User,
+        r#"
+        [[rule]]
+        id = "packages"
+        http = ["https://packages.example/**"]
+        methods = ["GET"]
+        need = "none"
+        leads_to = ["10.20.0.0/16", "[fd00::]/8", "127.0.0.1"]
+        "#,
+    );
+    let policy = compile(vec![user]);
+    let endpoint = |host: &str| Endpoint::parse(host).unwrap();
+    let get = |host: &str, method: &str| {
+        Action::Http(HttpRequest::new(Scheme::Https, endpoint(host), method, "/x").unwrap())
+    };
+    let leads =
+        |action: &Action, address: &str| !policy.leads_to(action, address.parse().unwrap()).is_empty();
+    for address in ["10.20.1.2", "fd00::1", "127.0.0.1"] {
+        assert!(leads(&get("packages.example:443", "GET"), address), "{address}");
+        assert!(!leads(&get("packages.example:443", "PUT"), address), "{address}");
+        assert!(!leads(&get("other.example:443", "GET"), address), "{address}");
+    }
+    assert!(!leads(&get("packages.example:443", "GET"), "10.21.0.1"));
+    let text = |kind, leads_to: &str| {
+        let rule = "version = 1\n[[rule]]\nid = \"a\"\nconnect = [\"a.example\"]\nneed = \"none\"\n";
+        policy::Layer::parse("x", kind, &format!("{rule}leads_to = {leads_to}\n"))
+    };
+    assert!(text(LayerKind::User, "[\"10.0.0.0/8\"]").is_ok());
+    for bad in ["[\"a.example\"]", "[\"0.0.0.0/0\"]", "[\"10.0.0.1/8\"]", "\"10.0.0.0/8\"", "[]", "[\"*\"]"] {
+        assert!(text(LayerKind::User, bad).is_err(), "{bad}");
+    }
+    assert!(text(LayerKind::Floor, "[\"10.0.0.0/8\"]").is_err(), "a floor opens nothing");
+    let repo = policy::Layer::parse(
+        "repo",
+        LayerKind::Repo,
+        "version = 1\n[[rule]]\nid = \"a\"\nhttp = [\"https://packages.example/**\"]\nneed = \"none\"\nleads_to = [\"192.168.0.0/16\"]\n",
+    );
+    let policy = compile(vec![repo.unwrap()]);
+    let address = "192.168.0.1".parse().unwrap();
+    assert!(
+        policy.leads_to(&get("packages.example:443", "GET"), address).is_empty(),
+        "nor does a repository"
+    );
+}

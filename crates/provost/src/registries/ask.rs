@@ -3,7 +3,7 @@
 //! Owns which program is asked, and for how long. It is one that the person installed, never the workspace's, and it is asked
 //! in a folder that is not the workspace: what a repository says is not heard.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -34,6 +34,12 @@ impl Tools<'_> {
 
     /// What it prints, if it ends well and in time.
     pub(super) fn ask(&self, tool: &str, words: &[&str]) -> Option<String> {
+        let words: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
+        ended(self.start(tool, &words, &[])?)
+    }
+
+    /// Starts it, with these variables beside the person's.
+    pub(super) fn start(&self, tool: &str, words: &[PathBuf], variables: &[(&str, &OsStr)]) -> Option<Child> {
         let is_program = |path: &PathBuf| {
             std::fs::metadata(path)
                 .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -53,7 +59,14 @@ impl Tools<'_> {
             .env_remove("OLDPWD");
         // They are to say what they are set to, and to fetch nothing for it.
         command.env("COREPACK_ENABLE_NETWORK", "0").env("GOTOOLCHAIN", "local").env("PYTHONSAFEPATH", "1");
-        told(command.spawn().ok()?)
+        command.envs(variables.iter().copied());
+        command.spawn().ok()
+    }
+
+    /// Where cargo keeps what it fetched.
+    pub(super) fn cargo_home(&self) -> PathBuf {
+        let named = self.environment.get("CARGO_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        named.unwrap_or_else(|| self.environment.home.join(".cargo"))
     }
 
     fn path(&self) -> OsString {
@@ -61,7 +74,8 @@ impl Tools<'_> {
     }
 }
 
-fn told(mut child: Child) -> Option<String> {
+/// What it printed, if it ended well and in time.
+pub(super) fn ended(mut child: Child) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match child.try_wait() {

@@ -46,23 +46,20 @@ pub(super) fn uv(table: &Table) -> (Vec<String>, bool) {
     (all, instead)
 }
 
-/// Addresses in cargo's configuration, and whether another source stands for the usual one.
-pub(super) fn cargo(table: &Table) -> (Vec<String>, bool) {
-    const USUAL: &str = "crates-io";
+/// Addresses in cargo's configuration.
+pub(super) fn cargo(table: &Table) -> Vec<String> {
     let tables = |name: &str| {
         let all = table.get(name).and_then(Value::as_table).into_iter().flatten();
-        all.filter_map(|(name, value)| Some((name.as_str(), value.as_table()?))).collect::<Vec<_>>()
+        all.filter_map(|(_, value)| value.as_table()).collect::<Vec<_>>()
     };
-    let mut all: Vec<String> =
-        tables("registries").into_iter().filter_map(|(_, one)| text(one, "index")).collect();
-    let mut instead = false;
-    for (name, source) in tables("source") {
-        all.extend(text(source, "registry"));
-        instead |= name == USUAL && (source.contains_key("replace-with") || source.contains_key("registry"));
-    }
-    let index = table.get("registries").and_then(Value::as_table).and_then(|all| all.get(USUAL));
-    instead |= index.and_then(Value::as_table).is_some_and(|one| one.contains_key("index"));
-    (all, instead)
+    let indexes = tables("registries").into_iter().filter_map(|one| text(one, "index"));
+    indexes.chain(tables("source").into_iter().filter_map(|one| text(one, "registry"))).collect()
+}
+
+/// Where an index of cargo's keeps its files.
+pub(super) fn of_index(text: &str) -> Option<String> {
+    let says: serde_json::Value = serde_json::from_str(text).ok()?;
+    says.get("dl")?.as_str().map(str::to_owned)
 }
 
 fn text(table: &Table, key: &str) -> Option<String> {

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use policy::{Kind, PatternSpec};
-
-use super::{Host, ask, of, place};
+use super::cargo::Goes;
+use super::place::Place;
+use super::{Host, ask, of};
 use crate::toolchains::Environment;
 
 /// A machine with a home and a workspace in it.
@@ -43,19 +43,33 @@ impl Made {
         Environment::new(variables, &self.path("home"), &self.path("home/work"))
     }
 
-    /// Of a tool, where the tools say these things.
-    fn places(&self, tool: &str, says: &[(&str, &str)]) -> Vec<String> {
+    /// The layer, where the tools say these things.
+    fn layer(&self, says: &[(&str, &str)], goes: &Goes) -> String {
         let ask = |tool: &str, _: &[&str]| {
             says.iter().find(|(name, _)| *name == tool).map(|(_, text)| (*text).to_owned())
         };
         let environment = self.environment();
-        let rules = of(&Host { environment: &environment, root: &self.path(""), ask: &ask });
-        let rule = rules.into_iter().find(|rule| rule.id == tool);
-        let text = |(kind, spec)| match spec {
-            PatternSpec::Text(text) if kind == Kind::Connect => text,
-            other => panic!("{other:?}"),
-        };
-        rule.map(|rule| rule.patterns.into_iter().map(text).collect()).unwrap_or_default()
+        let cargo = |_: Option<&Path>| goes.clone();
+        of(&Host { environment: &environment, root: &self.path(""), ask: &ask, cargo: &cargo })
+    }
+
+    /// Of a tool, by its rule, where the tools say these things.
+    fn says(&self, rule: &str, says: &[(&str, &str)], goes: &Goes) -> Vec<String> {
+        let text = self.layer(says, goes);
+        if text.is_empty() {
+            return Vec::new();
+        }
+        policy::Layer::parse(super::LAYER, policy::LayerKind::Toolchains, &text).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let rules = table["rule"].as_array().unwrap();
+        let Some(rule) = rules.iter().find(|one| one["id"].as_str() == Some(rule)) else { return Vec::new() };
+        let patterns = rule.get("http").or_else(|| rule.get("connect")).unwrap().as_array().unwrap();
+        let strip = |text: &str| text.trim_start_matches("https://").trim_end_matches("/**").to_owned();
+        patterns.iter().map(|pattern| strip(pattern.as_str().unwrap())).collect()
+    }
+
+    fn places(&self, tool: &str, says: &[(&str, &str)]) -> Vec<String> {
+        self.says(tool, says, &Goes::default())
     }
 }
 
@@ -75,15 +89,13 @@ fn an_address_is_a_host_and_a_port() {
         ("https://", None),
         ("https://a b/", None),
     ] {
-        assert_eq!(place(address).as_deref(), expected, "{address}");
+        assert_eq!(Place::of(address).map(|place| place.place).as_deref(), expected, "{address}");
     }
 }
 
 #[test]
 fn a_machine_without_any_tool_has_none() {
-    let made = Made::new();
-    let environment = made.environment();
-    assert!(of(&Host { environment: &environment, root: &made.path(""), ask: &|_, _| None }).is_empty());
+    assert_eq!(Made::new().layer(&[], &Goes::default()), "");
 }
 
 #[test]
@@ -133,21 +145,106 @@ fn pip_goes_to_the_usual_index_unless_another_takes_its_place() {
 }
 
 #[test]
-fn cargo_says_by_what_it_keeps_where_it_fetches_from() {
+fn cargo_says_where_it_goes_and_keeps_where_the_files_are() {
     let kept = Made::new()
         .file(
             "home/.cargo/registry/index/index.crates.example-0123456789abcdef/config.json",
             r#"{"dl": "https://static.crates.example/crates", "api": "https://crates.example"}"#,
         )
+        .file(
+            "home/.cargo/registry/index/evil.example-0123456789abcdef/config.json",
+            r#"{"dl": "https://files.evil.example/crates"}"#,
+        )
         .file("home/.cargo/registry/index/git.example-0123456789abcdef/HEAD", "ref: x");
-    assert_eq!(kept.places("cargo", &[]), ["index.crates.example:443", "static.crates.example:443"]);
-    let replaced = kept.file(
-        "home/.cargo/config.toml",
-        "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+https://mirror.example/index/\"\n[registries.acme]\nindex = \"sparse+https://acme.example/\"\n",
+    let goes = |index: &str, files: Option<&str>| Goes {
+        index: Some(index.to_owned()),
+        files: files.map(str::to_owned),
+    };
+    let usual = goes("index.crates.example:443", None);
+    assert_eq!(
+        kept.says("cargo", &[], &usual),
+        ["index.crates.example:443", "static.crates.example:443"],
+        "what a repository once brought in is not among them"
     );
-    assert_eq!(replaced.places("cargo", &[]), ["acme.example:443", "mirror.example:443"]);
+    let fresh = goes("index.crates.example:443", Some("https://dl.crates.example/x/{crate}"));
+    assert_eq!(Made::new().says("cargo", &[], &fresh), ["dl.crates.example:443", "index.crates.example:443"]);
+    let acme = kept
+        .file(
+            "home/.cargo/config.toml",
+            "[source.mirror]\nregistry = \"sparse+https://mirror.example/index/\"\n[registries.acme]\nindex = \"sparse+https://acme.example/\"\n",
+        )
+        .file(
+            "home/.cargo/registry/index/acme.example-0123456789abcdef/config.json",
+            r#"{"dl": "https://files.acme.example/crates"}"#,
+        );
+    let mirrored = goes("mirror.example:443", None);
+    assert_eq!(
+        acme.says("cargo", &[], &mirrored),
+        ["acme.example:443", "files.acme.example:443", "mirror.example:443"]
+    );
     let named = Made::new().variable("CARGO_REGISTRIES_X_INDEX", "sparse+https://x.example/");
     assert_eq!(named.places("cargo", &[]), ["x.example:443"]);
+}
+
+/// The person's own cargo: nothing of it is known here, and nothing is fetched for it.
+#[test]
+fn cargo_itself_says_where_it_goes() {
+    let mut made = Made::new();
+    for name in ["PATH", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+        made.variables.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
+    }
+    // Where it keeps itself is by its usual home, which is another here.
+    let rustup = std::env::var_os("HOME").map(|home| Path::new(&home).join(".rustup"));
+    made.variables.extend(rustup.map(|path| ("RUSTUP_HOME".to_owned(), path.display().to_string())));
+    let made = made
+        .file("home/.cargo/config.toml", "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+https://mirror.example:8443/index/\"\n")
+        .file(
+            "home/.cargo/registry/index/mirror.example-0123456789abcdef/config.json",
+            r#"{"dl": "https://files.mirror.example/"}"#,
+        );
+    let environment = made.environment();
+    let tools = ask::Tools::of(&environment);
+    let goes = super::cargo::ask(&tools, Some(&made.path("home/.cargo/config.toml")));
+    assert_eq!(goes.index.as_deref(), Some("mirror.example:8443"));
+    assert_eq!(goes.files, None, "what is kept is not asked for again");
+}
+
+#[test]
+fn what_stands_for_other_places_in_gits_settings_is_fetched_from_and_not_pushed_to() {
+    let says = [(
+        "git",
+        "url.https://ann:pw@mirror.example/git/.insteadof https://forge.example/\n\
+         url.ssh://git@s.example/.insteadof x:\nurl.http://127.0.0.1:3000/.insteadof y:\n",
+    )];
+    let made = Made::new();
+    assert_eq!(made.places("git", &says), ["mirror.example:443/git"]);
+    assert_eq!(made.places("git-fetch", &says), ["mirror.example:443/git/**/git-upload-pack"]);
+    assert_eq!(made.places("git-here", &says), ["127.0.0.1:3000"]);
+}
+
+#[test]
+fn of_a_registry_is_got_and_nothing_is_put_there() {
+    let text =
+        Made::new().variable("NPM_CONFIG_REGISTRY", "https://npm.example").layer(&[], &Goes::default());
+    let layer = policy::Layer::parse(super::LAYER, policy::LayerKind::Toolchains, &text).unwrap();
+    let anchors = policy::Anchors {
+        workspace: "/home/ann/work".into(),
+        home: "/home/ann".into(),
+        state: "/home/ann/state".into(),
+        config: "/home/ann/config".into(),
+    };
+    let policy = policy::Policy::compile(vec![layer], &anchors, &policy::Context::default()).unwrap();
+    let endpoint = policy::Endpoint::parse("npm.example:443").unwrap();
+    let decide = |method: &str, path: &str| {
+        let request = policy::HttpRequest::new(policy::Scheme::Https, endpoint.clone(), method, path);
+        policy.decide(&policy::Action::Http(request.unwrap()), &[])
+    };
+    for (method, path) in [("GET", "/left-pad"), ("HEAD", "/x/-/x-1.0.0.tgz"), ("GET", "/@scope%2Fname")] {
+        assert!(matches!(decide(method, path), policy::Decision::Allow { .. }), "{method} {path}");
+    }
+    for (method, path) in [("PUT", "/left-pad"), ("POST", "/-/npm/v1/security/audits"), ("DELETE", "/x")] {
+        assert!(matches!(decide(method, path), policy::Decision::Deny { .. }), "{method} {path}");
+    }
 }
 
 #[test]
@@ -176,10 +273,7 @@ fn whatever_is_found_can_stand_in_a_layer() {
         "https://b\u{fc}cher.example/",
     ] {
         let made = Made::new().variable("NPM_CONFIG_REGISTRY", address);
-        let environment = made.environment();
-        let rules = of(&Host { environment: &environment, root: &made.path(""), ask: &|_, _| None });
-        assert_eq!(rules.len(), 1, "{address}");
-        policy::Layer::from_rules(super::LAYER, policy::LayerKind::Toolchains, rules).unwrap();
+        assert_eq!(made.places("npm", &[]).len(), 1, "{address}");
     }
     for address in
         ["https://*.example/", "https://{a,b}.example/", "https://*/", "https://a.example:0/", "https://a b/"]
@@ -205,8 +299,7 @@ fn the_workspace_is_not_heard_by_any_way() {
         .variable("XDG_CONFIG_HOME", work)
         .variable("CARGO_HOME", work)
         .variable("NPM_CONFIG_USERCONFIG", &format!("{work}/pnpm/rc"));
-    let environment = made.environment();
-    assert_eq!(of(&Host { environment: &environment, root: &made.path(""), ask: &|_, _| None }), []);
+    assert_eq!(made.layer(&[], &Goes::default()), "");
 }
 
 fn program(path: &Path, text: &str) {

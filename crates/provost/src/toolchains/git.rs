@@ -2,9 +2,10 @@
 //! settings.
 //!
 //! Owns: asking the host's git for the person's settings, the list of those that are safe, and writing them so that a
-//! value can only be a value. Left out is whatever names a program, a file, a key or an address.
+//! value can only be a value. Of addresses only those that stand for others. Left out is whatever names a program, a file or a key.
 
 use super::Environment;
+use super::places::has_userinfo;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -111,7 +112,20 @@ pub fn private_config(listing: &[u8]) -> Vec<u8> {
             config.push_str(&format!("[{section}]\n\t{name} = \"{}\"\n", escaped(value)));
         }
     }
+    for (key, value) in &entries {
+        let Some(base) = stands_in(key) else { continue };
+        if fits(base, Holds::Text) && fits(value, Holds::Text) && !has_userinfo(value) {
+            config.push_str(&format!("[url \"{}\"]\n\tinsteadof = \"{}\"\n", escaped(base), escaped(value)));
+        }
+    }
     config.into_bytes()
+}
+
+/// The web address that stands for others by this key, if nobody signs in there by it.
+fn stands_in(key: &str) -> Option<&str> {
+    let base = key.strip_prefix("url.")?.strip_suffix(".insteadof")?;
+    let is_web = base.starts_with("https://") || base.starts_with("http://");
+    Some(base).filter(|_| is_web && !has_userinfo(base))
 }
 
 /// A key and its value; a key alone means true.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::{Key, Page, Value};
-use crate::layer::PolicyError;
 use crate::layer::rule::Said;
+use crate::layer::{LayerKind, PolicyError};
 use crate::pattern::condition::{Condition, Place};
+use crate::pattern::host;
 use crate::pattern::name::CredentialPattern;
 use crate::pattern::{Pattern, PatternError};
 use crate::terms::{Rate, Record, Terms};
@@ -90,6 +92,7 @@ impl Page<'_> {
                 "down" => terms.down = Some(self.bytes(key, value)?),
                 "rate" => terms.rate = Some(self.rate(key, value)?),
                 "record" => terms.record = Some(self.record(key, value)?),
+                "leads_to" => terms.leads_to = self.networks(key, value)?,
                 "credential" if value.get_ref().as_str().is_some() => {
                     terms.credential = Some(self.string(key, value)?.to_owned());
                 }
@@ -109,6 +112,16 @@ impl Page<'_> {
             }
         }
         Ok(terms)
+    }
+
+    fn networks(&self, key: &Key<'_>, value: &Value<'_>) -> Result<Vec<IpNet>, PolicyError> {
+        if self.kind == LayerKind::Floor {
+            return Err(self.wrong(&key.span(), "a floor opens nothing").hint("write it in a file of yours"));
+        }
+        let network = |(text, span): (&str, Range<usize>)| {
+            host::network(text).map_err(|error| self.pattern_error(&span, error))
+        };
+        self.strings(key, value)?.into_iter().map(network).collect()
     }
 
     fn bytes(&self, key: &Key<'_>, value: &Value<'_>) -> Result<u64, PolicyError> {
