@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gateway::{Placeholder, TokenPlace};
-use policy::{Endpoint, Selector};
+use policy::{Confinement, Endpoint, Selector, Tier};
 use serde_json::{Map, Value, json};
 
 use crate::agents::{Agent, Host, Outfit};
@@ -223,6 +223,23 @@ impl Login {
             quoted(places),
             quoted(released),
         ));
+    }
+
+    /// Whether the inside could read the person's own file by these rules: then there would be tokens inside. Beneath the home the
+    /// inside has its own file of that name.
+    ///
+    /// # Errors
+    /// It could.
+    pub fn stays_outside(&self, asked: &Confinement, home: &Path) -> Result<(), Failure> {
+        let path = self.kept.path();
+        let within = |trees: &[PathBuf]| trees.iter().any(|tree| path.starts_with(tree));
+        let own = asked.tier == Tier::Namespaces && path == home.join(&self.found.inside);
+        if own || !within(&asked.read) || within(&asked.hidden) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the login in `{}` would be seen inside", path.display())).hint(
+            "keep it elsewhere (CODEX_HOME, CLAUDE_CONFIG_DIR), or hide its folder by a rule: read = [\"./FOLDER/**\"], need = \"never\"",
+        ))
     }
 
     /// What the inside holds of it.

@@ -212,6 +212,10 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
         direct::layer(&task)?,
     )?;
     direct::check(&task, &policy)?;
+    if let Some(login) = &login {
+        let asked = Confinement { tier: task.tier, ..policy.confinement()? };
+        login.stays_outside(&asked, &task.environment.home)?;
+    }
     let judged = task.tier == Tier::Landlock || policy.confinement()?.judged_opens;
     if task.evidence != Evidence::Full && judged {
         return Err(PlanError::Unseen(task.evidence).into());

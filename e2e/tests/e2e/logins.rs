@@ -195,6 +195,11 @@ requires_openai_auth = true
     )
 }
 
+/// The provider that everybody has who is logged in, at another address. It asks by a WebSocket first, which the double refuses.
+fn usual_config(url: &str) -> String {
+    format!("model = \"gpt-5.5\"\nopenai_base_url = \"{url}/v1\"\nchatgpt_base_url = \"{url}/backend-api\"\n")
+}
+
 fn read(file: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
@@ -305,4 +310,62 @@ fn a_login_that_was_taken_back_ends_the_run_and_the_person_is_told_to_log_in_aga
         assert_eq!((scene.tokens.asked().len(), scene.refreshes()), (1, vec!["refused".to_owned()]));
         assert!(scene.model.exchanges().iter().all(|exchange| exchange.key().is_none()), "{ran}");
     }
+}
+
+#[test]
+fn codexs_usual_provider_works_with_a_login_and_its_websocket_is_given_no_token_either() {
+    let agent = Agent::Codex;
+    let (old, new) = (Login::over(agent), Login::good(agent, "new"));
+    let tokens = TokenServer::start(Some(&old.refresh), new.given()).unwrap();
+    let Some(mut scene) = scene(Person::myself(), &old, tokens, look().for_key(&new.access)) else { return };
+    let front = Front::of(scene.model.port()).unwrap();
+    let ca = scene.stage.elsewhere.join("fronts.pem");
+    let known = std::fs::read_to_string(&ca).unwrap();
+    std::fs::write(&ca, format!("{known}{}", front.ca)).unwrap();
+    scene.stage.set("OPENAI_API_KEY", "sk-what-codex-does-not-heed-when-it-is-logged-in");
+    scene.stage.in_home(".codex/config.toml", &usual_config(&format!("https://127.0.0.1:{}", front.port)));
+    scene.run(agent).ended(0).printed("All is done.");
+    scene.nothing_real_was_inside(agent);
+    scene.has(&new);
+    let asked = scene.model.exchanges();
+    assert!(asked.iter().filter_map(|exchange| exchange.key()).all(|key| key == new.access));
+}
+
+#[test]
+fn a_login_that_would_be_seen_inside_stops_the_run() {
+    let agent = Agent::Codex;
+    let old = Login::good(agent, "old");
+    let tokens = TokenServer::start(None, Value::Null).unwrap();
+    let Some(mut scene) = scene(Person::myself(), &old, tokens, look()) else { return };
+    std::fs::rename(scene.stage.home.join(".codex"), scene.stage.workspace.join("mine")).unwrap();
+    scene.stage.set("CODEX_HOME", scene.stage.workspace.join("mine"));
+    let words = ["run", "--unattended", "--", "codex", "exec", "do it"];
+    scene.stage.says(&words).ended(125).complained("would be seen inside").complained("CODEX_HOME");
+    // Hidden by a rule, it is no more inside than elsewhere.
+    let policy = scene.stage.policy(
+        "version = 1\n\n[[rule]]\nid = \"mine\"\nread = [\"./mine/**\"]\nwrite = [\"./mine/**\"]\nneed = \"never\"\n",
+    );
+    let words = ["run", "--unattended", "--policy", &policy, "--", "codex", "exec", "do it"];
+    scene.stage.says(&words).ended(0).printed("All is done.");
+    let told = scene.model.told();
+    assert!(told[0].contains("given:0") && told[1].contains("provost-"), "{told:#?}");
+    let line = format!("grep -raIl {MARK}- ~ . 2>/dev/null; echo searched");
+    let ran = scene.stage.inside_with(&["--policy", &policy], &line).ended(0);
+    assert_eq!(ran.stdout, "searched\n", "{ran}");
+}
+
+#[test]
+fn logins_are_in_the_list_of_credentials() {
+    let old = Login::over(Agent::Claude);
+    let stage = Stage::new(Person::myself());
+    stage.says(&["credential", "list"]).ended(0).printed("No credential yet");
+    stage.in_home(Agent::Claude.place(), &old.file().to_string());
+    let told = stage.says(&["credential", "list"]).ended(0);
+    let told =
+        told.printed("claude-login").printed("api.anthropic.com/v1/messages").printed("refreshed when");
+    assert!(!told.stdout.contains(MARK), "{told}");
+    let line = stage.says(&["credential", "list", "--format", "json"]).ended(0).json();
+    assert_eq!((&line[0]["name"], &line[0]["state"]), (&json!("claude-login"), &json!("over")), "{line:?}");
+    stage.in_home(Agent::Codex.place(), &Login::good(Agent::Codex, "old").file().to_string());
+    stage.says(&["credential", "list"]).ended(0).printed("codex-login").printed("claude-login");
 }

@@ -3,7 +3,8 @@
 //! Measured with 0.169: `codex exec` takes a key from `CODEX_API_KEY` and not from `OPENAI_API_KEY`; with its sandbox
 //! bypassed it runs outside a git repository; `features.plugins`, `features.apps` and `analytics.enabled` account for
 //! every connection that is not the model's; `features.daemon_auto_start` would leave a server behind that copies the
-//! whole program into the home.
+//! whole program into the home; `features.enable_request_compression` compresses what is asked where a person is logged in, which
+//! the gateway could not read.
 
 use super::endpoint::{self, Endpoint};
 use super::launcher::{self, Names};

@@ -323,7 +323,9 @@ fn codexs_settings_enter_without_secrets_and_with_our_switches() {
     assert_eq!(config["model_auto_compact_token_limit"].as_integer(), Some(1000));
     assert_eq!(
         config["features"],
-        table("apps = false\ndaemon_auto_start = false\ngoals = false\nplugins = false")
+        table(
+            "apps = false\ndaemon_auto_start = false\nenable_request_compression = false\ngoals = false\nplugins = false"
+        )
     );
     assert_eq!(config["analytics"]["enabled"].as_bool(), Some(false));
     assert_eq!(config["notice"]["model_migrations"]["gpt-5.5"].as_str(), Some("gpt-6"));

@@ -1,11 +1,16 @@
 //! `provost credential`: keys that stay outside.
 
+use std::path::Path;
+
+use gateway::State;
 use serde_json::json;
 
 use super::DONE;
+use crate::agents::Host;
 use crate::cli::{AddCredential, Credential};
 use crate::failure::Failure;
 use crate::folders::Folders;
+use crate::logins::{self, Found};
 use crate::render::{Out, clean, table};
 use crate::store::{self, Kept, Source};
 use crate::toolchains::Environment;
@@ -59,11 +64,13 @@ fn list(folders: &Folders, out: Out) -> Result<u8, Failure> {
         Source::Command(_) => None,
         Source::Variable(_) | Source::File(_) => Some(kept.value(&here).is_ok()),
     };
+    let logins = logins_of(&here, &folders.home)?;
     if !out.human() {
         all.iter().for_each(|kept| out.json(&told(kept, there(kept))));
+        logins.iter().for_each(|(found, state)| out.json(&login(found, state)));
         return Ok(DONE);
     }
-    if all.is_empty() {
+    if all.is_empty() && logins.is_empty() {
         out.line("No credential yet. `provost credential add --help` shows how.");
         return Ok(DONE);
     }
@@ -78,8 +85,44 @@ fn list(folders: &Folders, out: Out) -> Result<u8, Failure> {
             state.to_owned(),
         ]
     }));
+    rows.extend(logins.iter().map(|(found, state)| {
+        let good_for: Vec<&str> = found.good_for.iter().map(|(pattern, _)| pattern.as_str()).collect();
+        let state = match *state {
+            "over" => "over: refreshed when it is needed",
+            state => state,
+        };
+        vec![
+            found.name.to_owned(),
+            "-".to_owned(),
+            clean(&found.file.display().to_string()),
+            clean(&good_for.join(" ")),
+            state.to_owned(),
+        ]
+    }));
     table::rows(&rows).iter().for_each(|line| out.line(line.trim_end()));
     Ok(DONE)
+}
+
+/// The logins that runs would use, each with how good it is now.
+fn logins_of(here: &Environment, home: &Path) -> Result<Vec<(Found, &'static str)>, Failure> {
+    let all = logins::all(&Host { environment: here, argv: &[], folder: home });
+    let with_state = |found: Found| {
+        let state = match logins::state(&found) {
+            Ok(State::Good) => "good",
+            Ok(State::Ending | State::Over) => "over",
+            Err(_) => "not to be had now",
+        };
+        (found, state)
+    };
+    all.into_iter().map(|found| Ok(with_state(found.map_err(|error| Failure::of(&error))?))).collect()
+}
+
+fn login(found: &Found, state: &str) -> serde_json::Value {
+    let good_for: Vec<&str> = found.good_for.iter().map(|(pattern, _)| pattern.as_str()).collect();
+    json!({
+        "name": found.name, "from": found.file.display().to_string(), "bind": good_for, "token": found.token,
+        "state": state,
+    })
 }
 
 fn requests(kept: &Kept) -> String {

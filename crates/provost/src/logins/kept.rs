@@ -67,6 +67,11 @@ impl Kept {
         Ok(Kept(Arc::new(Inner { path, format: found.format, hint: found.hint, stands, lock, now })))
     }
 
+    /// Where the person's own file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// The access token, now.
     #[must_use]
     pub fn access(&self) -> Secret {

@@ -458,3 +458,28 @@ fn nobody_but_the_person_says_where_a_login_is_refreshed() {
     fs::write(&path, "[claude]\nurl = \"x\"\n").unwrap();
     assert!(elsewhere::token(&folders, "claude").is_err());
 }
+
+#[test]
+fn a_login_that_the_inside_could_read_is_refused() {
+    let ann = Ann::new();
+    ann.file(CODEX, &codex(after(9)));
+    let (login, home) = (ann.login("codex"), fs::canonicalize(ann.0.path()).unwrap());
+    let asked = |read: &[&str], hidden: &[&str], tier| {
+        let trees = |paths: &[&str]| paths.iter().map(|path| home.join(path)).collect();
+        Confinement { read: trees(read), hidden: trees(hidden), tier, ..Confinement::default() }
+    };
+    let seen = |read: &[&str], hidden: &[&str], tier, home: &Path| {
+        login.stays_outside(&asked(read, hidden, tier), home).is_err()
+    };
+    let elsewhere = home.join("another");
+    assert!(!seen(&["work"], &[], Tier::Namespaces, &elsewhere));
+    assert!(
+        seen(&[".codex"], &[], Tier::Namespaces, &elsewhere)
+            && seen(&[CODEX], &[], Tier::Namespaces, &elsewhere)
+    );
+    assert!(!seen(&[".codex"], &[CODEX], Tier::Namespaces, &elsewhere), "a rule hides it");
+    // In a view of its own the inside has another file there; without one it is the same.
+    assert!(
+        !seen(&[".codex"], &[], Tier::Namespaces, &home) && seen(&[".codex"], &[], Tier::Landlock, &home)
+    );
+}

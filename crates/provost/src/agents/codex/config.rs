@@ -124,7 +124,7 @@ impl Config {
         table.insert("analytics".to_owned(), off(&["enabled"]).into());
         let mut features =
             self.table.get("features").and_then(Value::as_table).map(plain).unwrap_or_default();
-        features.extend(off(&["plugins", "apps", "daemon_auto_start"]));
+        features.extend(off(&["plugins", "apps", "daemon_auto_start", "enable_request_compression"]));
         table.insert("features".to_owned(), features.into());
         written(&table)
     }
