@@ -62,7 +62,9 @@ pub(super) async fn refresh(carrier: &Arc<Carrier>, login: &Arc<Login>, demanded
     let turn = async move {
         let mut last = turns.lock().await;
         if let Some((when, result)) = &*last {
-            let rests = if demanded && result.is_ok() { AGREED } else { RESTS };
+            // What is good for a while yet need not wait for an endpoint that fails, again and again.
+            let patient = demanded && result.is_ok() || login.keeper.state() == State::Ending;
+            let rests = if patient { AGREED } else { RESTS };
             if *when >= asked || when.elapsed() < rests {
                 return result.clone();
             }
