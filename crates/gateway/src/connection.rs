@@ -251,7 +251,8 @@ async fn turned(next: Next, (judge, wire): (&Judge, &Wire)) {
                 None => match (recording, judge.credentials.texts_kept_out()) {
                     (Some(recording), Ok(texts)) => {
                         let mut inside = Framed::new(inside, &recording, &texts);
-                        carry(&mut inside, &mut outside, &line.count, bounds).await
+                        let end = carry(&mut inside, &mut outside, &line.count, bounds).await;
+                        if recording.failed().is_some() { End::Unrecorded } else { end }
                     }
                     (Some(_), Err(_)) => End::Unrecorded,
                     (None, _) => carry(&mut inside, &mut outside, &line.count, bounds).await,

@@ -36,6 +36,8 @@ pub trait Store: Send {
 pub struct Folder {
     dir: PathBuf,
     events: File,
+    /// Bytes of lines that are whole.
+    whole: u64,
 }
 
 impl Folder {
@@ -47,13 +49,16 @@ impl Folder {
         DirBuilder::new().mode(0o700).create(dir)?;
         DirBuilder::new().mode(0o700).create(dir.join(BLOBS))?;
         let events = fresh(&dir.join(EVENTS))?;
-        Ok(Folder { dir: dir.to_owned(), events })
+        Ok(Folder { dir: dir.to_owned(), events, whole: 0 })
     }
 }
 
 impl Store for Folder {
     fn lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.events.write_all(lines)
+        // What did not fit whole is taken back, so that the digest over the lines is that of the file.
+        self.events.write_all(lines).inspect_err(|_| drop(self.events.set_len(self.whole)))?;
+        self.whole += lines.len() as u64;
+        Ok(())
     }
 
     fn blob(&mut self, name: &str, bytes: &[u8]) -> io::Result<bool> {
@@ -67,7 +72,8 @@ impl Store for Folder {
             }
             other => other?,
         };
-        file.write_all(bytes).map(|()| true)
+        file.write_all(bytes).inspect_err(|_| drop(fs::remove_file(&path)))?;
+        Ok(true)
     }
 
     fn manifest(&mut self, text: &[u8]) -> io::Result<()> {

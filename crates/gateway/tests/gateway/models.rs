@@ -35,7 +35,7 @@ fn model(events: &'static [&'static str]) -> Server {
     })
 }
 
-fn setting(server: &Server, rules: &str) -> Setting {
+pub(crate) fn setting(server: &Server, rules: &str) -> Setting {
     let mut setting = Setting::new(server.allowed() + rules);
     setting.models.push(Endpoint::parse(&format!("127.0.0.1:{}", server.port)).unwrap());
     setting
@@ -200,7 +200,7 @@ fn an_answer_that_breaks_off_is_counted_all_the_same() {
 }
 
 /// A model that is talked to in messages: it answers each, and says what it was asked.
-fn talking() -> Server {
+pub(crate) fn talking() -> Server {
     Server::start(|client, head| {
         assert!(!head.contains("sec-websocket-extensions"), "{head}");
         client.send("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
@@ -216,7 +216,7 @@ fn talking() -> Server {
     })
 }
 
-fn talk(stage: &Stage, server: &Server) -> WebSocket<TcpStream> {
+pub(crate) fn talk(stage: &Stage, server: &Server) -> WebSocket<TcpStream> {
     let mut client = stage.connect();
     client.send(format!(
         "GET {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: abc\r\nsec-websocket-version: 13\r\nsec-websocket-extensions: permessage-deflate\r\n\r\n",

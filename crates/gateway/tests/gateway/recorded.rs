@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use gateway::cassette::{Fault, Flow, Store, Tape, check};
 use ledger::Body;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::common::{PLACEHOLDER, SECRET, Server, Setting, Stage, allow, until};
 use crate::frames::{Came, Frames};
+use crate::models::{setting, talk, talking};
 use crate::origin::{Ca, Origin};
 
 /// Everything of a flow.
@@ -487,4 +490,64 @@ fn a_digest_of_what_was_sent_is_in_the_record_without_any_cassette() {
     });
     let digest = format!("{:x}", Sha256::digest(b"hello"));
     assert_eq!(sent, [Some((5, digest, false)), None, None]);
+}
+
+/// What was said over a WebSocket to a model, one way.
+fn messages(flow: &Flow, dir: &str) -> Vec<String> {
+    let said = flow.frames.iter().filter(|frame| frame.dir == dir && frame.opcode == 1);
+    said.map(|frame| String::from_utf8(frame.bytes.clone()).unwrap()).collect()
+}
+
+const MODELS: &str = "[record]\nmodels = \"full\"\n";
+
+#[test]
+fn a_conversation_with_a_model_is_recorded_message_by_message_and_without_secrets() {
+    let server = talking();
+    let stage = setting(&server, MODELS).start();
+    let mut socket = talk(&stage, &server);
+    let question =
+        |said: &str| json!({"type": "response.create", "model": "gpt-5", "input": said}).to_string();
+    for said in ["one", SECRET] {
+        socket.send(Message::text(question(said))).unwrap();
+        assert!(socket.read().unwrap().to_text().unwrap().contains("response.completed"));
+    }
+    drop(socket);
+    let place = stage.tape();
+    let (_, _dir) = stage.stop();
+    let flow = flows(&place).remove(0);
+    let (up, down) = (messages(&flow, "up"), messages(&flow, "down"));
+    assert_eq!((up.len(), down.len(), up[0].as_str()), (2, 2, question("one").as_str()));
+    assert!(down[0].contains("response.completed") && up[1].contains("the value of `MODEL_KEY`"), "{up:?}");
+    assert!(!holds(&everything(&place), SECRET));
+}
+
+#[test]
+fn a_websocket_that_cannot_be_recorded_ends() {
+    for (server, rules) in [(talking(), MODELS.to_owned()), (talking(), String::new())] {
+        let disk = Disk::default();
+        disk.0.0.lock().unwrap().most = Some(4_000);
+        let model = !rules.is_empty();
+        let setting = match model {
+            true => setting(&server, &rules),
+            false => Setting::new(records(&format!("127.0.0.1:{}", server.port))),
+        };
+        let stage = setting.store(disk).start();
+        let mut socket = talk(&stage, &server);
+        let question =
+            json!({"type": "response.create", "model": "gpt-5", "input": "x".repeat(1_000)}).to_string();
+        let ended = (0..2_000).any(|_| {
+            thread::sleep(Duration::from_millis(1));
+            socket.send(Message::text(question.clone())).is_err() || socket.read().is_err()
+        });
+        assert!(ended, "it went on unrecorded");
+        drop(socket);
+        let outcomes = || {
+            stage.recorded(|body| match body {
+                Body::Flow(flow) => Some(flow.outcome),
+                _ => None,
+            })
+        };
+        until("it is over", || !outcomes().is_empty());
+        assert_eq!(outcomes(), ["unrecorded"]);
+    }
 }

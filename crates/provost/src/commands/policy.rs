@@ -60,6 +60,9 @@ fn show(order: &PolicyShow, out: Out) -> Result<u8, Failure> {
     if !out.human() {
         listed.iter().for_each(|line| out.json(line));
         limits.iter().for_each(|line| out.json(line));
+        if prepared.policy.records_models() {
+            out.json(&json!({ "record": { "models": "full" } }));
+        }
         return Ok(DONE);
     }
     let mut rows = vec![["LAYER", "NEED", "KIND", "PATTERN", "RULE"].map(str::to_owned).to_vec()];
