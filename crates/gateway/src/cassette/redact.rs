@@ -100,3 +100,62 @@ fn text(value: &[u8]) -> String {
         Err(_) => value.iter().copied().map(char::from).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::{Placeholder, Secret, Vault, VaultError};
+    use admission::{Permit, Release};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use std::sync::Arc;
+
+    struct Empty;
+
+    impl Vault for Empty {
+        fn secret(&self, permit: Permit<Release>) -> Result<Secret, VaultError> {
+            drop(permit);
+            Err(VaultError { name: "none".into(), because: "it is empty".into() })
+        }
+    }
+
+    /// What is written of a head with this value, in a run where the key has this placeholder.
+    fn written(key: u8, placeholder: &str, name: &'static str, value: &str) -> String {
+        let known = Placeholder {
+            text: placeholder.to_owned(),
+            credential: "KEY".into(),
+            bound: Vec::new(),
+            only: Vec::new(),
+        };
+        let guarded = [("TOKEN".to_owned(), Secret::new("a-secret-of-the-person"))];
+        let credentials = Credentials::new(vec![known], Arc::new(Empty), guarded).unwrap();
+        let redaction = Redaction { key: &Key::new(&[key; 32]), credentials: &credentials };
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        redaction.headers(&headers).remove(0).1
+    }
+
+    #[test]
+    fn what_stands_for_a_credential_is_the_same_whatever_placeholder_a_run_has() {
+        let (one, other) = ("sk-0123456789abcdef", "sk-fedcba9876543210");
+        let bearer = |key, of: &str| written(key, of, "authorization", &format!("Bearer {of}"));
+        assert_eq!(bearer(1, one), bearer(1, other));
+        assert!(bearer(1, one) != bearer(2, one) && !bearer(1, one).contains(one));
+        let basic = |of: &str| {
+            written(1, of, "authorization", &format!("Basic {}", STANDARD.encode(format!("me:{of}"))))
+        };
+        assert_eq!(basic(one), basic(other));
+        assert_ne!(basic(one), bearer(1, one));
+        assert_ne!(bearer(1, one), written(1, one, "authorization", "Bearer another-key-altogether"));
+    }
+
+    #[test]
+    fn other_headers_stay_but_for_a_secret_in_them() {
+        let one = "sk-0123456789abcdef";
+        assert_eq!(written(1, one, "x-plain", &format!("see {one}")), format!("see {one}"));
+        assert_eq!(written(1, one, "x-plain", "a-secret-of-the-person"), "the value of `TOKEN`");
+        for name in ["cookie", "set-cookie", "x-api-key", "proxy-authenticate"] {
+            assert!(written(1, one, name, "anything").starts_with(&format!("<{name}:")), "{name}");
+        }
+    }
+}
