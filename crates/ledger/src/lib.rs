@@ -47,6 +47,6 @@ pub use host::{Host, HostError};
 pub use reader::Reader;
 pub use run::{Head, Run, RunId, Standing};
 pub use scan::Place;
-pub use story::Breach;
+pub use story::{Breach, Taped};
 pub use verify::{Broken, Verified, verify};
 pub use writer::{Sealed, Stamp, WriteError, Writer};

@@ -23,6 +23,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::event::Verdict;
 
 pub(crate) use gist::Gist;
+pub use gist::Taped;
 use gist::{Act, Deed, Held};
 
 /// A rule of the story that an event breaks.
@@ -123,9 +124,15 @@ pub(crate) struct Story {
     /// Whether this chapter has a policy.
     policy: bool,
     ended: bool,
+    taped: Taped,
 }
 
 impl Story {
+    /// What was said of recorded traffic last.
+    pub(crate) fn taped(&self) -> Taped {
+        self.taped
+    }
+
     /// Whether the last event is an end.
     pub(crate) fn ended(&self) -> bool {
         self.ended
@@ -194,6 +201,7 @@ impl Story {
                 return self.deed(cause, Deed::Dial, Some(endpoint.into_bytes()));
             }
             Act::Outcome { of } => return self.outcome(of),
+            Act::Tape(taped) => self.taped = taped,
             Act::Other => {}
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::frame::{Fault, Kind};
 use crate::note::{self, Checkpoint, Verifier};
 use crate::run::{Certificate, Chapter, HOST_KEY, Record, RunId};
 use crate::scan::{self, End, Place};
-use crate::story::{Breach, Story};
+use crate::story::{Breach, Story, Taped};
 use crate::tree::{Hash, Tree};
 
 /// The segment of places in a bundle.
@@ -35,6 +35,8 @@ pub struct Verified {
     pub unsigned: u64,
     /// Bytes of a half-written record behind the last event.
     pub torn: u64,
+    /// What it says of recorded traffic, which lies beside it.
+    pub taped: Taped,
 }
 
 /// One thing that is broken, and where.
@@ -394,6 +396,7 @@ impl<'a> Check<'a> {
             ended: self.story.ended(),
             unsigned: size - signed,
             torn: self.torn,
+            taped: self.story.taped(),
         })
     }
 }

@@ -122,7 +122,23 @@ pub(super) enum Act {
     Outcome {
         of: u64,
     },
+    /// Something of what passed was recorded, or the recording is closed or thrown away.
+    Tape(Taped),
     Other,
+}
+
+/// What a ledger says of recorded traffic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Taped {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// There is some, and no digest of it.
+    Open,
+    /// There is some, with this SHA-256.
+    Closed([u8; 32]),
+    /// It was thrown away.
+    Discarded,
 }
 
 impl Gist {
@@ -192,6 +208,12 @@ fn act(body: &Body, cut: bool) -> Act {
             Act::Dialled { endpoint: resolved.endpoint.clone() }
         }
         Body::Outcome(outcome) => Act::Outcome { of: outcome.of },
+        Body::Flow(flow) if flow.recorded.is_some() => Act::Tape(Taped::Open),
+        Body::CassetteClosed(closed) => {
+            let sha256 = hex::decode(&closed.sha256).and_then(|sha256| sha256.try_into().ok());
+            Act::Tape(sha256.map_or(Taped::Open, Taped::Closed))
+        }
+        Body::Discarded(discarded) if discarded.cassette => Act::Tape(Taped::Discarded),
         _ => Act::Other,
     }
 }

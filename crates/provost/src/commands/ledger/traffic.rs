@@ -3,10 +3,9 @@
 //! Owns that comparison and how it is said. Does not own the digest (`gateway::cassette`).
 
 use gateway::cassette::{Fault, check};
-use ledger::{Body, Host, RunId};
+use ledger::{Host, RunId, Taped};
 
-use crate::commands::each;
-use crate::failure::Failure;
+use crate::layers::hex;
 use crate::render::clean;
 use crate::run::recorded::FOLDER;
 
@@ -24,23 +23,17 @@ pub(super) enum Stands {
     Changed(Fault),
 }
 
-/// Holds a run's cassette against its ledger.
-pub(super) fn stands(host: &Host, run: &RunId) -> Result<Stands, Failure> {
-    let (mut recorded, mut closed, mut discarded) = (false, None, false);
-    each(host, run, |event| match &event.body {
-        Body::Flow(flow) => recorded |= flow.recorded.is_some(),
-        Body::CassetteClosed(of) => closed = Some(of.sha256.clone()),
-        Body::Discarded(of) => discarded |= of.cassette,
-        _ => {}
-    })?;
+/// Holds a run's cassette against what its ledger says.
+pub(super) fn stands(host: &Host, run: &RunId, taped: Taped) -> Stands {
     let dir = host.run_dir(run).join(FOLDER);
-    Ok(match closed {
-        _ if discarded => Stands::Discarded,
-        Some(sha256) => check(&dir, &sha256).map_or_else(Stands::Changed, |()| Stands::Whole),
-        None if recorded && !dir.is_dir() => Stands::Changed(Fault::Missing),
-        None if dir.is_dir() => Stands::Uncovered,
-        None => Stands::None,
-    })
+    match taped {
+        Taped::Closed(sha256) => check(&dir, &hex(&sha256)).map_or_else(Stands::Changed, |()| Stands::Whole),
+        Taped::Discarded => Stands::Discarded,
+        Taped::Open if !dir.is_dir() => Stands::Changed(Fault::Missing),
+        Taped::Open => Stands::Uncovered,
+        Taped::Nothing if dir.is_dir() => Stands::Uncovered,
+        Taped::Nothing => Stands::None,
+    }
 }
 
 impl Stands {
