@@ -23,6 +23,7 @@
 //! * [`cassette`], `record`, `frames`, `sent`: what is recorded of all that, and what of each body is kept without it
 //! * [`credential`], [`watch`]: placeholders inside, secrets outside
 //! * [`login`]: tokens that the gateway refreshes, and nobody inside
+//! * [`origin`]: a place in TLS on this machine, for trying what gets through
 //! * `guests`: whose connections are taken, where others reach the sockets too
 //! * [`inside`]: the one door for the inside
 //!
@@ -58,6 +59,7 @@ mod meter;
 mod models;
 mod named;
 mod names;
+mod origin;
 mod record;
 mod refusal;
 mod resolver;
@@ -87,5 +89,6 @@ pub use login::{
 pub use meter::{Flows, OTHERS, Tally};
 pub use models::{Price, PriceError, Prices, Usage};
 pub use names::{Lookup, Names, System};
+pub use origin::{Origin, OriginError};
 pub use target::INSIDE_HOST;
 pub use upstream::Roots;

@@ -110,6 +110,12 @@ impl Trusted<'_> {
     }
 }
 
+/// A list of a person's, the system's if there is none, with others at its end.
+pub fn with(own: Option<&Path>, others: &str) -> Vec<u8> {
+    let system = || SYSTEM.iter().find_map(|path| read(Path::new(path)));
+    joined(&own.and_then(read).or_else(system).unwrap_or_default(), others)
+}
+
 /// A list with one more.
 fn joined(list: &str, authority: &str) -> Vec<u8> {
     let between = if list.is_empty() || list.ends_with('\n') { "" } else { "\n" };

@@ -87,9 +87,9 @@ pub enum Verb {
     Demo(Demo),
     /// What this machine can enforce, and the exact lines that fix what it cannot.
     #[command(
-        after_help = "A sandbox is made as for a run and read back from inside: nothing is guessed. The exit status is 0 if runs can start here, else 125."
+        after_help = "A sandbox is made as for a run and read back from inside: nothing is guessed. The exit status is 0 if runs can start here, else 125.\nWith --network the tools that are installed here are tried in a run, at a place in TLS of Provost's own: 0 if all get through, else 1."
     )]
-    Doctor,
+    Doctor(Doctor),
     /// What needs you now: staged runs, runs at work, anything wrong.
     Status,
     /// End a run.
@@ -226,6 +226,14 @@ pub struct Init {
     /// Write over a policy that is there.
     #[arg(long)]
     pub force: bool,
+}
+
+/// `provost doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Try what the tools of this machine get through: curl, git, cargo, npm, pip and others.
+    #[arg(long)]
+    pub network: bool,
 }
 
 /// `demo`.

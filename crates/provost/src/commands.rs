@@ -9,6 +9,7 @@ mod credential;
 mod demo;
 mod discard;
 mod doctor;
+mod doctor_network;
 mod init;
 mod ledger;
 mod policy;
@@ -128,7 +129,8 @@ fn perform(verb: Option<Verb>, out: Out) -> Result<u8, Failure> {
         Some(Verb::Shell(flags)) => run::shell(flags, out),
         Some(Verb::Init(order)) => init::init(&order, out),
         Some(Verb::Demo(order)) => demo::demo(&order, out),
-        Some(Verb::Doctor) => doctor::doctor(out),
+        Some(Verb::Doctor(order)) if order.network => doctor_network::doctor(out),
+        Some(Verb::Doctor(_)) => doctor::doctor(out),
         None | Some(Verb::Status) => status::status(out),
         Some(Verb::Stop(order)) => stop::stop(&order, out),
         Some(Verb::Runs(order)) => runs::runs(&order, out),

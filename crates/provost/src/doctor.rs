@@ -3,10 +3,13 @@
 //! Read `facts` (what the machine says), `measure` (what a cell really gets), then [`examine`], which puts them together:
 //! what is missing comes from the measurement, and why from the facts. `remedy` has the lines that mend it.
 //!
+//! Beside that, `network` tries what the tools of this machine get through.
+//!
 //! Does not own the sandbox, or printing.
 
 pub mod facts;
 pub mod measure;
+pub mod network;
 pub mod remedy;
 
 use std::path::Path;

@@ -293,3 +293,51 @@ fn git_fetches_from_what_stands_for_other_places_in_the_persons_settings() {
     running.kill();
     other.nobody_came();
 }
+
+#[test]
+fn doctor_tries_what_the_tools_here_get_through() {
+    let stage = stage();
+    let began = std::time::Instant::now();
+    let ran = stage.says(&["doctor", "--network", "--format", "json"]);
+    println!("it took {:?}", began.elapsed());
+    let report = &ran.json()[0];
+    let tools = report["tools"].as_array().unwrap();
+    let mut tried = 0;
+    for tool in tools {
+        let ways = tool["ways"].as_object().unwrap();
+        let name = tool["tool"].as_str().unwrap();
+        if tool["installed"] == false || ways.is_empty() {
+            println!("SKIPPED: {name}: {}", tool["because"]);
+            assert!(ways.is_empty() && tool["because"].is_string(), "{tool}");
+            continue;
+        }
+        tried += 1;
+        assert!(ways.len() == 4 && ways.values().all(|got| got == "through"), "{tool}");
+    }
+    assert!(tried > 0 && report["works"] == true, "{report}");
+    let here = |program: &str| stage.outside(&format!("command -v {program}")).status == 0;
+    for tool in tools {
+        let name = tool["tool"].as_str().unwrap();
+        if ["curl", "git", "npm", "openssl"].contains(&name) {
+            assert_eq!(tool["installed"], here(name), "{name}");
+        }
+    }
+    ran.ended(0);
+    assert!(!stage.state().join("runs").exists(), "nothing of it stays");
+}
+
+/// A tool that believes nobody by the variables that all others hear.
+#[test]
+fn doctor_says_which_tool_does_not_get_through_and_what_to_do() {
+    let mut stage = stage();
+    let bin = stage.elsewhere.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let curl = bin.join("curl");
+    std::fs::write(&curl, "#!/bin/sh\n[ \"$1\" = --version ] || echo it trusts nobody >&2\n").unwrap();
+    std::fs::set_permissions(&curl, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    stage.set("PATH", format!("{}:{path}", bin.display()));
+    let ran = stage.says(&["doctor", "--network"]).ended(1);
+    assert!(ran.stdout.contains("curl: it trusts nobody") && ran.stdout.contains("CURL_CA_BUNDLE"), "{ran}");
+    assert!(ran.stdout.contains("does not get through"), "{ran}");
+}
