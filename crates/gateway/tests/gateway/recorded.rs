@@ -365,7 +365,6 @@ fn a_slow_disk_holds_up_what_passes_and_nothing_is_lost() {
     until("the head came", || !server.heads().is_empty());
     disk.shut(true);
     let body: Vec<u8> = (0..size).map(|at| u8::try_from((at * 31 + at / 977) % 251).unwrap()).collect();
-    let digest = format!("{:x}", Sha256::digest(&body));
     let mut writing = client.0.get_ref().try_clone().unwrap();
     let sender = thread::spawn(move || writing.write_all(&body));
     // It comes to a stand where the queue is full, long before all of it left.
@@ -375,14 +374,14 @@ fn a_slow_disk_holds_up_what_passes_and_nothing_is_lost() {
         let now = came.load(Ordering::SeqCst);
         std::mem::replace(&mut before, now) == now && now > 0
     });
-    assert!(before < 24 << 20, "{before} bytes passed unrecorded");
+    // First, so that a test that fails does not wait for its writer for ever.
     disk.shut(false);
+    assert!(before < 24 << 20, "{before} bytes passed unrecorded");
     assert_eq!(client.reply().status, 200);
     sender.join().unwrap().unwrap();
     let (ended, _dir) = stage.stop();
     assert_eq!(ended.settled.failed, None);
     assert!(ended.settled.blob_bytes <= size as u64 && came.load(Ordering::SeqCst) == size);
-    assert!(digest.len() == 64);
 }
 
 #[test]
