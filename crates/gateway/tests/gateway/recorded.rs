@@ -381,7 +381,10 @@ fn a_slow_disk_holds_up_what_passes_and_nothing_is_lost() {
     sender.join().unwrap().unwrap();
     let (ended, _dir) = stage.stop();
     assert_eq!(ended.settled.failed, None);
-    assert!(ended.settled.blob_bytes <= size as u64 && came.load(Ordering::SeqCst) == size);
+    assert_eq!(came.load(Ordering::SeqCst), size);
+    // All of it is there; a last piece may be short enough to stand in its line.
+    let kept = ended.settled.blob_bytes;
+    assert!((size as u64 - 2_048..=size as u64).contains(&kept), "{kept} of {size}");
 }
 
 #[test]
