@@ -87,6 +87,16 @@ impl<E: Effect> Pending<E> {
         Pending { state: State::Waiting(Waiting { effect, seq, on, line, ask }) }
     }
 
+    /// Whether it is decided that it may happen, and nothing is waited for but the disk.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        match &self.state {
+            State::Decided(verdict) => matches!(verdict, Verdict::Pass(_)),
+            State::Waiting(waiting) => matches!(waiting.on, On::Durable(_)),
+            State::Given => false,
+        }
+    }
+
     /// Waits on this thread.
     pub fn wait(mut self) -> Verdict<E> {
         match self.take() {

@@ -131,9 +131,14 @@ impl Judge {
     }
 
     async fn may_connect(&self, flow: &Flow, wire: &Wire) -> Result<Permit<Connect>, Refusal> {
+        let pending = self.connecting(flow)?;
+        self.settled(flow, pending, wire).await
+    }
+
+    fn connecting(&self, flow: &Flow) -> Result<Pending<Connect>, Refusal> {
         match self.credentials.in_host(&flow.endpoint.host) {
             Some(leak) => Err(self.alarm(flow, &leak)),
-            None => self.admit(flow, Connect(flow.endpoint.clone()), wire).await,
+            None => Ok(self.admission.admit(Connect(flow.endpoint.clone()))),
         }
     }
 
@@ -170,13 +175,25 @@ impl Judge {
         if head::overrides_method(headers, &request.query) {
             return Err(odd("this one tells the server another method".to_owned()));
         }
-        if self.rule_on_connecting(flow) {
-            // Its own permit is the request's; this one is not used.
-            drop(self.may_connect(flow, wire).await?);
-        }
-        let permit = self.admit(flow, Http(request.clone()), wire).await?;
+        let permit = self.both(flow, Http(request.clone()), wire).await?;
         let actions = [Action::Connect(flow.endpoint.clone()), Action::Http(request)];
         Ok(Right::Http(permit, self.hold(flow, &actions)?))
+    }
+
+    /// Asks for a request, and first for the connection where a rule speaks of that: its permit is not used, the request has one of
+    /// its own. Where the connection is allowed at once, both are written to the disk together.
+    async fn both(&self, flow: &Flow, request: Http, wire: &Wire) -> Result<Permit<Http>, Refusal> {
+        if !self.rule_on_connecting(flow) {
+            return self.admit(flow, request, wire).await;
+        }
+        let connecting = self.connecting(flow)?;
+        if !connecting.is_allowed() {
+            drop(self.settled(flow, connecting, wire).await?);
+            return self.admit(flow, request, wire).await;
+        }
+        let asked = self.admission.admit(request);
+        drop(self.settled(flow, connecting, wire).await?);
+        self.settled(flow, asked, wire).await
     }
 
     /// Asks, and records what reached the gateway and how it was judged.
@@ -186,7 +203,16 @@ impl Judge {
         effect: E,
         wire: &Wire,
     ) -> Result<Permit<E>, Refusal> {
-        let pending = self.admission.admit(effect);
+        self.settled(flow, self.admission.admit(effect), wire).await
+    }
+
+    /// What comes of what was asked, recorded with what reached the gateway.
+    async fn settled<E: Effect + Unpin>(
+        &self,
+        flow: &Flow,
+        pending: Pending<E>,
+        wire: &Wire,
+    ) -> Result<Permit<E>, Refusal> {
         let verdict = self.answer(pending, wire).await.ok_or_else(|| self.withdrawn(flow))?;
         let (word, seq) = match &verdict {
             Verdict::Pass(permit) => (event::Verdict::Allow, Some(permit.seq())),

@@ -60,6 +60,16 @@ fn a_contained_effect_that_nobody_is_asked_about_is_decided_at_once() {
 }
 
 #[test]
+fn what_waits_for_nothing_but_the_disk_says_so() {
+    let line = Line::start(true);
+    let allowed = |endpoint: &str| line.admission.admit(connect(endpoint)).is_allowed();
+    assert!(allowed("allowed.example:443"), "it is allowed, if the disk takes it");
+    assert!(!allowed("ask.example:443"), "somebody is asked");
+    assert!(!allowed("elsewhere.example:443"), "it is denied");
+    assert!(line.admission.admit(read("/r/a")).is_allowed());
+}
+
+#[test]
 fn what_was_accepted_is_durable_within_10_ms_without_anybody_waiting() {
     let line = Line::start(false);
     let took = (0..10).map(|_| {
