@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use policy::{Endpoint, Host};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, version};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,6 +35,8 @@ use crate::meter::Count;
 pub enum Roots {
     /// Those of this machine, or of the file that the person's environment names (`SSL_CERT_FILE`).
     System,
+    /// The same, and those of these lists of the person's, as PEM.
+    SystemAnd(String),
     /// These certificates, as DER.
     These(Vec<Vec<u8>>),
 }
@@ -148,6 +151,10 @@ impl Roots {
     fn load(self) -> Result<RootCertStore, String> {
         let certificates = match self {
             Roots::System => rustls_native_certs::load_native_certs().certs,
+            Roots::SystemAnd(lists) => {
+                let own = CertificateDer::pem_slice_iter(lists.as_bytes()).filter_map(Result::ok);
+                rustls_native_certs::load_native_certs().certs.into_iter().chain(own).collect()
+            }
             Roots::These(these) => these.into_iter().map(CertificateDer::from).collect(),
         };
         let mut store = RootCertStore::empty();

@@ -2,7 +2,9 @@
 //!
 //! Owns which files say so and which variables name them: the system's own lists are covered by longer ones, a list that the person
 //! has set for some tool is copied with the authority at its end, and nothing that was trusted is trusted no more. Does not own the
-//! authority (`gateway`), or showing files (`sandbox`).
+//! authority (`gateway`), which lists a person has set (`configured`), or showing files (`sandbox`).
+
+pub mod configured;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,6 +14,7 @@ use policy::{Confinement, Tier};
 use sandbox::plan::Order;
 
 use crate::toolchains::CERTIFICATES;
+use configured::Named;
 
 /// Where systems keep what they trust in one file, the usual first.
 const SYSTEM: [&str; 7] = [
@@ -28,8 +31,9 @@ const LONGEST: u64 = 8 << 20;
 /// Where copies lie, beneath the home inside.
 const COPIES: &str = ".provost-certificates";
 
-/// Puts the authority (its certificate as PEM) beside whatever is trusted inside.
-pub fn trust(order: &mut Order, asked: &Confinement, npm: Option<PathBuf>, authority: &str) {
+/// Puts the authority (its certificate as PEM) beside whatever is trusted inside: the system's lists, what variables name, and what
+/// the tools' own files name.
+pub fn trust(order: &mut Order, asked: &Confinement, configured: &[Named], authority: &str) {
     let covered =
         if asked.tier == Tier::Namespaces { cover_system(order, asked, authority) } else { Vec::new() };
     let usual = SYSTEM.iter().find_map(|path| fs::canonicalize(path).ok());
@@ -40,25 +44,14 @@ pub fn trust(order: &mut Order, asked: &Confinement, npm: Option<PathBuf>, autho
     };
     for variable in CERTIFICATES {
         let set = trusted.order.env.iter().find(|(name, _)| name == variable).map(|(_, value)| value.clone());
-        let own = set.map(PathBuf::from).or_else(|| npm.clone().filter(|_| variable == NPM));
+        let named = || configured.iter().find(|(name, _)| *name == variable).map(|(_, path)| path.clone());
+        let own = set.map(PathBuf::from).or_else(named);
         let place = match own.filter(|path| path.is_absolute()) {
             Some(path) => trusted.holding(&path),
             None => usual.clone(),
         };
         set_variable(&mut trusted.order.env, variable, place.into_os_string());
     }
-}
-
-/// The variable that goes before what npm's own files say.
-const NPM: &str = "npm_config_cafile";
-
-/// What the person's npm trusts, where its own file says so.
-pub fn of_npm(home: &Path) -> Option<PathBuf> {
-    let text = read(&home.join(".npmrc"))?;
-    let said =
-        text.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| key.trim() == "cafile")?;
-    let path = said.1.trim().trim_matches(['"', '\'']);
-    Some(path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| home.join(rest)))
 }
 
 /// Covers the system's lists where they are shown; gives those that are.
@@ -170,10 +163,9 @@ mod tests {
         fs::write(&company, "company").unwrap();
         let npm = home.path().join("npm.pem");
         fs::write(&npm, "npm\n").unwrap();
-        fs::write(home.path().join(".npmrc"), "a=b\ncafile = ~/npm.pem\n").unwrap();
         let mut order = order(home.path(), &[("CURL_CA_BUNDLE", &company), ("PIP_CERT", &company)]);
         let asked = Confinement { tier: Tier::Landlock, ..Confinement::default() };
-        trust(&mut order, &asked, of_npm(home.path()), "authority\n");
+        trust(&mut order, &asked, &[("npm_config_cafile", npm)], "authority\n");
         let content = |name: &str| {
             let path = value(&order, name);
             let found = order.files.iter().find(|(known, _)| known == path).unwrap();
@@ -196,7 +188,7 @@ mod tests {
         };
         let mut seen = order(home.path(), &[]);
         let asked = Confinement { read: vec!["/etc".into(), "/usr".into()], ..Confinement::default() };
-        trust(&mut seen, &asked, None, "authority\n");
+        trust(&mut seen, &asked, &[], "authority\n");
         let (_, content) = seen.over.iter().find(|(path, _)| *path == system).unwrap();
         let own = fs::read(&system).unwrap();
         assert!(content.starts_with(&own) && content.ends_with(b"authority\n"));
@@ -205,7 +197,7 @@ mod tests {
             assert_eq!(fs::canonicalize(value(&seen, variable)).unwrap(), system, "{variable}");
         }
         let mut hidden = order(home.path(), &[]);
-        trust(&mut hidden, &Confinement::default(), None, "authority\n");
+        trust(&mut hidden, &Confinement::default(), &[], "authority\n");
         assert!(hidden.over.is_empty() && hidden.files.len() == 1, "a copy, where it is not shown");
     }
 
@@ -216,7 +208,7 @@ mod tests {
         fs::write(&both, "-----BEGIN PRIVATE KEY-----\n").unwrap();
         let mut order = order(home.path(), &[("CURL_CA_BUNDLE", &both)]);
         let asked = Confinement { tier: Tier::Landlock, ..Confinement::default() };
-        trust(&mut order, &asked, None, "authority\n");
+        trust(&mut order, &asked, &[], "authority\n");
         assert!(order.files.iter().all(|(_, content)| !content.starts_with(b"-----BEGIN PRIVATE")));
     }
 }

@@ -270,7 +270,8 @@ fn build(
     );
     view::make_caches(&order)?;
     view::add_environment(&mut order, &prepared.tools, &prepared.outfit, run);
-    certificates::trust(&mut order, &asked, certificates::of_npm(&prepared.task.environment.home), authority);
+    let configured = certificates::configured::in_files(&prepared.task.environment);
+    certificates::trust(&mut order, &asked, &configured, authority);
     let plan = tier::plan(&prepared.task, &asked, &order, run_dir)?;
     let console = Console::open()?;
     let jail = cell.prepare(&plan)?;
@@ -299,7 +300,10 @@ fn govern(
     let (carried, carriage) =
         jail.take_carriers().map(|carriers| carried::join(carriers, jail.voice())).unzip();
     let (guests, told) = tier::guests(&prepared.task);
-    let tls = gateway::Tls { authority, roots: gateway::Roots::System };
+    let tls = gateway::Tls {
+        authority,
+        roots: gateway::Roots::SystemAnd(certificates::configured::all(&prepared.task.environment)),
+    };
     let seats = (&mut jail, carried, guests);
     let gateway =
         serve(seats, (&order.ports, &asked.limits), admission, (prepared, tls, recorder), &mut signals)?;

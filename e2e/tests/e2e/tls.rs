@@ -107,6 +107,10 @@ impl Site {
 }
 
 fn with_site(needs: &[&str], scene: impl Fn(&Site)) {
+    with_site_as(needs, |_| {}, scene);
+}
+
+fn with_site_as(needs: &[&str], settings: impl Fn(&mut Site), scene: impl Fn(&Site)) {
     let folders = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin"];
     let has = |program: &str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
     let all = ["unshare", "ip", "mount", "setpriv", "python3"].iter().chain(needs);
@@ -117,7 +121,9 @@ fn with_site(needs: &[&str], scene: impl Fn(&Site)) {
     }
     for person in Person::everybody() {
         println!("as {person}");
-        scene(&Site::new(person));
+        let mut site = Site::new(person);
+        settings(&mut site);
+        scene(&site);
     }
 }
 
@@ -198,5 +204,36 @@ fn without_namespaces_the_variables_say_whom_to_trust() {
         assert!(ran.stdout.contains("hello in TLS"), "{ran:?}");
         assert!(ran.stdout.contains("provost: denied http GET https://api.example/secret"), "{ran:?}");
         assert!(!ran.stderr.contains("certificate"), "{ran:?}");
+    });
+}
+
+/// A company's list that one tool's own file names: the tool goes on trusting it, and so does who opens TLS in its stead.
+#[test]
+fn a_list_that_a_tools_own_file_names_is_trusted_inside_and_outside() {
+    let settings = |site: &mut Site| {
+        // A list that knows nobody there.
+        let other = site.site.join("other");
+        fs::create_dir_all(&other).unwrap();
+        certificates(&other);
+        site.stage.set("SSL_CERT_FILE", other.join("ca.pem"));
+        let list = site.site.join("ca.pem");
+        let name = "[user]\n\tname = Ada\n\temail = ada@example.org\n";
+        site.stage.in_home(".gitconfig", &format!("{name}[http]\n\tsslCAInfo = {}\n", list.display()));
+    };
+    let line = "curl -sS https://api.example/public/hello; awk 'END { print NR }' \"$GIT_SSL_CAINFO\"";
+    with_site_as(&["curl", "git"], settings, |site| {
+        let ran = site.inside(line).ended(0);
+        assert!(ran.stdout.contains("hello in TLS"), "{ran:?}");
+        let own = fs::read_to_string(site.site.join("ca.pem")).unwrap().lines().count();
+        let lines: usize = ran.stdout.lines().last().unwrap().trim().parse().unwrap();
+        assert!(lines > own, "the tool's own list, and the authority after it: {lines}, {own}");
+    });
+    let without = |site: &mut Site| {
+        settings(site);
+        site.stage.in_home(".gitconfig", "");
+    };
+    with_site_as(&["curl", "git"], without, |site| {
+        let ran = site.inside(line);
+        assert!(ran.stdout.contains("untrusted"), "nobody vouches for it then: {ran:?}");
     });
 }
