@@ -1,6 +1,7 @@
-//! A model server that follows a script: OpenAI Responses and Anthropic Messages over plain HTTP, with event streams.
+//! A model server that follows a script: OpenAI Responses and Anthropic Messages over plain HTTP, with event streams, and
+//! Responses over a WebSocket where it is made to speak it.
 //!
-//! It holds no conversation. Which turn of the script comes next is read from the request: as many calls of tools as it
+//! Over HTTP it holds no conversation. Which turn of the script comes next is read from the request: as many calls of tools as it
 //! brings results for are behind it. So agents can share a server, and a repeated request gets the same answer.
 //!
 //! Owns: the two protocols as the agents speak them, the log of what was asked. Does not own: HTTP (hyper), TLS (none),
@@ -10,6 +11,7 @@ mod exchange;
 mod messages;
 mod responses;
 mod script;
+mod socket;
 mod tools;
 
 pub use exchange::Exchange;
@@ -48,6 +50,13 @@ struct Shared {
     script: Script,
     exchanges: Mutex<Vec<Exchange>>,
     heard: fn(&Exchange),
+}
+
+impl Shared {
+    fn heard(&self, exchange: Exchange) {
+        (self.heard)(&exchange);
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    }
 }
 
 impl ModelServer {
@@ -133,6 +142,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
             drop(
                 hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), answer)
+                    .with_upgrades()
                     .await,
             );
         });
@@ -140,10 +150,15 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot:
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let upgrade = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
+    if shared.script.talks && socket::is_asked_for(&head) {
+        let known = shared.script.knows(Exchange::of(&head, &Bytes::new()).key());
+        return Ok(if known { socket::begin(head, upgrade, shared) } else { unknown() });
+    }
     let body = match http_body_util::Limited::new(body, usize::try_from(LARGEST).unwrap_or(usize::MAX))
         .collect()
         .await
@@ -153,8 +168,7 @@ async fn answer(
     };
     let exchange = Exchange::of(&head, &body);
     let reply = reply(&exchange, &shared.script);
-    (shared.heard)(&exchange);
-    shared.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    shared.heard(exchange);
     Ok(reply)
 }
 
@@ -164,7 +178,7 @@ fn reply(exchange: &Exchange, script: &Script) -> Response<Full<Bytes>> {
     }
     let post = exchange.method == Method::POST;
     if post && !script.knows(exchange.key()) {
-        return failed(StatusCode::UNAUTHORIZED, "this key is not known here");
+        return unknown();
     }
     match exchange.path() {
         _ if exchange.method == Method::HEAD => plain(StatusCode::OK, &Value::Null),
@@ -198,6 +212,10 @@ fn spoken(turn: Result<Spoken, String>, exchange: &Exchange) -> Response<Full<By
         text.push_str(&format!("event: {kind}\ndata: {event}\n\n"));
     }
     sent(StatusCode::OK, "text/event-stream", text)
+}
+
+fn unknown() -> Response<Full<Bytes>> {
+    failed(StatusCode::UNAUTHORIZED, "this key is not known here")
 }
 
 fn plain(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {

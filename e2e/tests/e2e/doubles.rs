@@ -40,6 +40,19 @@ fn codex_follows_the_script() {
 }
 
 #[test]
+fn codex_follows_the_script_over_a_websocket() {
+    let Some(agents) = built::agents(Person::myself()) else { return };
+    let server = ModelServer::start(script().that_talks()).unwrap();
+    let stage = Stage::new(Person::myself());
+    stage.in_home(".codex/config.toml", &crate::talks::codex_config(&server.url()));
+    let codex = agents.join("node_modules/.bin/codex");
+    let words = ["exec", "--dangerously-bypass-approvals-and-sandbox", "do it"];
+    let ran = run(stage.command(codex).args(words).env("MODEL_KEY", "sk-the-real-key"));
+    followed(&server, &stage, ran);
+    assert!(server.exchanges().iter().all(|exchange| exchange.method == "GET"), "it asked otherwise too");
+}
+
+#[test]
 fn claude_follows_the_script() {
     let Some(agents) = built::agents(Person::myself()) else { return };
     let server = ModelServer::start(script()).unwrap();

@@ -195,7 +195,7 @@ requires_openai_auth = true
     )
 }
 
-/// The provider that everybody has who is logged in, at another address. It asks by a WebSocket first, which the double refuses.
+/// The provider that everybody has who is logged in, at another address. It asks by a WebSocket first, which the double refuses unless it is to talk.
 fn usual_config(url: &str) -> String {
     format!("model = \"gpt-5.5\"\nopenai_base_url = \"{url}/v1\"\nchatgpt_base_url = \"{url}/backend-api\"\n")
 }
@@ -314,21 +314,29 @@ fn a_login_that_was_taken_back_ends_the_run_and_the_person_is_told_to_log_in_aga
 
 #[test]
 fn codexs_usual_provider_works_with_a_login_and_its_websocket_is_given_no_token_either() {
-    let agent = Agent::Codex;
-    let (old, new) = (Login::over(agent), Login::good(agent, "new"));
-    let tokens = TokenServer::start(Some(&old.refresh), new.given()).unwrap();
-    let Some(mut scene) = scene(Person::myself(), &old, tokens, look().for_key(&new.access)) else { return };
-    let front = Front::of(scene.model.port()).unwrap();
-    let ca = scene.stage.elsewhere.join("fronts.pem");
-    let known = std::fs::read_to_string(&ca).unwrap();
-    std::fs::write(&ca, format!("{known}{}", front.ca)).unwrap();
-    scene.stage.set("OPENAI_API_KEY", "sk-what-codex-does-not-heed-when-it-is-logged-in");
-    scene.stage.in_home(".codex/config.toml", &usual_config(&format!("https://127.0.0.1:{}", front.port)));
-    scene.run(agent).ended(0).printed("All is done.");
-    scene.nothing_real_was_inside(agent);
-    scene.has(&new);
-    let asked = scene.model.exchanges();
-    assert!(asked.iter().filter_map(|exchange| exchange.key()).all(|key| key == new.access));
+    for script in [look(), look().that_talks()] {
+        let (agent, talks) = (Agent::Codex, script.talks);
+        let (old, new) = (Login::over(agent), Login::good(agent, "new"));
+        let tokens = TokenServer::start(Some(&old.refresh), new.given()).unwrap();
+        let Some(mut scene) = scene(Person::myself(), &old, tokens, script.for_key(&new.access)) else {
+            return;
+        };
+        let front = Front::of(scene.model.port()).unwrap();
+        let ca = scene.stage.elsewhere.join("fronts.pem");
+        let known = std::fs::read_to_string(&ca).unwrap();
+        std::fs::write(&ca, format!("{known}{}", front.ca)).unwrap();
+        scene.stage.set("OPENAI_API_KEY", "sk-what-codex-does-not-heed-when-it-is-logged-in");
+        let url = format!("https://127.0.0.1:{}", front.port);
+        scene.stage.in_home(".codex/config.toml", &usual_config(&url));
+        scene.run(agent).ended(0).printed("All is done.");
+        scene.nothing_real_was_inside(agent);
+        scene.has(&new);
+        let asked = scene.model.exchanges();
+        assert!(asked.iter().filter_map(|exchange| exchange.key()).all(|key| key == new.access));
+        let questions = asked.iter().filter(|exchange| exchange.path() == "/v1/responses");
+        let messages = questions.filter(|exchange| (exchange.method == "GET") && exchange.body.is_object());
+        assert!(!talks || messages.count() >= 3, "it did not talk: {asked:#?}");
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod requests;
 mod shows;
 mod suites;
 mod syncs;
+mod talks;
 mod tier;
 mod tls;
 mod trees_agree;

@@ -39,7 +39,7 @@ apps = false
 }
 
 /// Honest work, and four things it must not do. Each is its own call, so that what it says comes back by itself.
-fn work() -> Script {
+pub(crate) fn work() -> Script {
     let shell = |line: &str| Call::Shell(line.to_owned());
     let calls = [
         Call::Read("README.md".to_owned()),
@@ -81,7 +81,7 @@ pub(crate) fn governed(stage: &Stage, command: &[&str]) -> Ran {
 }
 
 /// Everything that is promised of such a run.
-fn held(stage: &Stage, server: &ModelServer, before: &Tree, ran: Ran) {
+pub(crate) fn held(stage: &Stage, server: &ModelServer, before: &Tree, ran: Ran) {
     held_in(stage, server, before, (ran, true));
 }
 

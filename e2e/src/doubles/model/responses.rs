@@ -41,6 +41,11 @@ pub(super) fn speak(request: &Value, script: &Script) -> Result<Spoken, String> 
     Ok(whole((request, script.tokens()), results, output))
 }
 
+/// What it answers to somebody who only wants it to get ready.
+pub(super) fn silence(request: &Value) -> Spoken {
+    whole((request, 0), 0, Vec::new())
+}
+
 fn whole((request, tokens): (&Value, u64), results: usize, output: Vec<Value>) -> Spoken {
     let response = |status: &str, output: &[Value], usage: Value| {
         json!({

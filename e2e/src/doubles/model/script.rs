@@ -22,6 +22,9 @@ pub struct Script {
     /// Tokens of input that each answer says it used; 100, if none are said.
     #[serde(default)]
     pub input: Option<u64>,
+    /// Whether it speaks Responses over a WebSocket as well.
+    #[serde(default)]
+    pub talks: bool,
 }
 
 /// What the model says, and the calls it makes in the same breath. One without calls ends the script.
@@ -74,7 +77,7 @@ impl Script {
     pub fn of(calls: impl IntoIterator<Item = Call>, last: &str) -> Self {
         let single = |call| Turn { say: String::new(), calls: vec![call] };
         let end = Turn { say: last.to_owned(), calls: Vec::new() };
-        Self { turns: calls.into_iter().map(single).chain([end]).collect(), key: None, input: None }
+        Self { turns: calls.into_iter().map(single).chain([end]).collect(), ..Self::default() }
     }
 
     /// The same, but only for this key.
@@ -88,6 +91,13 @@ impl Script {
     #[must_use]
     pub fn that_uses(mut self, input: u64) -> Self {
         self.input = Some(input);
+        self
+    }
+
+    /// The same, over a WebSocket as well.
+    #[must_use]
+    pub fn that_talks(mut self) -> Self {
+        self.talks = true;
         self
     }
 
