@@ -12,8 +12,8 @@ use std::thread;
 use admission::{Admission, Permit, Release};
 use gateway::cassette::Recorder;
 use gateway::{
-    Answering, Authority, Bounds, Credentials, Gateway, Inside, InsideAnswer, Models, Prices, Roots, Seat,
-    Secret, System, Tls, Vault, VaultError,
+    Answering, Authority, Bounds, Credentials, Gateway, Inside, InsideAnswer, Models, Outer, Prices, Roots,
+    Seat, Secret, System, Tls, Vault, VaultError,
 };
 use ledger::Host;
 use ledger::event::RunOpened;
@@ -204,7 +204,7 @@ pub(crate) fn gateway(
         credentials,
         Arc::new(Nothing),
         (Tls { authority, roots }, models, recorder),
-        (Arc::new(System), bounds),
+        Outer { names: Arc::new(System), via: None, bounds },
     );
     (gateway.unwrap(), proxy, pem)
 }

@@ -1,8 +1,9 @@
 //! The one way out: a permit goes in, a connection comes out.
 //!
-//! Owns the only place of this crate where a connection to the outside is made. It takes the addresses from the permit, where
+//! Owns the only place of this crate where a connection to the outside is made, straight or through a proxy of the organisation. It takes the addresses from the permit, where
 //! admission put them after judging them, and from nowhere else.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::meter::Counted;
+use crate::via::Via;
 
 /// An outer connection.
 pub(crate) type Outside = Counted<TcpStream>;
@@ -20,12 +22,17 @@ pub(crate) type Outside = Counted<TcpStream>;
 #[error("{0}")]
 pub(crate) struct Unreachable(pub(crate) String);
 
-/// Dials the permitted addresses in their order, each for at most `patience`.
-pub(crate) async fn dial(permit: Permit<Dial>, patience: Duration) -> Result<Outside, Unreachable> {
+/// Dials the permitted addresses in their order, each for at most `patience`, through the proxy that stands before them.
+pub(crate) async fn dial(
+    permit: Permit<Dial>,
+    via: Option<&Via>,
+    patience: Duration,
+) -> Result<Outside, Unreachable> {
     let (dial, receipt) = permit.begin();
     let mut because = "it has no address".to_owned();
     for address in dial.addresses() {
-        match one(*address, patience).await {
+        let towards = via.and_then(|via| Some((via, via.towards(dial.endpoint(), *address)?)));
+        match timeout(patience, one(*address, towards)).await.unwrap_or_else(|_| Err(late())) {
             Ok(stream) => {
                 receipt.settle(Outcome::done());
                 // A socket that does not know the option is a slow one, no wrong one.
@@ -39,11 +46,17 @@ pub(crate) async fn dial(permit: Permit<Dial>, patience: Duration) -> Result<Out
     Err(Unreachable(because))
 }
 
-async fn one(address: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
-    match timeout(patience, TcpStream::connect(address)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time")),
+async fn one(address: SocketAddr, by: Option<(&Via, &[SocketAddr])>) -> io::Result<TcpStream> {
+    let first = by.map_or(std::slice::from_ref(&address), |(_, proxy)| proxy);
+    let mut stream = TcpStream::connect(first).await?;
+    if let Some((via, _)) = by {
+        via.ask(&mut stream, address).await?;
     }
+    Ok(stream)
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
 #[cfg(test)]

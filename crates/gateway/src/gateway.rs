@@ -34,6 +34,7 @@ use crate::names::{Names, System};
 use crate::record::Records;
 use crate::resolver::{self, Resolver};
 use crate::upstream::{Roots, Upstream};
+use crate::via::Via;
 use crate::wire::Wire;
 
 /// How often the gateway looks whether the ledger still takes what it sees.
@@ -61,6 +62,17 @@ pub struct Tls {
     pub authority: Authority,
     /// Whom the outside's certificates must come from.
     pub roots: Roots,
+}
+
+/// The outside, and how much of it there may be.
+#[allow(missing_debug_implementations, reason = "who looks names up need not show itself")]
+pub struct Outer {
+    /// Who looks names up.
+    pub names: Arc<dyn Names>,
+    /// A proxy by which it is reached.
+    pub via: Option<Via>,
+    /// The limits.
+    pub bounds: Bounds,
 }
 
 /// What takes connections that are carried, and answers for names.
@@ -109,7 +121,7 @@ pub fn serve(
     credentials: Credentials,
     inside: Arc<dyn Inside>,
     tls: Tls,
-    (models, recorder): (Models, Option<Recorder>),
+    (models, recorder, via): (Models, Option<Recorder>, Option<Via>),
 ) -> Result<Gateway, GatewayError> {
     serve_with(
         seat,
@@ -117,7 +129,7 @@ pub fn serve(
         credentials,
         inside,
         (tls, models, recorder),
-        (Arc::new(System), Bounds::default()),
+        Outer { names: Arc::new(System), via, bounds: Bounds::default() },
     )
 }
 
@@ -131,7 +143,7 @@ pub fn serve_with(
     credentials: Credentials,
     inside: Arc<dyn Inside>,
     (tls, models, recorder): (Tls, Models, Option<Recorder>),
-    (names, bounds): (Arc<dyn Names>, Bounds),
+    Outer { names, via, bounds }: Outer,
 ) -> Result<Gateway, GatewayError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -154,6 +166,7 @@ pub fn serve_with(
         caps: Caps::default(),
         models,
         records,
+        via,
         reading,
         bounds,
     };

@@ -29,6 +29,7 @@ use crate::meter::{Count, End, Meter, Passage};
 use crate::names::{self, Names};
 use crate::record::Records;
 use crate::refusal::Refusal;
+use crate::via::Via;
 use crate::wire::Wire;
 
 /// How long a verdict is waited for before the gateway looks whether the asker is still there.
@@ -45,6 +46,8 @@ pub(crate) struct Judge {
     pub(crate) models: Models,
     /// What is recorded, and where to.
     pub(crate) records: Records,
+    /// A proxy by which the outside is reached.
+    pub(crate) via: Option<Via>,
     /// Seats for questions that are read.
     pub(crate) reading: Arc<Semaphore>,
     pub(crate) bounds: Bounds,
@@ -290,7 +293,7 @@ impl Judge {
             }
         };
         let mut passage = self.begin(flow, seq, held);
-        match dial(permit, self.bounds.dial).await {
+        match dial(permit, self.via.as_ref(), self.bounds.dial).await {
             Ok(outside) => {
                 passage.counts(&outside.count());
                 Ok((outside, passage))

@@ -71,6 +71,7 @@ mod target;
 mod terminate;
 mod tunnel;
 mod upstream;
+mod via;
 mod watch;
 mod wire;
 
@@ -80,7 +81,7 @@ pub use ca::{Authority, AuthorityError};
 pub use carriage::{Asker, Carriage, Voice};
 pub use consult::Models;
 pub use credential::{Credentials, CredentialsError, Placeholder, Secret, Vault, VaultError};
-pub use gateway::{Carried, Gateway, GatewayError, Seat, Tls, serve, serve_with};
+pub use gateway::{Carried, Gateway, GatewayError, Outer, Seat, Tls, serve, serve_with};
 pub use guests::Guests;
 pub use inside::{Answering, Inside, InsideAnswer};
 pub use login::{
@@ -92,3 +93,4 @@ pub use names::{Lookup, Names, System};
 pub use origin::{Origin, OriginError};
 pub use target::INSIDE_HOST;
 pub use upstream::Roots;
+pub use via::{Via, ViaError};

@@ -23,6 +23,7 @@ pub mod inside;
 pub mod layers;
 pub mod logins;
 pub mod mend;
+pub mod proxy;
 pub mod registries;
 pub mod render;
 pub mod run;

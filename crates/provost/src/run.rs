@@ -40,6 +40,7 @@ use crate::inside::Door;
 use crate::layers::{self, Wanted};
 use crate::logins::Login;
 use crate::mend;
+use crate::proxy;
 use crate::registries;
 use crate::secrets::Credentials;
 use crate::store;
@@ -93,6 +94,8 @@ pub(crate) struct Prepared {
     credentials: Credentials,
     login: Option<Login>,
     prices: Prices,
+    /// By which the outside is reached.
+    via: Option<gateway::Via>,
     outfit: Outfit,
     profile: String,
     /// Where the agent's models answer.
@@ -195,6 +198,11 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
         principal: task.principal.name.clone(),
         attended: task.attended,
     };
+    let via = proxy::of(&task.environment)?;
+    let by = |via: &gateway::Via| {
+        format!("what may leave goes by the proxy at {}, as for your own programs", via.name())
+    };
+    outfit.notes.extend(via.as_ref().map(by));
     let registries =
         if profile == registries::PROFILE { registries::find(&task.environment) } else { String::new() };
     let policy = layers::load_with(
@@ -223,7 +231,7 @@ pub(crate) fn prepare(order: &Order<'_>, task: Task, folders: &Folders) -> Resul
     let named = wanted.iter().flat_map(|wanted| &wanted.endpoints);
     let models = named.filter_map(|text| Endpoint::parse(text).ok()).collect();
     let (prices, policy) = (models::prices(folders)?, Arc::new(policy));
-    Ok(Prepared { task, agent, tools, credentials, login, prices, outfit, profile, models, policy })
+    Ok(Prepared { task, agent, tools, credentials, login, prices, via, outfit, profile, models, policy })
 }
 
 /// The variables in which the inside finds its credentials, those that the agent has not asked for included.
@@ -362,8 +370,15 @@ fn serve(
     let failed = |error: &dyn std::error::Error| Failure::of(error).during("could not start the gateway");
     let seat = gateway::Seat { proxy, loopback, carried, guests };
     let models = models::of(&prepared.models, limits, &prepared.prices);
-    let gateway = gateway::serve(seat, admission.clone(), credentials, inside, tls, (models, recorder))
-        .map_err(|error| failed(&error))?;
+    let gateway = gateway::serve(
+        seat,
+        admission.clone(),
+        credentials,
+        inside,
+        tls,
+        (models, recorder, prepared.via.clone()),
+    )
+    .map_err(|error| failed(&error))?;
     // Without its gateway the run has no way out that is judged: it ends.
     let gone = gateway.watch().map_err(|error| failed(&error))?;
     signals.also(gone)?;

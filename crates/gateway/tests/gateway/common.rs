@@ -13,7 +13,8 @@ use admission::{Admission, Outcome, Permit, Release};
 use gateway::cassette::{Cassette, Ended, Key, Manifest, Store};
 use gateway::{
     Answering, Asker, Authority, Bounds, Carriage, Carried, Credentials, Gateway, Inside, InsideAnswer,
-    Login, Lookup, Models, Names, Placeholder, Prices, Roots, Seat, Secret, Tls, Vault, VaultError, Voice,
+    Login, Lookup, Models, Names, Outer, Placeholder, Prices, Roots, Seat, Secret, Tls, Vault, VaultError,
+    Via, Voice,
 };
 use ledger::event::RunOpened;
 use ledger::{Body, Event, Host, Reader, RunId};
@@ -53,6 +54,8 @@ pub(crate) struct Setting {
     pub(crate) logins: Vec<Login>,
     /// What is recorded is written there, or in a folder of its own.
     pub(crate) store: Option<Box<dyn Store>>,
+    /// By which the outside is reached.
+    pub(crate) via: Option<Via>,
 }
 
 impl Setting {
@@ -76,12 +79,19 @@ impl Setting {
             vault: None,
             logins: Vec::new(),
             store: None,
+            via: None,
         }
     }
 
     /// What is recorded is written there.
     pub(crate) fn store(mut self, store: impl Store + 'static) -> Setting {
         self.store = Some(Box::new(store));
+        self
+    }
+
+    /// The outside is reached by a proxy there.
+    pub(crate) fn via(mut self, proxy: SocketAddr) -> Setting {
+        self.via = Some(Via::new(&format!("http://me:pass%20word@{proxy}"), "").unwrap());
         self
     }
 
@@ -254,7 +264,7 @@ impl Stage {
             credentials(known, vault, setting.logins),
             Arc::new(Echo),
             (tls, models, Some(cassette.recorder())),
-            (Arc::new(names), setting.bounds),
+            Outer { names: Arc::new(names), via: setting.via, bounds: setting.bounds },
         );
         let gateway = gateway.unwrap();
         Stage {

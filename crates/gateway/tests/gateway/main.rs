@@ -23,3 +23,4 @@ mod recorded;
 mod socks;
 mod traps;
 mod two;
+mod via;
