@@ -265,7 +265,11 @@ impl Body for Through {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             if self.came {
-                let Some(held) = self.held() else { return Poll::Ready(self.last()) };
+                let held = self.held();
+                if let Some(error) = self.sees() {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                let Some(held) = held else { return Poll::Ready(self.last()) };
                 match self.on_its_way(held) {
                     Some(piece) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
                     None => continue,

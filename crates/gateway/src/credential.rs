@@ -270,15 +270,17 @@ impl Credentials {
             |because: &str| VaultError { name: used.release.name.clone(), because: because.to_owned() };
         let placeholder = self.known.get(used.known).ok_or_else(|| fault("it is not known"))?;
         let secret = self.vault.secret(permit)?;
+        let mut went = vec![(secret.clone(), placeholder.text.clone())];
         for value in headers.values_mut() {
             let Some(exchanged) = exchanged(value, &placeholder.text, &secret.0) else { continue };
+            // What answers with the header as it came holds the secret as it went.
+            went.extend(basic_pair(value, &exchanged));
             *value = HeaderValue::from_bytes(&exchanged).map_err(|_| fault("no header can hold it"))?;
             value.set_sensitive(true);
         }
         let mut used = self.used();
-        if !used.iter().any(|(known, _)| *known == secret) {
-            used.push((secret, placeholder.text.clone()));
-        }
+        went.retain(|(secret, _)| !used.iter().any(|(known, _)| known == secret));
+        used.extend(went);
         // Of a login that is refreshed again and again the oldest go.
         let old = used.len().saturating_sub(USED);
         used.drain(..old);
@@ -315,6 +317,8 @@ impl Credentials {
                 released.push((secret.0.clone(), placeholder.clone().into_bytes()));
             }
         }
+        // ORDER: one that begins as another does must not leave the rest of that one.
+        released.sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
         released
     }
 
@@ -405,6 +409,12 @@ fn exchanged(value: &HeaderValue, placeholder: &str, secret: &[u8]) -> Option<Ve
     }
     let exchanged = replaced(&basic(value.as_bytes())?, placeholder.as_bytes(), secret)?;
     Some([b"Basic ", STANDARD.encode(exchanged).as_bytes()].concat())
+}
+
+/// Name and password as they went out, where a secret is in them, and as they came.
+fn basic_pair(came: &HeaderValue, went: &[u8]) -> Option<(Secret, String)> {
+    let (_, came) = came.to_str().ok()?.split_at_checked(6).filter(|_| basic(came.as_bytes()).is_some())?;
+    Some((Secret::new(went.strip_prefix(b"Basic ")?), came.trim().to_owned()))
 }
 
 /// The URL without the parameters in which a credential goes; none if it has none.

@@ -12,6 +12,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
+use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use policy::{Endpoint, Scheme};
 
@@ -260,6 +261,8 @@ impl Way<'_> {
         head::strip(&mut head.headers, begins);
         head.headers.remove(DENIED);
         head.version = Version::HTTP_11;
+        // Words of theirs beside the status, which nobody looks into.
+        head.extensions.remove::<ReasonPhrase>();
         if self.bound {
             credentials.scrub(&mut head.headers);
         }

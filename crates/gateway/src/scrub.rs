@@ -94,15 +94,24 @@ impl Scrub {
                 self.held.split().freeze()
             }
         };
+        self.clean(whole, false)
+    }
+
+    /// With nothing of these texts in it. Unless it is the last piece, what could be the beginning of one is held back, also where
+    /// another one stands in it: which of them it is, what follows says.
+    fn clean(&mut self, mut rest: Bytes, last: bool) -> Bytes {
         let mut clean = BytesMut::new();
-        let mut rest = whole;
-        while let Some((at, length, stand)) = self.texts.first(&rest) {
+        loop {
+            let open = if last { rest.len() } else { rest.len() - self.texts.begun(&rest) };
+            let Some((at, length, stand)) = self.texts.first(&rest).filter(|(at, ..)| *at < open) else {
+                self.held.extend_from_slice(&rest.split_off(open));
+                break;
+            };
             clean.extend_from_slice(&rest.split_to(at));
             clean.extend_from_slice(stand);
             self.seen = Some(stand.to_vec());
             rest = rest.slice(length..);
         }
-        self.held.extend_from_slice(&rest.split_off(rest.len() - self.texts.begun(&rest)));
         if clean.is_empty() {
             return rest;
         }
@@ -122,7 +131,8 @@ impl Scrub {
 
     /// What was held back, once nothing more comes.
     pub(crate) fn rest(&mut self) -> Bytes {
-        self.held.split().freeze()
+        let held = self.held.split().freeze();
+        self.clean(held, true)
     }
 }
 
@@ -167,6 +177,18 @@ mod tests {
         );
         assert_eq!(scrubbed(&[("secret", "*")], &["data: sec", "ond"]), ["data: ", "second", ""]);
         assert_eq!(scrubbed(&[("secret", "*")], &["the end: se"]), ["the end: ", "se"]);
+    }
+
+    #[test]
+    fn a_secret_that_holds_another_is_found_whole_wherever_pieces_end() {
+        let stands = [("abcdefgh", "1"), ("abc", "2"), ("de", "3")];
+        let text = "abcdefgh abcdef de abc";
+        for first in 0..text.len() {
+            for second in first..text.len() {
+                let pieces = [&text[..first], &text[first..second], &text[second..]];
+                assert_eq!(scrubbed(&stands, &pieces).concat(), "1 23f 3 2", "{pieces:?}");
+            }
+        }
     }
 
     #[test]

@@ -232,9 +232,11 @@ impl Login {
     /// It could.
     pub fn stays_outside(&self, asked: &Confinement, home: &Path) -> Result<(), Failure> {
         let path = self.kept.path();
-        let within = |trees: &[PathBuf]| trees.iter().any(|tree| path.starts_with(tree));
+        let within = |path: &Path, trees: &[PathBuf]| trees.iter().any(|tree| path.starts_with(tree));
         let own = asked.tier == Tier::Namespaces && path == home.join(&self.found.inside);
-        if own || !within(&asked.read) || within(&asked.hidden) {
+        // What hides the file alone is gone once another is put in its place, and new tokens are written beside it.
+        let hidden = path.parent().is_some_and(|folder| within(folder, &asked.hidden));
+        if own || !within(path, &asked.read) || hidden {
             return Ok(());
         }
         Err(Failure::new(format!("the login in `{}` would be seen inside", path.display())).hint(

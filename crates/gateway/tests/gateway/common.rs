@@ -199,7 +199,9 @@ fn policy(default: &str, rules: &str, attended: bool) -> Policy {
 }
 
 fn credentials(known: Placeholder, vault: Arc<dyn Vault>, logins: Vec<Login>) -> Credentials {
-    let guarded = [("MODEL_KEY".to_owned(), Secret::new(SECRET))];
+    // One that begins as the other does.
+    let longer = ("LONGER_KEY".to_owned(), Secret::new(format!("{SECRET}-at-another-place")));
+    let guarded = [("MODEL_KEY".to_owned(), Secret::new(SECRET)), longer];
     Credentials::new(vec![known], vault, guarded).unwrap().with_logins(logins).unwrap()
 }
 

@@ -47,7 +47,10 @@ fn a_placeholder_is_exchanged_towards_its_place_and_the_answer_never_shows_the_s
         assert!(text.contains(PLACEHOLDER) && !text.contains(SECRET), "the echo is scrubbed: {text}");
     }
     let basic = format!("authorization: Basic {}", STANDARD.encode(format!("user:{PLACEHOLDER}")));
-    assert_eq!(with(&stage, &server, &basic).status, 200);
+    let reply = with(&stage, &server, &basic);
+    assert_eq!(reply.status, 200);
+    let (text, went) = (reply.text(), STANDARD.encode(format!("user:{SECRET}")));
+    assert!(text.contains(&basic) && !text.contains(&went), "the echo is scrubbed: {text}");
     assert!(server.heads().pop().unwrap().contains(&STANDARD.encode(format!("user:{SECRET}"))));
     let released = stage.recorded(|body| match body {
         Body::Decision(decision) => decision.text.starts_with("credential MODEL_KEY").then_some(()),
@@ -188,6 +191,18 @@ fn a_secret_is_taken_out_of_heads_and_out_of_bodies_in_pieces() {
 }
 
 #[test]
+fn words_beside_a_status_are_not_passed_on() {
+    let server = Server::start(|client, _| {
+        client.send(format!("HTTP/1.1 403 no, {SECRET}\r\ncontent-length: 0\r\n\r\n"));
+    });
+    let stage = stage(&server, "none");
+    let mut client = stage.connect();
+    let (url, port) = (server.url("/"), server.port);
+    client.send(format!("GET {url} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nx-api-key: {PLACEHOLDER}\r\n\r\n"));
+    assert_eq!(client.line().trim_end(), "HTTP/1.1 403 Forbidden");
+}
+
+#[test]
 fn an_answer_that_cannot_be_searched_is_not_given() {
     let server = Server::start(move |client, head| {
         assert!(head.contains("\naccept-encoding: identity"), "{head}");
@@ -253,13 +268,13 @@ fn a_secret_itself_is_stopped_wherever_it_is_seen_leaving() {
             assert!(!reply.text().contains(SECRET));
         }
         assert_eq!(server.heads().len(), before, "nothing left");
-        for body in [format!("the key is {SECRET}."), inner] {
+        for body in [format!("the key is {SECRET}."), format!("at the very end: {SECRET}"), inner] {
             let reply = send("/x", "", &body);
             assert_eq!(reply.status, 403, "{}", reply.text());
             assert!(!server.heads().concat().contains(SECRET));
         }
         let seen = alarms(stage);
-        assert_eq!(seen.len(), 5, "{seen:#?}");
+        assert_eq!(seen.len(), 6, "{seen:#?}");
         assert!(
             seen.iter().all(|why| why.contains("the value of `MODEL_KEY` was about to leave in")),
             "{seen:#?}"

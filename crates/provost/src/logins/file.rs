@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 use serde_json::Value;
 
 /// Bytes of such a file.
@@ -75,12 +77,19 @@ impl Next {
             std::os::unix::fs::fchown(&next.file, Some(known.uid()), Some(known.gid()))?;
         }
         next.file.set_permissions(fs::Permissions::from_mode(known.mode() & 0o7777))?;
-        Ok(next)
+        // Whoever fills the disk meanwhile does not have the new tokens lost.
+        match rustix::fs::fallocate(&next.file, FallocateFlags::empty(), 0, LONGEST) {
+            // Where that is not to be had, all is as it can be.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(next),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Puts it in the file's place, whole.
     pub(super) fn replace(mut self, content: &Value) -> io::Result<()> {
-        self.file.write_all(format!("{content:#}").as_bytes())?;
+        let text = format!("{content:#}");
+        self.file.write_all(text.as_bytes())?;
+        self.file.set_len(text.len() as u64)?;
         self.file.sync_all()?;
         fs::rename(&self.path, &self.of)?;
         // It is in place; whether its name is durable yet is the file system's.

@@ -415,6 +415,19 @@ fn tokens_that_could_not_be_written_down_are_not_asked_for() {
 }
 
 #[test]
+fn room_for_new_tokens_is_taken_before_they_are_asked_for() {
+    let ann = Ann::new();
+    let path = ann.file(CLAUDE, &claude(after(-10)));
+    let login = ann.login("claude");
+    let Ok(Begun::Ask(turn)) = login.kept.begin() else { panic!("nothing is to be asked") };
+    let next = path.with_file_name(format!(".{}.provost-{}", ".credentials.json", std::process::id()));
+    let room = fs::metadata(next).unwrap().blocks() * 512;
+    assert!(room >= 256 * 1024, "whoever fills the disk now has the tokens lost: {room}");
+    drop(turn);
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
 fn where_tokens_are_refreshed_is_a_plain_place_in_tls_or_here() {
     for good in [
         "https://auth.openai.com/oauth/token",
@@ -477,7 +490,11 @@ fn a_login_that_the_inside_could_read_is_refused() {
         seen(&[".codex"], &[], Tier::Namespaces, &elsewhere)
             && seen(&[CODEX], &[], Tier::Namespaces, &elsewhere)
     );
-    assert!(!seen(&[".codex"], &[CODEX], Tier::Namespaces, &elsewhere), "a rule hides it");
+    assert!(!seen(&[".codex"], &[".codex"], Tier::Namespaces, &elsewhere), "a rule hides it");
+    assert!(
+        seen(&[".codex"], &[CODEX], Tier::Namespaces, &elsewhere),
+        "what hides the file alone goes with it"
+    );
     // In a view of its own the inside has another file there; without one it is the same.
     assert!(
         !seen(&[".codex"], &[], Tier::Namespaces, &home) && seen(&[".codex"], &[], Tier::Landlock, &home)
