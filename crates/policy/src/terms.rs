@@ -211,13 +211,30 @@ impl Policy {
     }
 }
 
+/// Whether a pattern speaks of no tool that a model's provider runs: those are all that anybody sees.
+fn is_unseen(pattern: &str) -> bool {
+    let first = pattern.split('/').next().unwrap_or_default();
+    !first.contains(['*', '?', '{', '\\']) && !["openai", "anthropic", "google"].contains(&first)
+}
+
 impl Rule {
     /// What of it nothing holds yet.
     fn unheld(&self) -> Option<Missing> {
-        let speaks = |kind| self.need != Need::None && self.kinds().contains(&kind);
-        speaks(Kind::Spend).then(|| Missing {
-            what: format!("rule {} restricts what is spent: nothing counts it yet", self.id),
-            hint: "leave it out; `time` and `cpu` in `[limits]` hold".to_owned(),
+        let mut restricts = self.says.iter().filter(|_| self.need != Need::None);
+        let missing = |what: &str, hint: &str| Missing {
+            what: format!("rule {} restricts {what}", self.id),
+            hint: hint.to_owned(),
+        };
+        restricts.find_map(|said| match said.kind {
+            Kind::Spend => Some(missing(
+                "what is spent: nothing asks about it on the way yet",
+                "leave it out; `tokens`, `cost`, `time` and `cpu` in `[limits]` hold",
+            )),
+            Kind::Tool if is_unseen(&said.text) => Some(missing(
+                &format!("the tool `{}`: nothing sees it yet", said.text),
+                "leave it out; tools that a model's provider runs (`openai/..`, `anthropic/..`, `google/..`) are seen",
+            )),
+            _ => None,
         })
     }
 }

@@ -91,7 +91,14 @@ fn what_nothing_holds_yet_is_a_shortfall() {
     for (rule, expected) in [
         ("http = [\"https://h.example/**\"]\nneed = \"none\"\nrecord = \"full\"", None),
         ("tool = [\"openai/web_search\"]\nneed = \"never\"", None),
-        ("spend = [\"tokens > 5\"]\nneed = \"human\"", Some("nothing counts it yet")),
+        ("tool = [\"**\"]\nneed = \"never\"", None),
+        ("tool = [\"{mcp,openai}/**\"]\nneed = \"never\"", None),
+        (
+            "tool = [\"anthropic/*\", \"mcp/github/*\"]\nneed = \"human\"",
+            Some("`mcp/github/*`: nothing sees it yet"),
+        ),
+        ("tool = [\"mcp/github/*\"]\nneed = \"none\"", None),
+        ("spend = [\"tokens > 5\"]\nneed = \"human\"", Some("nothing asks about it")),
         ("tool = [\"openai/web_search\"]\nneed = \"none\"", None),
         ("spend = [\"tokens\"]\nneed = \"none\"", None),
     ] {
