@@ -12,6 +12,9 @@ pub(super) const EVENTS: &str = "events.jsonl";
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const BLOBS: &str = "blobs";
 
+/// Bytes of the disk that are left to others.
+const LEFT: u64 = 256 << 20;
+
 /// Where a cassette is written to.
 pub trait Store: Send {
     /// Appends lines.
@@ -51,10 +54,20 @@ impl Folder {
         let events = fresh(&dir.join(EVENTS))?;
         Ok(Folder { dir: dir.to_owned(), events, whole: 0 })
     }
+
+    /// Whether there is room for so much, and for others.
+    fn room(&self, bytes: usize) -> io::Result<()> {
+        let disk = rustix::fs::fstatvfs(&self.events)?;
+        match disk.f_bavail.saturating_mul(disk.f_frsize) < LEFT + bytes as u64 {
+            true => Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is all but full")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Store for Folder {
     fn lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.room(lines.len())?;
         // What did not fit whole is taken back, so that the digest over the lines is that of the file.
         self.events.write_all(lines).inspect_err(|_| drop(self.events.set_len(self.whole)))?;
         self.whole += lines.len() as u64;
@@ -62,6 +75,7 @@ impl Store for Folder {
     }
 
     fn blob(&mut self, name: &str, bytes: &[u8]) -> io::Result<bool> {
+        self.room(bytes.len())?;
         let path = blob(&self.dir, name);
         let mut file = match fresh(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),

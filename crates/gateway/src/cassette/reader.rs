@@ -199,7 +199,7 @@ impl Tape {
         }
         let file = File::open(blob(&self.dir, name)).map_err(|_| fault("is gone"))?;
         let mut bytes = Vec::new();
-        file.take(length + 1).read_to_end(&mut bytes)?;
+        file.take(length.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != length || hex(&Sha256::digest(&bytes)) != name {
             return Err(fault("is not what was written"));
         }

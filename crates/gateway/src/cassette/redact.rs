@@ -8,10 +8,32 @@ use std::fmt;
 use http::HeaderMap;
 use ring::hmac;
 
-use crate::credential::{CARRIERS, Credentials, PARAMETERS};
+use crate::credential::{CARRIERS, Credentials, PARAMETERS, unescaped};
 
 /// Headers that hold credentials, beside those in which one goes out.
 const BESIDE: [&str; 5] = ["set-cookie", "cookie2", "set-cookie2", "x-csrf-token", "x-amz-security-token"];
+/// Parameters that hold credentials, beside those in which one goes out: also of those who were given an address that is good for
+/// whoever has it.
+const PARAMETERS_BESIDE: [&str; 16] = [
+    "token",
+    "refresh_token",
+    "id_token",
+    "auth_token",
+    "private_token",
+    "job_token",
+    "client_secret",
+    "secret",
+    "password",
+    "passwd",
+    "auth",
+    "sig",
+    "signature",
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-goog-signature",
+];
+/// Headers that hold an address.
+const ADDRESSES: [&str; 3] = ["location", "content-location", "referer"];
 /// Headers of one hop that may hold some.
 const PROXY: &str = "proxy-";
 /// Letters of a digest that are kept: enough to tell values apart, too few to find one by.
@@ -62,6 +84,7 @@ impl Redaction<'_> {
     pub(crate) fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
         let value = |name: &str, value: &[u8]| match is_secret(name) {
             true => self.stand_in(name, value),
+            false if ADDRESSES.contains(&name) => self.address(&text(value)),
             false => text(&self.credentials.kept_out(value)),
         };
         headers
@@ -73,13 +96,29 @@ impl Redaction<'_> {
     /// A query, credentials in it replaced.
     pub(crate) fn query(&self, query: &str) -> String {
         let part = |part: &str| match part.split_once('=') {
-            Some((name, value)) if PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
+            Some((name, value)) if is_secret_parameter(name) => {
                 format!("{name}={}", self.stand_in(name, value.as_bytes()))
             }
             _ => part.to_owned(),
         };
         let query = query.split('&').map(part).collect::<Vec<_>>().join("&");
         text(&self.credentials.kept_out(query.as_bytes()))
+    }
+
+    /// An address, credentials in it replaced.
+    fn address(&self, address: &str) -> String {
+        let (place, query) =
+            address.split_once('?').map_or((address, None), |(place, rest)| (place, Some(rest)));
+        let (scheme, rest) = place.split_once("//").unwrap_or(("", place));
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let place = match host.rsplit_once('@') {
+            Some((user, host)) => {
+                format!("{scheme}//{}@{host}{path}", self.stand_in("user", user.as_bytes()))
+            }
+            None => place.to_owned(),
+        };
+        let place = text(&self.credentials.kept_out(place.as_bytes()));
+        query.map_or(place.clone(), |query| format!("{place}?{}", self.query(query)))
     }
 
     /// What stands for a value. Placeholders are other ones in each run, so they are told by the credential's name.
@@ -91,6 +130,12 @@ impl Redaction<'_> {
 
 fn is_secret(name: &str) -> bool {
     CARRIERS.contains(&name) || BESIDE.contains(&name) || name.starts_with(PROXY)
+}
+
+fn is_secret_parameter(name: &str) -> bool {
+    let name = unescaped(name);
+    let is = |known: &&str| known.as_bytes().eq_ignore_ascii_case(&name);
+    PARAMETERS.iter().chain(&PARAMETERS_BESIDE).any(is)
 }
 
 /// As text; byte by byte where it is none.
@@ -154,6 +199,13 @@ mod tests {
         let one = "sk-0123456789abcdef";
         assert_eq!(written(1, one, "x-plain", &format!("see {one}")), format!("see {one}"));
         assert_eq!(written(1, one, "x-plain", "a-secret-of-the-person"), "the value of `TOKEN`");
+        let moved = |to| written(1, one, "location", to);
+        let to = moved("https://me:word@bucket.example/a?X-Amz-Signature=0011&v=2&%73ig=0022");
+        assert!(
+            to.starts_with("https://<user:") && to.contains("@bucket.example/a?") && to.contains("&v=2&")
+        );
+        assert!(["me:", "word", "0011", "0022"].iter().all(|part| !to.contains(part)), "{to}");
+        assert_eq!(moved("/a/b@c?v=2"), "/a/b@c?v=2");
         for name in ["cookie", "set-cookie", "x-api-key", "proxy-authenticate"] {
             assert!(written(1, one, name, "anything").starts_with(&format!("<{name}:")), "{name}");
         }

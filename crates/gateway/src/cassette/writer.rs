@@ -26,6 +26,10 @@ use super::redact::Key;
 const ROOM: usize = 8 * 1024;
 /// Bytes of lines that are gathered before they are written.
 const GATHERED: usize = 64 * 1024;
+/// Bytes of a cassette, all in all: no agent fills a disk by asking.
+const MOST: u64 = 8 << 30;
+/// Pieces of a body in one line, of which each may take six times its bytes: a reader takes lines up to a length.
+const PIECES: usize = 16;
 /// Places of which gaps are kept apart; all beyond are one.
 const PLACES: usize = 1024;
 const OTHERS: &str = "(others)";
@@ -117,7 +121,16 @@ impl Cassette {
     ///
     /// # Errors
     /// As [`Cassette::create`].
-    pub fn begin(mut store: Box<dyn Store>, manifest: Manifest, key: Key) -> Result<Cassette, CassetteError> {
+    pub fn begin(store: Box<dyn Store>, manifest: Manifest, key: Key) -> Result<Cassette, CassetteError> {
+        Cassette::of_at_most(MOST, store, manifest, key)
+    }
+
+    fn of_at_most(
+        most: u64,
+        mut store: Box<dyn Store>,
+        manifest: Manifest,
+        key: Key,
+    ) -> Result<Cassette, CassetteError> {
         let manifest = Manifest { schema: VERSION, key: key.name(), ..manifest };
         store.manifest(&manifest.text()).map_err(CassetteError::Write)?;
         let (queue, said) = channel();
@@ -130,7 +143,7 @@ impl Cassette {
             failed: OnceLock::new(),
         };
         let recorder = Recorder(Arc::new(shared));
-        let writer = Writer::new(store, recorder.clone());
+        let writer = Writer::new(store, recorder.clone(), most);
         let thread = thread::Builder::new().name("cassette".to_owned());
         let thread = thread.spawn(move || writer.work(&said, manifest)).map_err(CassetteError::Thread)?;
         Ok(Cassette { recorder, thread: Some(thread) })
@@ -238,6 +251,7 @@ impl Hashed {
 struct Writer {
     store: Box<dyn Store>,
     recorder: Recorder,
+    most: u64,
     open: HashMap<u64, Open>,
     gathered: Vec<u8>,
     sum: Sha256,
@@ -246,10 +260,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(store: Box<dyn Store>, recorder: Recorder) -> Writer {
+    fn new(store: Box<dyn Store>, recorder: Recorder, most: u64) -> Writer {
         Writer {
             store,
             recorder,
+            most,
             open: HashMap::new(),
             gathered: Vec::new(),
             sum: Sha256::new(),
@@ -316,11 +331,22 @@ impl Writer {
         if self.gathered.is_empty() {
             return Ok(());
         }
+        self.fits(0)?;
         self.store.lines(&self.gathered)?;
         self.sum.update(&self.gathered);
         self.settled.bytes += self.gathered.len() as u64;
         self.gathered.clear();
         Ok(())
+    }
+
+    /// Whether so much more may be in it.
+    fn fits(&self, more: usize) -> io::Result<()> {
+        let held = self.settled.bytes + self.settled.blob_bytes + self.gathered.len() as u64;
+        if held + more as u64 <= self.most {
+            return Ok(());
+        }
+        let why = format!("the cassette is full, it holds {} MiB and no more", self.most >> 20);
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, why))
     }
 
     fn gap(&mut self, endpoint: String, because: &'static str) {
@@ -335,10 +361,11 @@ impl Writer {
             Draft::Up(bytes) => {
                 let open = self.open.entry(flow).or_default();
                 open.up.more(&bytes);
-                match open.cut.more(&bytes) {
-                    whole if whole.is_empty() => return Ok(()),
-                    whole => Entry::ReqChunk(self.body(&whole)?),
+                for pieces in open.cut.more(&bytes).chunks(PIECES) {
+                    let chunk = Entry::ReqChunk(self.body(pieces)?);
+                    self.line(flow, at, chunk)?;
                 }
+                return Ok(());
             }
             Draft::UpEnd(cut) => {
                 let open = self.open.entry(flow).or_default();
@@ -381,6 +408,7 @@ impl Writer {
             body.push(match piece.len() {
                 ..=INLINE => Part::short(piece),
                 length => {
+                    self.fits(length)?;
                     let name = hex(&Sha256::digest(piece));
                     if self.store.blob(&name, piece)? {
                         self.settled.blobs += 1;
@@ -405,4 +433,85 @@ impl Manifest {
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cassette::Tape;
+
+    fn folder(dir: &Path) -> Box<dyn Store> {
+        Box::new(Folder::create(dir).unwrap())
+    }
+
+    fn under(dir: &Path) -> u64 {
+        let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+        entries
+            .map(|entry| match entry.metadata().unwrap() {
+                data if data.is_dir() => under(&entry.path()),
+                data => data.len(),
+            })
+            .sum()
+    }
+
+    #[test]
+    fn a_cassette_that_is_full_takes_nothing_more_and_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("tape");
+        let most = 4 << 20;
+        let tape = Cassette::of_at_most(most, folder(&dir), Manifest::default(), Key::new(&[1; 32])).unwrap();
+        let recorder = tape.recorder();
+        // Blobs, each another, until there is no room any more.
+        let mut bytes = vec![0; 64 << 10];
+        let said = (0_u32..10_000).take_while(|number| {
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            let room = loop {
+                match recorder.room_now(bytes.len()) {
+                    Some(room) => break Some(room),
+                    None if recorder.0.room.is_closed() => break None,
+                    None => thread::yield_now(),
+                }
+            };
+            room.is_some_and(|room| {
+                recorder.say(1, Draft::Down(bytes.clone().into()), Some(room));
+                true
+            })
+        });
+        assert!(said.count() < 10_000, "whoever speaks on is told");
+        let ended = tape.close();
+        assert!(ended.settled.failed.is_some_and(|why| why.contains("full, it holds 4 MiB")));
+        let held = under(&dir);
+        assert!((most / 2..most + 4096).contains(&held), "{held}");
+        super::super::check(&dir, &ended.settled.sha256).unwrap();
+    }
+
+    /// A piece as short as pieces are, of letters that take six times their room in a line.
+    fn swelling() -> Vec<u8> {
+        let mut block = vec![1; 2048];
+        for number in 0_u32.. {
+            for (at, byte) in block.iter_mut().rev().take(8).enumerate() {
+                *byte = 1 + (number >> (at * 2) & 3) as u8;
+            }
+            let mut cut = Cut::default();
+            let whole = cut.more(&block);
+            if whole.len() == 1 && whole[0].len() == block.len() {
+                break;
+            }
+        }
+        block
+    }
+
+    #[test]
+    fn no_body_makes_a_line_that_cannot_be_read_again() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("tape");
+        let tape = Cassette::begin(folder(&dir), Manifest::default(), Key::new(&[1; 32])).unwrap();
+        let body: Bytes = swelling().repeat(1_000).into();
+        tape.recorder().say(1, Draft::Up(body.clone()), None);
+        tape.recorder().say(1, Draft::UpEnd(false), None);
+        let ended = tape.close();
+        assert_eq!((ended.settled.failed, ended.settled.blobs), (None, 0));
+        let flow = Tape::open(&dir).unwrap().flow(1, usize::MAX).unwrap().unwrap();
+        assert!(flow.up == body);
+    }
 }
