@@ -91,7 +91,7 @@ mod tests {
         /// Whatever the clock says in whatever order: no use after its time, however far the clock goes back then, and no
         /// more uses than there are.
         #[test]
-        fn a_clock_that_is_set_back_gives_no_grant_more_time(
+        fn t93_a_clock_that_is_set_back_gives_no_grant_more_time(
             lasts in prop::option::of(1_u64..100),
             uses in prop::option::of(1_u64..5),
             moments in prop::collection::vec(0_u64..200, 0..40),

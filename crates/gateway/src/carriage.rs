@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_told_once_and_the_last_word_holds() {
+    fn t73_what_is_told_is_told_once_and_the_last_word_holds() {
         let carriage = Carriage::new();
         let to = |text| Endpoint::parse(text).unwrap();
         carriage.expect(address("127.0.0.1:4000"), to("a.example:443"), asker(1));

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_known_in_every_form_wherever_it_stands() {
+    fn t85_a_secret_is_known_in_every_form_wherever_it_stands() {
         for before in 0..7 {
             for after in 0..7 {
                 let text = ["x".repeat(before).as_bytes(), SECRET, "y".repeat(after).as_bytes()].concat();

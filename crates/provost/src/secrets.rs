@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_shows_a_value() {
+    fn t86_no_message_shows_a_value() {
         let host = environment(&[("KEY", "hunter2")]);
         let credentials =
             Credentials::prepare(&[wanted("KEY", "KEY", Shape::Plain, true)], &host, &[]).unwrap();

@@ -81,7 +81,7 @@ fn killed_after(stage: &Stage, delay: Duration) -> bool {
 }
 
 #[test]
-fn at_whatever_point_it_is_killed_nothing_goes_on() {
+fn t89_at_whatever_point_it_is_killed_nothing_goes_on() {
     for person in Person::everybody() {
         let stage = Stage::new(person);
         // How long a run takes here tells how far apart the points must lie, to have some in every phase.

@@ -172,7 +172,7 @@ fn nothing_outside_is_changed() {
 }
 
 #[test]
-fn the_network_is_the_gateways() {
+fn t71_the_network_is_the_gateways() {
     somebody(|stage| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -233,7 +233,7 @@ attempt(\"pair\", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
 
 /// The gateway listens where others of the machine can knock: they are not let in.
 #[test]
-fn nobody_else_uses_the_gateway_of_a_run() {
+fn t74_nobody_else_uses_the_gateway_of_a_run() {
     somebody(|stage| {
         let mut provost = Running::start(&mut stage.provost([
             "run",

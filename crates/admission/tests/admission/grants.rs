@@ -151,7 +151,7 @@ fn a_grant_ends_with_its_time_and_that_is_recorded_then() {
 }
 
 #[test]
-fn a_grant_that_is_taken_back_allows_nothing_more() {
+fn t90_a_grant_that_is_taken_back_allows_nothing_more() {
     let line = Line::start(true);
     let grant = agreed(&line, connect("ask.example:443"), Scope::Run(FOREVER));
     let changed = line.admission.grants_changed();

@@ -13,7 +13,7 @@ fn refused_for(stage: &Stage, url: &str) -> String {
 }
 
 #[test]
-fn an_allowed_name_does_not_lead_into_guarded_places() {
+fn t59_an_allowed_name_does_not_lead_into_guarded_places() {
     for (address, place) in [
         ("127.0.0.1", "this host"),
         ("::1", "this host"),
@@ -25,6 +25,18 @@ fn an_allowed_name_does_not_lead_into_guarded_places() {
         ("169.254.169.254", "a cloud's metadata service"),
         ("64:ff9b::169.254.169.254", "a cloud's metadata service"),
         ("0.0.0.0", "this network"),
+        ("0.1.2.3", "this network"),
+        ("127.255.0.1", "this host"),
+        ("172.16.0.1", "a private network"),
+        ("100.64.0.1", "a carrier's shared network"),
+        ("100.100.100.200", "a cloud's metadata service"),
+        ("fd00:ec2::254", "a cloud's metadata service"),
+        ("192.0.0.8", "an address of the protocols"),
+        ("198.18.0.1", "a network for benchmarks"),
+        ("224.0.0.1", "a multicast address"),
+        ("240.0.0.1", "a reserved address"),
+        ("255.255.255.255", "the broadcast address"),
+        ("::", "no address"),
     ] {
         let stage = Setting::new(allow("rebound.example:80")).name("rebound.example", &[address]).start();
         let why = refused_for(&stage, "http://rebound.example/");
@@ -47,7 +59,7 @@ fn a_rule_that_names_the_address_opens_it_for_the_name() {
 }
 
 #[test]
-fn of_several_addresses_only_those_that_may_be_are_dialled() {
+fn t62_t64_of_several_addresses_only_those_that_may_be_are_dialled() {
     let server = Server::echo();
     let rules = allow(&format!("service.example:{}", server.port)) + &server.allowed();
     let stage = Setting::new(rules).name("service.example", &["10.9.9.9", "127.0.0.1"]).start();
@@ -106,4 +118,51 @@ fn a_name_without_an_address_and_a_place_without_a_server_are_said_to_be_unreach
         _ => None,
     });
     assert_eq!(outcomes, [ledger::event::OutcomeResult::Failed; 2]);
+}
+
+#[test]
+fn t63_what_was_judged_is_what_is_dialled_and_the_next_time_is_judged_anew() {
+    let server = Server::echo();
+    let rules = allow(&format!("service.example:{}", server.port)) + &server.allowed();
+    let mut setting = Setting::new(rules);
+    let leads = ["127.0.0.1", "10.9.9.9"].map(|address| vec![address.parse().unwrap()]);
+    setting.names.insert("service.example".to_owned(), leads.into());
+    let stage = setting.start();
+    let url = format!("http://service.example:{}/", server.port);
+    assert_eq!(
+        (stage.get(&url).status, stage.lookups()),
+        (200, 1),
+        "asked once, for judging and for dialling"
+    );
+    assert!(refused_for(&stage, &url).contains("a private network"));
+    assert_eq!(
+        (stage.lookups(), server.connections()),
+        (2, 1),
+        "no connection is used for what was judged later"
+    );
+}
+
+#[test]
+fn t65_where_an_answer_leads_is_judged_as_anything() {
+    let within = "http://169.254.169.254/latest/meta-data/";
+    let server = Server::start(move |client, _| {
+        client.send(format!("HTTP/1.1 302 Found\r\nlocation: {within}\r\ncontent-length: 0\r\n\r\n"));
+    });
+    let stage = Setting::new(server.allowed()).open().start();
+    let reply = stage.get(&server.url("/"));
+    assert_eq!((reply.status, reply.header("location")), (302, Some(within)), "nobody here follows it");
+    assert!(refused_for(&stage, within).contains("a cloud's metadata service"));
+    let judged = stage.recorded(|body| match body {
+        Body::Decision(decision) => Some(decision.text),
+        _ => None,
+    });
+    assert_eq!(judged.len(), 2, "{judged:?}");
+}
+
+#[test]
+fn t66_the_gateways_own_doors_are_this_host() {
+    let stage = Setting::new("").open().start();
+    for door in [stage.proxy, stage.streams, stage.long_names] {
+        assert!(refused_for(&stage, &format!("http://{door}/")).contains("this host"), "{door}");
+    }
 }

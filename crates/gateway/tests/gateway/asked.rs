@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
-use admission::Answer;
+use admission::{Answer, Scope, Terms};
 use ledger::Body;
 use ledger::event::Answered;
 
-use crate::common::{Client, Server, Setting, Stage, until};
+use crate::common::{Client, PATIENCE, Server, Setting, Stage, until};
 
 fn asking(server: &Server) -> Stage {
     let rule =
@@ -46,6 +46,33 @@ fn a_yes_lets_it_through_and_a_no_is_told() {
         }
     }
     assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn t90_what_was_taken_back_is_asked_about_again_on_the_connection_that_is_open() {
+    let server = Server::echo();
+    let stage = asking(&server);
+    let mut client = stage.connect();
+    let mut ask = || {
+        client.send(format!("GET {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", server.url("/"), server.port));
+    };
+    ask();
+    let decide = |allow: bool| {
+        let ask = stage.admission.asks().recv_timeout(PATIENCE).unwrap();
+        let scope = Scope::Run(Terms { lasts: None, uses: None });
+        let by = Answer { allow, by: "ann".into(), how: "terminal".into(), why: None, scope };
+        stage.admission.answer(&ask.ask, by).unwrap();
+    };
+    decide(true);
+    until("it was answered", || server.heads().len() == 1);
+    ask();
+    until("nobody is asked again", || server.heads().len() == 2);
+    let [grant] = &stage.admission.grants()[..] else { panic!("one yes") };
+    stage.admission.revoke(&grant.grant, "ann", None).unwrap();
+    ask();
+    decide(false);
+    assert_eq!([client.reply().status, client.reply().status, client.reply().status], [200, 200, 403]);
+    assert_eq!(server.heads().len(), 2);
 }
 
 #[test]

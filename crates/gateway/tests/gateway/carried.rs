@@ -60,7 +60,7 @@ fn a_connection_from_inside_serves_many_requests_also_sent_ahead() {
 }
 
 #[test]
-fn a_tunnel_carries_bytes_as_they_are_and_ends_half_by_half() {
+fn t75_a_tunnel_carries_bytes_as_they_are_and_ends_half_by_half() {
     let server = listener();
     let port = server.local_addr().unwrap().port();
     let all = thread::spawn(move || {
@@ -222,7 +222,7 @@ fn large_bodies_pass_whole_both_ways() {
 const ROOM: u64 = (LARGE / 2) as u64;
 
 #[test]
-fn whoever_sends_faster_than_the_other_side_reads_is_made_to_wait() {
+fn t75_whoever_sends_faster_than_the_other_side_reads_is_made_to_wait() {
     let (held, hold) = channel::<()>();
     let hold = Mutex::new(hold);
     let server = Server::start(move |_, _| hold.lock().unwrap().recv_timeout(PATIENCE).unwrap());
@@ -244,7 +244,7 @@ fn whoever_sends_faster_than_the_other_side_reads_is_made_to_wait() {
 }
 
 #[test]
-fn an_answer_that_nobody_reads_is_not_kept() {
+fn t75_an_answer_that_nobody_reads_is_not_kept() {
     let sent = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&sent);
     let server = Server::start(move |client, _| {

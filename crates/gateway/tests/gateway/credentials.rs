@@ -60,7 +60,7 @@ fn a_placeholder_is_exchanged_towards_its_place_and_the_answer_never_shows_the_s
 }
 
 #[test]
-fn no_secret_is_written_into_the_ledger() {
+fn t86_no_secret_is_written_into_the_ledger() {
     let server = Server::echo();
     let stage = stage(&server, "none");
     assert_eq!(with(&stage, &server, &format!("x-api-key: {PLACEHOLDER}")).status, 200);
@@ -108,7 +108,7 @@ fn no_other_credential_goes_beside_it() {
 }
 
 #[test]
-fn a_placeholder_anywhere_else_is_an_alarm_and_goes_nowhere() {
+fn t81_a_placeholder_anywhere_else_is_an_alarm_and_goes_nowhere() {
     let (bound, other) = (Server::echo(), Server::echo());
     let rules = bound.allowed() + &other.allowed();
     let stage = Setting::new(rules).credential(bound.port).name("x", &[]).start();
@@ -242,7 +242,7 @@ fn a_credential_is_good_for_the_requests_it_is_bound_to_and_no_others() {
 }
 
 #[test]
-fn a_secret_itself_is_stopped_wherever_it_is_seen_leaving() {
+fn t85_a_secret_itself_is_stopped_wherever_it_is_seen_leaving() {
     let server = Server::echo();
     let stage = stage(&server, "none");
     let elsewhere = Server::echo();

@@ -5,7 +5,7 @@ use ledger::Body;
 use crate::common::{PATIENCE, Server, Setting};
 
 #[test]
-fn what_no_rule_allows_is_refused_before_its_name_is_looked_up() {
+fn t68_what_no_rule_allows_is_refused_before_its_name_is_looked_up() {
     let stage = Setting::new("").name("evil.example", &["93.184.216.34"]).start();
     for request in [
         "GET http://evil.example/ HTTP/1.1\r\nhost: evil.example\r\n\r\n",

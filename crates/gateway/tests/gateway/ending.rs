@@ -64,7 +64,7 @@ fn what_ends_by_itself_is_waited_for() {
 }
 
 #[test]
-fn nothing_passes_once_the_ledger_is_closed() {
+fn t89_nothing_passes_once_the_ledger_is_closed() {
     let server = Server::echo();
     let stage = Setting::new(server.allowed()).start();
     let mut open = tunnel(&stage, &server);
@@ -77,6 +77,23 @@ fn nothing_passes_once_the_ledger_is_closed() {
     assert!(answer.is_empty() || answer.contains(" 403 "), "{answer}");
     seen_dead(watch);
     assert!(open.is_over(), "what was open is ended too");
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn t89_without_the_gateway_nothing_passes() {
+    let server = Server::echo();
+    let stage = Setting::new(server.allowed()).port(server.port).start();
+    let mut open = tunnel(&stage, &server);
+    let watch = stage.gateway.watch().unwrap();
+    let doors = [stage.proxy, stage.streams, stage.ports[&server.port]];
+    let Stage { gateway, .. } = stage;
+    drop(gateway);
+    seen_dead(watch);
+    assert!(open.is_over());
+    for door in doors {
+        assert!(std::net::TcpStream::connect(door).is_err(), "{door} is open");
+    }
     assert_eq!(server.connections(), 1);
 }
 
@@ -98,7 +115,7 @@ fn more_connections_than_there_is_room_for_are_turned_away_and_told() {
 }
 
 #[test]
-fn a_tunnel_in_which_nothing_moves_is_ended() {
+fn t75_a_tunnel_in_which_nothing_moves_is_ended() {
     let server = Server::echo();
     let stage =
         Setting::new(server.allowed()).bounds(|bounds| bounds.idle = Duration::from_millis(100)).start();

@@ -56,7 +56,7 @@ fn a_header_that_names_another_method_is_refused() {
 }
 
 #[test]
-fn a_tunnel_is_no_way_around_it() {
+fn t83_a_tunnel_is_no_way_around_it() {
     let server = Server::echo();
     let forbidden = format!(
         "[[rule]]\nid = \"admin\"\nhttp = [\"http://127.0.0.1:{}/admin/**\"]\nneed = \"never\"\nwhy = \"No.\"\n",

@@ -232,7 +232,7 @@ fn said(socket: &mut WebSocket<TcpStream>) -> Value {
 }
 
 #[test]
-fn each_message_to_a_model_is_judged_and_each_answer_counted() {
+fn t77_each_message_to_a_model_is_judged_and_each_answer_counted() {
     let server = talking();
     let stage = setting(&server, "").start();
     let mut socket = talk(&stage, &server);

@@ -139,7 +139,7 @@ fn what_is_carried_reaches_what_it_means_and_is_recorded_with_its_process() {
 }
 
 #[test]
-fn what_nobody_told_of_is_broken_off() {
+fn t73_t74_what_nobody_told_of_is_broken_off() {
     let port = greeter();
     let to = format!("127.0.0.1:{port}");
     let stage = Setting::new(allow(&to)).bounds(|bounds| bounds.word = Duration::from_millis(50)).start();
@@ -151,6 +151,24 @@ fn what_nobody_told_of_is_broken_off() {
     stage.tell(&late, &to);
     assert_eq!(talk(&mut late), "hello there");
     assert_eq!(stage.connections().len(), 1);
+}
+
+#[test]
+fn t73_whoever_relays_for_another_is_judged_as_the_other() {
+    let port = greeter();
+    let to = format!("127.0.0.1:{port}");
+    let stage = Setting::new(allow(&to)).start();
+    let by = |pid: u32, to: &str| {
+        let client = Client::to(stage.streams);
+        let from = client.0.get_ref().local_addr().unwrap();
+        stage.carriage.expect(from, Endpoint::parse(to).unwrap(), Asker { pid, inside: pid.cast_signed() });
+        client
+    };
+    for pid in [1, 12, 4711] {
+        assert_eq!(talk(&mut by(pid, &to)), "hello there");
+        assert!(broken_off(&mut by(pid, "evil.example:443")), "{pid}");
+    }
+    assert_eq!(stage.lookups(), 0);
 }
 
 #[test]
@@ -216,7 +234,7 @@ fn a_question_is_waited_for_on_the_open_connection() {
 }
 
 #[test]
-fn where_rules_look_at_requests_nothing_else_passes() {
+fn t83_where_rules_look_at_requests_nothing_else_passes() {
     let server = Server::echo();
     let place = format!("127.0.0.1:{}", server.port);
     let rules = format!(
@@ -326,7 +344,7 @@ fn a_name_that_nobody_may_connect_to_does_not_exist() {
 }
 
 #[test]
-fn other_names_and_other_records_have_their_one_answer() {
+fn t69_other_names_and_other_records_have_their_one_answer() {
     let stage = Setting::new("").open().start();
     stage.address("any.example");
     // Addresses of IPv6, mail, texts, services, anything at all: there are none.

@@ -27,7 +27,7 @@ fn outcome(stage: &Stage, bytes: &str) -> Option<u16> {
 }
 
 #[test]
-fn a_second_request_cannot_hide_in_the_first() {
+fn t37_t38_t39_a_second_request_cannot_hide_in_the_first() {
     let server = Server::echo();
     let (url, host) = (server.url("/"), format!("127.0.0.1:{}", server.port));
     let smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -36,6 +36,7 @@ fn a_second_request_cannot_hide_in_the_first() {
         "transfer-encoding: chunked\r\ncontent-length: 3",
         "content-length: 0\r\ncontent-length: 39",
         "content-length: 39\r\ncontent-length: 0",
+        "content-length: 3\r\ncontent-length: 3",
         "content-length: 0, 39",
         "content-length: +0",
         "content-length: 0x0",
@@ -45,11 +46,14 @@ fn a_second_request_cannot_hide_in_the_first() {
         "content-length:\r\n 0",
         "transfer-encoding: chunked\r\ntransfer-encoding: identity",
         "transfer-encoding: identity",
+        "transfer-encoding: chunked, identity",
         "transfer-encoding: gzip, chunked",
         "transfer-encoding: xchunked",
         "transfer-encoding: \x0bchunked",
         "transfer-encoding\x00: chunked",
         "x: y\rcontent-length: 0",
+        "x: y\ncontent-length: 0",
+        "x: y\n\ncontent-length: 0",
     ] {
         let stage = impatient(&server);
         let before = server.heads().len();
@@ -67,12 +71,15 @@ fn a_second_request_cannot_hide_in_the_first() {
 }
 
 #[test]
-fn what_has_two_readings_is_refused_and_recorded() {
+fn t07_t08_t11_t12_t13_t39_what_has_two_readings_is_refused_and_recorded() {
     let server = Server::echo();
     let (url, host) = (server.url("/"), format!("127.0.0.1:{}", server.port));
     for (request, status) in [
         (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\nhost: {host}\r\n\r\n"), 400),
         (format!("GET {url} HTTP/1.1\r\nhost: evil.example\r\n\r\n"), 400),
+        (format!("GET {url} HTTP/1.1\r\nhost: 127.0.0.1:1\r\n\r\n"), 400),
+        (format!("GET https://{host}/ HTTP/1.1\r\nhost: {host}\r\n\r\n"), 400),
+        (format!("CONNECT {host} HTTP/1.1\r\nhost: 127.0.0.1:1\r\n\r\n"), 400),
         (format!("GET {url} HTTP/1.1\r\n\r\n"), 400),
         (format!("GET http://allowed@{host}/ HTTP/1.1\r\nhost: {host}\r\n\r\n"), 400),
         (format!("GET http://{host}\0.example/ HTTP/1.1\r\nhost: {host}\r\n\r\n"), 400),
@@ -89,6 +96,9 @@ fn what_has_two_readings_is_refused_and_recorded() {
         (format!("CONNECT evil@{host} HTTP/1.1\r\nhost: {host}\r\n\r\n"), 400),
         ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03".to_owned(), 400),
         (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\n folded: x\r\n\r\n"), 400),
+        (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\nx: y\r\n folded\r\n\r\n"), 400),
+        (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\nx : y\r\n\r\n"), 400),
+        (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\nx: y\0z\r\n\r\n"), 400),
         (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\nx: {}\r\n\r\n", "y".repeat(300_000)), 431),
         (format!("GET {url} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", "x: y\r\n".repeat(200)), 431),
     ] {
@@ -102,7 +112,7 @@ fn what_has_two_readings_is_refused_and_recorded() {
 }
 
 #[test]
-fn one_host_has_one_spelling() {
+fn t01_t02_one_host_has_one_spelling() {
     let server = Server::echo();
     let rules = crate::common::allow(&format!("service.example:{}", server.port)) + &server.allowed();
     let stage = Setting::new(rules).name("service.example", &["127.0.0.1"]).start();
@@ -115,6 +125,8 @@ fn one_host_has_one_spelling() {
             reply.text()
         );
     }
+    let reply = stage.get(&format!("http://service.example..:{}/", server.port));
+    assert_eq!((reply.status, server.connections()), (400, 3), "two dots are no host");
 }
 
 #[test]

@@ -74,10 +74,12 @@ fn t22_no_name_in_tls_is_closed_where_a_name_was_asked_for() {
 }
 
 #[test]
-fn t34_what_is_neither_tls_nor_http_is_closed() {
+fn t34_t35_what_is_neither_tls_nor_http_is_closed() {
     let (_ca, origin, stage) = echo();
     for bytes in [
         &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
+        // Who would begin TLS later: a mail server's client, a database's.
+        b"EHLO me.example\r\nSTARTTLS\r\n",
         b"\x00\x00\x00\x08\x04\xd2\x16\x2f",
         b"\x16\x03\x01\x00\x02\x00\x00",
     ] {

@@ -136,7 +136,7 @@ fn a_request_in_tls_and_its_answer_can_be_read_again() {
 }
 
 #[test]
-fn the_secret_is_nowhere_in_a_cassette_and_the_placeholder_stands_for_it() {
+fn t86_the_secret_is_nowhere_in_a_cassette_and_the_placeholder_stands_for_it() {
     let (origin, setting) = echo();
     let mut setting = setting.credential(origin.port);
     let rule = "[[rule]]\nid = \"key\"\nneed = \"none\"\n";
@@ -251,7 +251,7 @@ fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn each_frame_of_a_websocket_is_recorded_with_its_way() {
+fn t77_each_frame_of_a_websocket_is_recorded_with_its_way() {
     let big = 300_000;
     let server = Server::start(move |client, head| {
         assert!(!head.contains("sec-websocket-extensions"), "{head}");

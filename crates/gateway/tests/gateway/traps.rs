@@ -29,6 +29,46 @@ fn connect(stage: &Stage, to: &str) -> Result<(), u16> {
 }
 
 #[test]
+fn t03_letters_of_other_scripts_are_no_host_and_their_spelling_in_ascii_is_another() {
+    let stage = Setting::new("").open().start();
+    for host in [
+        "fa\u{df}.example",
+        "a\u{200d}b.example",
+        "a\u{3002}example",
+        "\u{ff41}pi.example",
+        "a\u{ad}pi.example",
+        "\u{430}pi.example",
+        "a%2eexample",
+    ] {
+        assert_eq!(connect(&stage, &format!("{host}:443")), Err(400), "{host}");
+        assert_eq!(stage.get(&format!("http://{host}/")).status, 400, "{host}");
+    }
+    assert_eq!(stage.lookups(), 0);
+    let stage = Setting::new(allow("fass.example")).name("fass.example", &["1.1.1.1"]).start();
+    assert_eq!((connect(&stage, "xn--fa-hia.example:443"), stage.lookups()), (Err(403), 0));
+}
+
+#[test]
+fn t44_requests_of_the_old_version_are_judged_one_by_one() {
+    let server = Server::echo();
+    let stage = Setting::new(read_only(server.port)).start();
+    let mut client = stage.connect();
+    for (path, status) in [("/public/a", 200), ("/secret", 403), ("/public/b", 200)] {
+        client.send(format!("GET {} HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", server.url(path)));
+        assert_eq!(client.reply().status, status, "{path}");
+    }
+    let chunked = "transfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    client.send(format!("GET {} HTTP/1.0\r\n{chunked}", server.url("/public/c")));
+    assert_eq!(client.reply().status, 400, "it knew no chunks");
+    assert!(client.is_over());
+    let mut client = stage.connect();
+    client.send(format!("GET {} HTTP/1.0\r\n\r\n", server.url("/public/d")));
+    assert_eq!(client.reply().status, 200);
+    assert!(client.is_over(), "who does not ask to go on is done");
+    assert_eq!(server.heads().len(), 3);
+}
+
+#[test]
 fn t17_a_whole_url_is_judged_as_every_request_is() {
     let server = Server::echo();
     let stage = Setting::new(read_only(server.port) + &server.allowed()).port(server.port).start();

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const CASES: &[Case] = &[
     ("a_connection_is_carried_on_the_callers_own_socket", a_connection_is_carried),
-    ("every_kind_of_socket_has_its_own_answer", every_kind_of_socket_has_its_own_answer),
+    ("t70_every_kind_of_socket_has_its_own_answer", t70_every_kind_of_socket_has_its_own_answer),
     ("an_address_that_changes_meanwhile_leads_nowhere_else", an_address_that_changes_meanwhile),
     ("a_descriptor_that_changes_meanwhile_leads_nowhere_else", a_descriptor_that_changes_meanwhile),
     ("a_socket_that_is_passed_on_stays_what_it_was", a_socket_that_is_passed_on),
@@ -198,7 +198,7 @@ s = socket.socket(); print("looked into", connect(s, ("192.0.2.7", 80)), said(s)
     assert_eq!(reached(&ran), carried.map(|place| (place.to_owned(), Reach::Carried)));
 }
 
-fn every_kind_of_socket_has_its_own_answer(root: &Path) {
+fn t70_every_kind_of_socket_has_its_own_answer(root: &Path) {
     if without_python() {
         return;
     }

@@ -21,7 +21,7 @@ fn naming(stage: &Stage, server: &ModelServer) -> String {
 }
 
 #[test]
-fn nothing_leaves_straight() {
+fn t70_t72_nothing_leaves_straight() {
     everybody(|stage| {
         for at in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
             let (listener, address) = service(at);
