@@ -48,7 +48,11 @@ pub(crate) async fn dial(
 
 async fn one(address: SocketAddr, by: Option<(&Via, &[SocketAddr])>) -> io::Result<TcpStream> {
     let first = by.map_or(std::slice::from_ref(&address), |(_, proxy)| proxy);
-    let mut stream = TcpStream::connect(first).await?;
+    let connected = TcpStream::connect(first).await;
+    let mut stream = connected.map_err(|error| match by {
+        Some((via, _)) => via.is_away(&error),
+        None => error,
+    })?;
     if let Some((via, _)) = by {
         via.ask(&mut stream, address).await?;
     }

@@ -39,6 +39,9 @@ pub enum ViaError {
     /// It is no address of a proxy. The text is not shown: it may hold a password.
     #[error("it is not of the form `http://HOST:PORT`")]
     Form,
+    /// Its port is none.
+    #[error("`{0}` is no port: 1 to 65535")]
+    Port(String),
     /// Its name leads nowhere.
     #[error("`{0}` cannot be looked up: {1}")]
     Unknown(String, String),
@@ -68,7 +71,14 @@ impl Via {
             None => return Err(ViaError::Form),
         }
         let authority = uri.authority().ok_or(ViaError::Form)?;
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(80));
+        let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let (host, port) = match place.rsplit_once(':').filter(|_| !place.ends_with(']')) {
+            None | Some((_, "")) => (place.trim_end_matches(':'), 80),
+            Some((host, text)) => {
+                let port = text.parse().ok().filter(|port: &u16| *port > 0);
+                (host, port.ok_or_else(|| ViaError::Port(text.to_owned()))?)
+            }
+        };
         let name = format!("{host}:{port}");
         let unknown = |why: String| ViaError::Unknown(name.clone(), why);
         let at: Vec<_> = name.to_socket_addrs().map_err(|error| unknown(error.to_string()))?.collect();
@@ -120,6 +130,11 @@ impl Via {
             Ok(Some(code)) => Err(self.says(&format!("it refuses, with status {code}"))),
             _ => Err(self.says("its answer is no HTTP")),
         }
+    }
+
+    /// It cannot be reached itself.
+    pub(crate) fn is_away(&self, error: &io::Error) -> io::Error {
+        self.says(&format!("it does not answer: {error}"))
     }
 
     fn says(&self, what: &str) -> io::Error {
@@ -199,6 +214,9 @@ mod tests {
         assert_eq!(refused("https://127.0.0.1:1"), ViaError::Scheme("https".into()));
         assert_eq!(refused("socks5://127.0.0.1:1"), ViaError::Scheme("socks5".into()));
         assert_eq!(refused("http://"), ViaError::Form);
+        for port in ["99999", "0", "abc"] {
+            assert_eq!(refused(&format!("http://me:secret@127.0.0.1:{port}")), ViaError::Port(port.into()));
+        }
         for url in ["https://me:hunter2@127.0.0.1:1", "http://me:hunter2@a b"] {
             assert!(!refused(url).to_string().contains("hunter2"), "{url}");
         }

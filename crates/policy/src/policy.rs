@@ -148,13 +148,17 @@ impl Policy {
         confinement::holds_direct(self, asked, held)
     }
 
-    /// Ports of this host's loopback that a rule names literally, in order.
+    /// Ports of this host's loopback that a rule on connections or requests names literally, in order.
     pub fn loopback_ports(&self) -> Vec<u16> {
         let open = self.rules.iter().filter(|counted| counted.need != Need::Never && !counted.narrows);
         let mut ports: Vec<u16> = open
-            .flat_map(|counted| self.rule(*counted).patterns(Kind::Connect))
+            .flat_map(|counted| {
+                let rule = self.rule(*counted);
+                rule.patterns(Kind::Connect).chain(rule.patterns(Kind::Http))
+            })
             .filter_map(|pattern| match pattern {
                 Pattern::Connect(endpoint) if endpoint.is_loopback() => endpoint.port,
+                Pattern::Http(http) if http.endpoint.is_loopback() => http.endpoint.port,
                 _ => None,
             })
             .collect();

@@ -123,7 +123,7 @@ pub enum Verb {
     Undo(OneRun),
     /// Throw away what a run has staged.
     #[command(
-        after_help = "What a run in direct mode changed is in your folder, and stays there: `provost undo` takes it back.\nWith --keep-changes what was there before is thrown away, and no undo is possible any more."
+        after_help = "Traffic that a run recorded is thrown away as well; its ledger stays.\n\nWhat a run in direct mode changed is in your folder, and stays there: `provost undo` takes it back.\nWith --keep-changes what was there before is thrown away, and no undo is possible any more."
     )]
     Discard(Discard),
     /// What waits for your answer, in all runs, and what was agreed to for longer than once.
@@ -288,7 +288,7 @@ pub struct Show {
     #[arg(long, conflicts_with_all = ["all", "process", "exposure", "events"])]
     pub traffic: bool,
     /// One that was recorded, by its number: heads and bodies.
-    #[arg(long, value_name = "N", requires = "traffic")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["all", "process", "exposure", "events"])]
     pub flow: Option<u64>,
 }
 

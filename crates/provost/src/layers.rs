@@ -209,6 +209,8 @@ pub fn trust(folders: &Folders, workspace: &Path) -> Result<String, Failure> {
         Failure::new(format!("there is no policy to trust: `{}`", workspace.join(REPO).display()))
             .hint("`provost init` writes a first one")
     })?;
+    // What cannot be read as it stands is nothing to trust.
+    repo(folders, workspace)?;
     folders.open()?;
     let note = trust_note(folders, workspace);
     let written = fs::create_dir_all(note.parent().unwrap_or(&note))

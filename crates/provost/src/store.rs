@@ -58,8 +58,9 @@ pub enum Source {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The words after `--from` are none that we know.
-    #[error("`{0}` does not say where the credential is found")]
-    NoSource(String),
+    /// They are not shown: they may be the credential itself.
+    #[error("what stands after --from does not say where the credential is found")]
+    NoSource,
     /// No variable may be called so.
     #[error("`{0}` is no name of a variable that a credential can go in")]
     NoVariable(String),
@@ -118,7 +119,7 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoSource(_) => {
+            Self::NoSource => {
                 "write --from env:VARIABLE, --from file:/PATH or --from 'command:WORDS'".to_owned()
             }
             Self::NoVariable(_) => "name it with --as, as in --as GITHUB_TOKEN".to_owned(),
@@ -245,7 +246,7 @@ impl std::str::FromStr for Source {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Source, StoreError> {
-        let wrong = || StoreError::NoSource(printable(text));
+        let wrong = || StoreError::NoSource;
         let (kind, rest) = text.split_once(':').filter(|(_, rest)| !rest.is_empty()).ok_or_else(wrong)?;
         match kind {
             "env" => Ok(Source::Variable(rest.to_owned())),

@@ -102,6 +102,17 @@ fn a_proxy_that_refuses_or_says_no_http_is_no_way_out() {
 }
 
 #[test]
+fn a_proxy_that_does_not_answer_is_named() {
+    let at = listener().local_addr().unwrap();
+    let reply = far(&Server::echo(), at).start().get("http://far.example:1/");
+    assert_eq!(reply.status, 403, "another port than the one that is allowed");
+    let server = Server::echo();
+    let reply = far(&server, at).start().get(&format!("http://far.example:{}/", server.port));
+    assert_eq!(reply.status, 502);
+    assert!(reply.text().contains(&format!("the proxy at {at}: it does not answer")), "{}", reply.text());
+}
+
+#[test]
 fn tls_is_opened_by_way_of_a_proxy_and_the_certificate_is_the_servers() {
     let ca = Ca::new();
     let origin = Origin::echo(ca.server("api.example", |_| {}));

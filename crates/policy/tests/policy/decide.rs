@@ -348,14 +348,19 @@ fn ports_of_this_host_are_those_that_a_rule_names() {
             connect = ["localhost:{11434,1234}", "127.0.0.1:8099", "[::1]:8099", "example.com:9", "localhost:*"]
             need = "none"
             [[rule]]
+            id = "api"
+            http = ["http://127.0.0.1:8080/v1/**", "https://localhost:8443/", "http://example.com:8/"]
+            need = "none"
+            [[rule]]
             id = "db"
             connect = ["127.0.0.1:5432"]
+            http = ["http://127.0.0.1:5433/**"]
             need = "never"
             "#,
         ),
         layer(LayerKind::Floor, "[[rule]]\nid = \"f\"\nconnect = [\"localhost:1\"]\nneed = \"human\"\n"),
     ]);
-    assert_eq!(policy.loopback_ports(), [1234, 8099, 11434]);
+    assert_eq!(policy.loopback_ports(), [1234, 8080, 8099, 8443, 11434]);
 }
 
 #[test]

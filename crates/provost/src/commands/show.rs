@@ -29,7 +29,7 @@ pub(super) fn show(order: &Show, out: Out) -> Result<u8, Failure> {
     if order.exposure {
         return exposure::exposure(&host, &run, out);
     }
-    if order.traffic {
+    if order.traffic || order.flow.is_some() {
         return traffic::traffic(&host, &run, order.flow, out);
     }
     let told = Told::read(&host, &run.run)?;

@@ -58,7 +58,8 @@ impl Stands {
             }
             Stands::Whole => Some("      its recorded traffic is what was written".to_owned()),
             Stands::Changed(fault) => {
-                Some(format!("broken run {run}: its recorded traffic: {}", clean(&fault.to_string())))
+                let fault = clean(&fault.to_string());
+                Some(format!("broken run {run}: its recorded traffic: {fault}; its ledger itself is whole"))
             }
         }
     }

@@ -42,10 +42,17 @@ fn ours(named: Option<&str>, all: bool, out: Out) -> Result<u8, Failure> {
         let tape = traffic::stands(&host, run, verified.taped);
         changed |= matches!(tape, traffic::Stands::Changed(_));
         if out.human() {
-            out.line(in_words(run, verified, out));
-            tape.in_words(run).into_iter().for_each(|line| out.line(line));
+            // The first word is the verdict, so what is broken comes first.
+            let own = in_words(run, verified, out);
+            match &tape {
+                traffic::Stands::Changed(_) => tape.in_words(run).into_iter().for_each(|line| out.line(line)),
+                _ => [Some(own), tape.in_words(run)].into_iter().flatten().for_each(|line| out.line(line)),
+            }
         } else {
             let mut value = in_json(run, verified);
+            if matches!(tape, traffic::Stands::Changed(_)) {
+                value["verdict"] = json!("broken");
+            }
             tape.word().into_iter().for_each(|word| value["cassette"] = json!(word));
             out.json(&value);
         }
