@@ -91,3 +91,24 @@ fn a_websocket_in_tls_is_trusted_where_nobody_has_set_anything() {
         assert!(!server.told().concat().contains(KEY), "the real key was inside");
     }
 }
+
+#[test]
+fn a_conversation_ends_with_the_budget_and_codex_says_so() {
+    let calls = (0..12).map(|at| Call::Shell(format!("echo {at} >> counted.txt")));
+    let script = Script::of(calls, "All is done.").for_key(KEY).that_uses(50_000);
+    let Some((mut stage, server, ca)) = set_up(Person::myself(), script) else { return };
+    stage.set("SSL_CERT_FILE", &ca);
+    let words = ["run", "--unattended", "--limit", "tokens=175000", "--", "codex", "exec", "do it"];
+    let ran = run(&mut stage.provost(words));
+    assert_ne!(ran.status, 0, "it was stopped in the middle: {ran}");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("of the 175000 tokens"), "it does not say why: {ran}");
+    assert!(server.told().len() < 8, "it went on: {:?}", server.told());
+    let ledger = stage.ledger();
+    let reached: Vec<_> = ledger.of("limit.reached").collect();
+    assert_eq!((reached.len(), &reached[0]["limit"]), (1, &"tokens".into()), "{reached:#?}");
+    // It gave up, and did not knock on the door for minutes.
+    let refused = ledger.of("denied").filter(|one| one["reasons"][0]["rule"] == "tokens").count();
+    assert!((1..=2).contains(&refused), "{refused} more questions: {ran}");
+    assert!(ran.took.as_secs() < 60, "{ran}");
+}
