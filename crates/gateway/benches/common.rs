@@ -6,8 +6,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use admission::{Admission, Permit, Release};
 use gateway::cassette::Recorder;
@@ -17,13 +18,16 @@ use gateway::{
 };
 use ledger::Host;
 use ledger::event::RunOpened;
-use policy::{Anchors, Context, Layer, LayerKind, Policy};
+use policy::{Anchors, Context, Endpoint, Layer, LayerKind, Policy};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 /// Bytes of an answer at `/bulk`.
 pub(crate) const BULK: usize = 128 << 20;
+
+/// Events of an answer to `POST /v1/responses`.
+pub(crate) const EVENTS: usize = 25;
 
 /// A connection in TLS.
 pub(crate) type Opened = StreamOwned<ClientConnection, TcpStream>;
@@ -148,15 +152,15 @@ fn attended(attend: impl Fn(TcpStream) -> std::io::Result<()> + Send + Sync + 's
     at
 }
 
-/// Answers a request with a little or with much, and a `P` with a byte.
+/// Answers a request with a little or with much, and a dot with one.
 fn attend(mut stream: impl Read + Write) -> std::io::Result<()> {
     let mut byte = [0];
     loop {
         if stream.read(&mut byte)? == 0 {
             return Ok(());
         }
-        if byte == *b"P" {
-            stream.write_all(b"p")?;
+        if byte == *b"." {
+            stream.write_all(b".")?;
             continue;
         }
         match head(&mut stream) {
@@ -166,21 +170,51 @@ fn attend(mut stream: impl Read + Write) -> std::io::Result<()> {
                 (0..BULK / piece.len()).try_for_each(|_| stream.write_all(&piece))?;
             }
             head => {
+                let asks_model = head.starts_with(b"OST /v1/responses");
                 let head = String::from_utf8_lossy(&head);
                 let length =
                     head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 stream.read_exact(&mut vec![0; length.unwrap_or(0)])?;
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+                if asks_model {
+                    speak(&mut stream)?;
+                } else {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
+                }
             }
         }
     }
 }
 
-/// A gateway with these rules, whose ledger and keys lie in `dir`.
+/// Answers as a model does: the first event at once, each other 20 ms after the one before, all with the time they were sent at.
+fn speak(stream: &mut impl Write) -> std::io::Result<()> {
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    )?;
+    for at in 0..EVENTS {
+        if at > 0 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let event = format!(
+            "data: {{\"type\":\"response.output_text.delta\",\"delta\":\"{:012}\"}}\n\n",
+            now().as_nanos() / 1000
+        );
+        stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())?;
+    }
+    stream.write_all(b"0\r\n\r\n")
+}
+
+/// The time since the first time that it was asked for: of one clock for both ends.
+pub(crate) fn now() -> Duration {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed()
+}
+
+/// A gateway with these rules, whose ledger and keys lie in `dir`; at `answers` models do.
 pub(crate) fn gateway(
     dir: &Path,
     rules: &str,
     (roots, recorder): (Roots, Option<Recorder>),
+    answers: Vec<Endpoint>,
 ) -> (Gateway, SocketAddr, String) {
     let layer = Layer::parse("bench", LayerKind::File, &format!("version = 1\n{rules}")).unwrap();
     let place = |name: &str| dir.join(name);
@@ -196,7 +230,7 @@ pub(crate) fn gateway(
     let credentials = Credentials::new(Vec::new(), Arc::new(Nothing), []).unwrap();
     let authority = Authority::new().unwrap();
     let pem = authority.pem().to_owned();
-    let models = Models::new(Vec::new(), Prices::new(None).unwrap(), &policy::Limits::default());
+    let models = Models::new(answers, Prices::new(None).unwrap(), &policy::Limits::default());
     let bounds = Bounds { connections: 4096, ..Bounds::default() };
     let gateway = gateway::serve_with(
         seat,

@@ -21,7 +21,7 @@ fn main() {
     let server = common::serve();
     let dir = tempfile::tempdir().unwrap();
     let rules = format!("[[rule]]\nid = \"bench\"\nconnect = [\"{server}\"]\nneed = \"none\"\n");
-    let (gateway, proxy, _) = common::gateway(dir.path(), &rules, (Roots::System, None));
+    let (gateway, proxy, _) = common::gateway(dir.path(), &rules, (Roots::System, None), Vec::new());
     println!("{:<44}{:>12}{:>12}{:>9}", "", "direct", "gateway", "ratio");
     let direct = || TcpStream::connect(server).unwrap();
     let tunnel = || tunnel(proxy, &server.to_string());
@@ -78,7 +78,7 @@ fn ping(mut stream: TcpStream) -> Duration {
     stream.set_nodelay(true).unwrap();
     let began = Instant::now();
     for _ in 0..PINGS {
-        stream.write_all(b"P").unwrap();
+        stream.write_all(b".").unwrap();
         stream.read_exact(&mut [0]).unwrap();
     }
     began.elapsed() / PINGS
@@ -88,7 +88,7 @@ fn connections(open: &dyn Fn() -> TcpStream) -> Duration {
     let began = Instant::now();
     for _ in 0..REQUESTS {
         let mut stream = open();
-        stream.write_all(b"P").unwrap();
+        stream.write_all(b".").unwrap();
         stream.read_exact(&mut [0]).unwrap();
     }
     began.elapsed() / REQUESTS

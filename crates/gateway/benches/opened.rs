@@ -1,10 +1,12 @@
-//! What it costs that TLS is opened, and that what is in it is recorded, against the same TLS without anybody between, within one run.
+//! What it costs that TLS is opened, and that what is in it is recorded, against the same TLS without anybody between, within one run;
+//! and how much later each event of an answer comes, also where a model gives it.
 //!
 //! `cargo bench -p gateway --bench opened`. Rounds are interleaved and medians compared, so that a busy machine slows both alike.
 //! Ledger and cassette lie in memory where the machine has such a place: what a disk takes is `gateway`'s figure.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program to be looked at")]
 
 mod common;
+mod events;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use common::{BULK, Opened, believes, head, large, median, open, small, tunnel};
 use gateway::Roots;
 use gateway::cassette::{Cassette, Key, Manifest};
+use policy::Endpoint;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -27,17 +30,22 @@ fn main() {
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let (ca, server) = common::serve_tls();
     let own = believes(ca.clone());
-    let [plain, recorded] = ["plain", "recorded"].map(|name| At::start(&dir.path().join(name), server, &ca));
+    let [plain, recorded, model] =
+        ["plain", "recorded", "model"].map(|name| At::start(&dir.path().join(name), server, &ca));
     let named = &*server.to_string();
     let direct = || open(TcpStream::connect(server).unwrap(), named, &own);
     let (opened, taped) = (|| plain.open(named), || recorded.open(named));
-    println!("{:<40}{:>10}{:>10}{:>8}{:>10}{:>8}", "", "direct", "opened", "ratio", "recorded", "ratio");
-    let ways: [&dyn Fn() -> Opened; 3] = [&direct, &opened, &taped];
-    compare("a request on a kept connection, us", ways, &|way| request(way(), named));
-    compare("a new connection and a request, us", ways, &|way| new(way, named));
-    compare("a question of 200 kB, sent again, us", ways, &|way| question(way(), named));
-    compare("bulk as an answer, MB/s", ways, &|way| bulk(way(), named));
-    for at in [plain, recorded] {
+    // `-- events`: those alone.
+    if !std::env::args().any(|word| word == "events") {
+        println!("{:<40}{:>10}{:>10}{:>8}{:>10}{:>8}", "", "direct", "opened", "ratio", "recorded", "ratio");
+        let ways: [&dyn Fn() -> Opened; 3] = [&direct, &opened, &taped];
+        compare("a request on a kept connection, us", ways, &|way| request(way(), named));
+        compare("a new connection and a request, us", ways, &|way| new(way, named));
+        compare("a question of 200 kB, sent again, us", ways, &|way| question(way(), named));
+        compare("bulk as an answer, MB/s", ways, &|way| bulk(way(), named));
+    }
+    events::compare(&[("direct", &direct), ("opened", &opened), ("a model's", &|| model.open(named))], named);
+    for at in [plain, recorded, model] {
         assert_eq!(at.gateway.drain(Duration::ZERO).faults, 0);
         assert_eq!(at.cassette.map(|cassette| cassette.close().settled.failed), at.records.then_some(None));
     }
@@ -111,7 +119,7 @@ struct At {
 }
 
 impl At {
-    /// One that records where its folder says so.
+    /// One that records, or before a model, where its folder says so.
     fn start(dir: &Path, server: SocketAddr, ca: &CertificateDer<'static>) -> At {
         let records = dir.ends_with("recorded");
         std::fs::create_dir(dir).unwrap();
@@ -124,7 +132,9 @@ impl At {
             "[[rule]]\nid = \"bench\"\nconnect = [\"{server}\"]\nhttp = [\"https://{server}/**\"]\nneed = \"none\"\n{record}"
         );
         let roots = Roots::These(vec![ca.to_vec()]);
-        let (gateway, proxy, authority) = common::gateway(dir, &rules, (roots, recorder));
+        let answers = if dir.ends_with("model") { Endpoint::parse(&server.to_string()).ok() } else { None };
+        let (gateway, proxy, authority) =
+            common::gateway(dir, &rules, (roots, recorder), answers.into_iter().collect());
         let ours = believes(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap());
         At { gateway, proxy, ours, cassette, records }
     }

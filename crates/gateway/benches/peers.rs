@@ -262,7 +262,7 @@ fn provost(desk: &Desk, opened: bool, rules: usize) -> Option<(Process, Option<C
 fn be_gateway(dir: &Path, rules: &str, root: &str) {
     let roots = Roots::These(vec![CertificateDer::from_pem_file(root).unwrap().to_vec()]);
     let rules = std::fs::read_to_string(rules).unwrap();
-    let (_gateway, at, pem) = common::gateway(dir, &rules, (roots, None));
+    let (_gateway, at, pem) = common::gateway(dir, &rules, (roots, None), Vec::new());
     std::fs::write(dir.join("ca.pem"), pem).unwrap();
     println!("{at}");
     let _ = std::io::stdin().read(&mut [0]);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use policy::Endpoint;
 use rcgen::CertificateParams;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::common::{PLACEHOLDER, SECRET, Server, Setting, Stage, allow, headers_of};
+use crate::common::{PATIENCE, PLACEHOLDER, SECRET, Server, Setting, Stage, allow, headers_of};
 use crate::origin::{Ca, Opened, Origin, believes, in_tls, pem, provider, seen};
 
 fn get(port: u16, more: &str) -> String {
@@ -276,6 +277,48 @@ fn t78_an_event_arrives_when_it_is_sent() {
     println!("an event takes {:?} in the middle, {:?} at most", late[late.len() / 2], late[late.len() - 1]);
     // The best of them: how late the others are is the machine's matter. One that waited for the next took five.
     assert!(late[0] < Duration::from_millis(1), "{late:?}");
+}
+
+#[test]
+fn t78_an_event_arrives_before_the_next_is_sent_also_where_a_model_answers() {
+    let ca = Ca::new();
+    let (go, next) = std::sync::mpsc::channel::<()>();
+    let next = std::sync::Mutex::new(next);
+    let origin = Origin::start(ca.server("api.example", |_| {}), move |client, head| {
+        client.body(&headers_of(head), false);
+        client
+            .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n");
+        for event in 1..=3 {
+            client.send(format!("b\r\ndata: {{{event}}}\n\n\r\n"));
+            next.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+        client.send("0\r\n\r\n");
+    });
+    for is_model in [false, true] {
+        let mut setting = origin.setting(&ca);
+        if is_model {
+            setting.models.push(Endpoint::parse(&format!("api.example:{}", origin.port)).unwrap());
+        }
+        let stage = setting.start();
+        let mut client = opened(&stage, origin.port);
+        let length = "content-length: 13";
+        client.send(format!(
+            "POST /public/v1/responses HTTP/1.1\r\nhost: api.example:{}\r\n{length}\r\n\r\n{{\"model\":\"m\"}}",
+            origin.port
+        ));
+        assert_eq!(client.head().0, "HTTP/1.1 200 OK");
+        for event in 1..=3 {
+            assert_eq!(client.chunk().unwrap(), format!("data: {{{event}}}\n\n").as_bytes());
+            go.send(()).unwrap();
+        }
+        assert_eq!(client.chunk(), None);
+        let counted = stage.recorded(|body| matches!(body, ledger::Body::ModelAnswered(_)).then_some(()));
+        assert_eq!(
+            counted.len(),
+            usize::from(is_model),
+            "read beside where a model answers, and nowhere else"
+        );
+    }
 }
 
 #[test]
