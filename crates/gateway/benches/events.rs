@@ -16,6 +16,9 @@ const GOAL: f64 = 2000.0;
 /// A way to the origin, by its name.
 pub(crate) type Way<'a> = (&'a str, &'a dyn Fn() -> Opened);
 
+/// What is looked at of what was seen.
+type Measure = fn(&Seen) -> f64;
+
 /// What was seen on a way, in microseconds.
 #[derive(Default)]
 struct Seen {
@@ -35,7 +38,7 @@ pub(crate) fn compare(ways: &[Way<'_>], server: &str) {
             (0..ANSWERS).for_each(|_| take(&mut stream, server, seen));
         }
     }
-    let measures: [(&str, fn(&Seen) -> f64); 4] = [
+    let measures: [(&str, Measure); 4] = [
         ("question to first event, us", |seen| median(seen.first.clone())),
         ("the same, p99", |seen| percentile(seen.first.clone(), 99)),
         ("event sent to event come, us", |seen| median(seen.each.clone())),

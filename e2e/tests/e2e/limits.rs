@@ -118,8 +118,8 @@ fn a_limit_that_nothing_holds_stops_the_run_before_it_starts() {
     let policy = stage.policy(&format!("version = 1\n{rule}"));
     let ran = stage.inside_with(&["--policy", &policy], "echo started").ended(125);
     assert!(!ran.stdout.contains("started"));
-    ran.complained("nothing counts it yet").complained("hint: leave");
-    stage.says(&["policy", "check", &policy]).ended(1).complained("nothing counts it yet");
+    ran.complained("nothing asks about it on the way yet").complained("hint: leave");
+    stage.says(&["policy", "check", &policy]).ended(1).complained("nothing asks about it on the way yet");
     for person in Person::everybody().into_iter().filter(|person| person.uid != 0) {
         let flags = ["--tier", "landlock", "--limit", "memory=4GiB"];
         let ran = Stage::new(person).inside_with(&flags, "echo started").ended(125);
