@@ -282,7 +282,7 @@ fn script(tunnelled: u16, opened: u16) -> String {
             let line = tool.line.replace('\'', "'\\''");
             let _ = writeln!(
                 script,
-                "export U=https://localhost:{port}{} P={port} X=\"{proxy}\"; X=${{X%/}}\nout=$({before}timeout 8 sh -c '{line}' 2>&1 </dev/null | tail -n 1)\n\
+                "export U=https://localhost:{port}{} P={port} X=\"{proxy}\"; X=${{X%/}}\nout=$({before}timeout 20 sh -c '{line}' 2>&1 </dev/null | tail -n 1)\n\
                  printf 'tried\\t%s\\t{way}\\t%s\\n' '{name}' \"$out\"",
                 path.trim_end_matches('/'),
             );
