@@ -4,7 +4,7 @@
 //! where it leaves and refreshes it ([`Kept`]); the person's own file has what is new.
 //!
 //! Owns: which stand-ins a run has, what they are bound to, where tokens are refreshed. Does not own: the forms of the files
-//! (`agents`), the file itself ([`file`]), the refresh (`gateway`).
+//! (`agents`), the file itself ([`mod@file`]), the refresh (`gateway`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
