@@ -1,9 +1,10 @@
 //! What models use is counted for real agents, and a budget stops them cleanly.
 
 use crate::real_agents::{governed, set_up_for};
-use e2e::doubles::model::{Call, Script};
+use e2e::doubles::model::{Call, ModelServer, Script};
 use e2e::person::Person;
-use e2e::ran::run;
+use e2e::ran::{Ran, run};
+use e2e::stage::Stage;
 
 const AGENTS: [&[&str]; 2] = [&["codex", "exec", "do it"], &["claude", "-p", "do it"]];
 
@@ -33,6 +34,20 @@ fn what_real_agents_use_is_in_the_record_and_the_summary() {
     }
 }
 
+/// The agent was told why, said so and gave up, and did not knock on the door for minutes.
+pub(crate) fn stopped_by_its_budget(ran: &Ran, server: &ModelServer, stage: &Stage) {
+    assert_ne!(ran.status, 0, "it was stopped in the middle: {ran}");
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("of the 175000 tokens"), "it does not say why: {ran}");
+    assert!(server.told().len() < 8, "it went on: {:?}", server.told());
+    let ledger = stage.ledger();
+    let reached: Vec<_> = ledger.of("limit.reached").collect();
+    assert_eq!((reached.len(), &reached[0]["limit"]), (1, &"tokens".into()), "{reached:#?}");
+    let refused = ledger.of("denied").filter(|one| one["reasons"][0]["rule"] == "tokens").count();
+    assert!((1..=2).contains(&refused), "{refused} more questions: {ran}");
+    assert!(ran.took.as_secs() < 60, "{ran}");
+}
+
 #[test]
 fn an_agent_that_used_its_budget_up_stops_and_says_so() {
     for person in Person::everybody() {
@@ -40,17 +55,7 @@ fn an_agent_that_used_its_budget_up_stops_and_says_so() {
             let Some((stage, server)) = set_up_for(person, long().that_uses(50_000)) else { return };
             let words = ["run", "--unattended", "--limit", "tokens=175000", "--"].iter().chain(command);
             let ran = run(&mut stage.provost(words));
-            assert_ne!(ran.status, 0, "it was stopped in the middle: {ran}");
-            let said = format!("{}{}", ran.stdout, ran.stderr);
-            assert!(said.contains("of the 175000 tokens"), "it does not say why: {ran}");
-            assert!(server.told().len() < 8, "it went on: {:?}", server.told());
-            let ledger = stage.ledger();
-            let reached: Vec<_> = ledger.of("limit.reached").collect();
-            assert_eq!((reached.len(), &reached[0]["limit"]), (1, &"tokens".into()), "{reached:#?}");
-            // It gave up, and did not knock on the door for minutes.
-            let refused = ledger.of("denied").filter(|one| one["reasons"][0]["rule"] == "tokens").count();
-            assert!((1..=2).contains(&refused), "{refused} more questions: {ran}");
-            assert!(ran.took.as_secs() < 60, "{ran}");
+            stopped_by_its_budget(&ran, &server, &stage);
         }
     }
 }

@@ -10,6 +10,7 @@ use e2e::ran::run;
 use e2e::stage::Stage;
 use e2e::tree::Tree;
 
+use crate::models::stopped_by_its_budget;
 use crate::real_agents::{KEY, codex_config_at, governed, held, set_up_for, work};
 
 /// Codex's settings for a model that is talked to: it does so where its provider's settings say that it can.
@@ -100,15 +101,5 @@ fn a_conversation_ends_with_the_budget_and_codex_says_so() {
     stage.set("SSL_CERT_FILE", &ca);
     let words = ["run", "--unattended", "--limit", "tokens=175000", "--", "codex", "exec", "do it"];
     let ran = run(&mut stage.provost(words));
-    assert_ne!(ran.status, 0, "it was stopped in the middle: {ran}");
-    let said = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(said.contains("of the 175000 tokens"), "it does not say why: {ran}");
-    assert!(server.told().len() < 8, "it went on: {:?}", server.told());
-    let ledger = stage.ledger();
-    let reached: Vec<_> = ledger.of("limit.reached").collect();
-    assert_eq!((reached.len(), &reached[0]["limit"]), (1, &"tokens".into()), "{reached:#?}");
-    // It gave up, and did not knock on the door for minutes.
-    let refused = ledger.of("denied").filter(|one| one["reasons"][0]["rule"] == "tokens").count();
-    assert!((1..=2).contains(&refused), "{refused} more questions: {ran}");
-    assert!(ran.took.as_secs() < 60, "{ran}");
+    stopped_by_its_budget(&ran, &server, &stage);
 }

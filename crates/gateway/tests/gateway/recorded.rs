@@ -16,7 +16,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{PLACEHOLDER, SECRET, Server, Setting, Stage, allow, until};
+use crate::common::{Client, PLACEHOLDER, SECRET, Server, Setting, Stage, allow, until};
 use crate::frames::{Came, Frames};
 use crate::models::{setting, talk, talking};
 use crate::origin::{Ca, Origin};
@@ -350,18 +350,21 @@ fn sink() -> (Server, Arc<AtomicUsize>) {
     (server, came)
 }
 
+/// Who is about to send so many bytes.
+fn posting(stage: &Stage, server: &Server, size: usize) -> Client {
+    let mut client = stage.connect();
+    let (url, port) = (server.url("/"), server.port);
+    client.send(format!("POST {url} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: {size}\r\n\r\n"));
+    client
+}
+
 #[test]
 fn a_slow_disk_holds_up_what_passes_and_nothing_is_lost() {
     let (server, came) = sink();
     let disk = Disk::default();
     let stage = Setting::new(records(&format!("127.0.0.1:{}", server.port))).store(disk.clone()).start();
     let size = 64 << 20;
-    let mut client = stage.connect();
-    client.send(format!(
-        "POST {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-length: {size}\r\n\r\n",
-        server.url("/"),
-        server.port
-    ));
+    let mut client = posting(&stage, &server, size);
     until("the head came", || !server.heads().is_empty());
     disk.shut(true);
     let body: Vec<u8> = (0..size).map(|at| u8::try_from((at * 31 + at / 977) % 251).unwrap()).collect();
@@ -394,12 +397,7 @@ fn what_cannot_be_recorded_does_not_pass_and_it_is_said() {
     disk.0.0.lock().unwrap().most = Some(1 << 20);
     let stage = Setting::new(records(&format!("127.0.0.1:{}", server.port))).store(disk).start();
     let size = 64 << 20;
-    let mut client = stage.connect();
-    client.send(format!(
-        "POST {} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ncontent-length: {size}\r\n\r\n",
-        server.url("/"),
-        server.port
-    ));
+    let client = posting(&stage, &server, size);
     let mut writing = client.0.get_ref().try_clone().unwrap();
     let sender = thread::spawn(move || writing.write_all(&vec![1; size]));
     until("it is broken off", || {

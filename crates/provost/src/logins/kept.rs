@@ -21,6 +21,9 @@ use crate::secrets::Secret;
 
 /// How long before its end an access token is refreshed.
 const BEFORE: Duration = Duration::from_secs(5 * 60);
+/// How often a file that cannot be understood is looked at again, and how long is waited between: its agent may be writing it.
+const WRITTEN: usize = 20;
+const LOOK: Duration = Duration::from_millis(50);
 /// Bytes of the longest token.
 const LONGEST: usize = 16 * 1024;
 /// Words by which an endpoint says that a refresh token gives nothing any more.
@@ -51,6 +54,8 @@ struct Now {
     tokens: Tokens,
     /// The refresh token that was refused, and how.
     refused: Option<(Secret, Refused)>,
+    /// The refresh token that stands in the file still, where what came for it could not be written there.
+    ahead_of: Option<Secret>,
 }
 
 impl Kept {
@@ -63,7 +68,7 @@ impl Kept {
         let digest = Sha256::digest(path.as_os_str().as_bytes());
         let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let lock = state.join("logins").join(format!("{}-{digest}.lock", found.name));
-        let now = Mutex::new(Now { tokens, refused: None });
+        let now = Mutex::new(Now { tokens, refused: None, ahead_of: None });
         Ok(Kept(Arc::new(Inner { path, format: found.format, hint: found.hint, stands, lock, now })))
     }
 
@@ -99,10 +104,29 @@ impl Inner {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the file holds, or why it holds none.
+    /// What the file holds, or why it holds none; ours where it still holds what ours came for.
     fn read(&self) -> Result<(Value, Tokens), String> {
         let wrong = |because| format!("`{}`: {because}; {}", self.path.display(), self.hint);
-        read(&self.path, self.format).map_err(wrong)
+        let (file, tokens) = read(&self.path, self.format).map_err(wrong)?;
+        let mut now = self.now();
+        if now.ahead_of.as_ref() == Some(&tokens.refresh) {
+            return Ok((file, now.tokens.clone()));
+        }
+        now.ahead_of = None;
+        Ok((file, tokens))
+    }
+
+    /// The same, once whoever writes it just now is done with that.
+    fn read_soon(&self) -> Result<(Value, Tokens), String> {
+        let mut read = self.read();
+        for _ in 0..WRITTEN {
+            if read.is_ok() || !self.path.exists() {
+                break;
+            }
+            std::thread::sleep(LOOK);
+            read = self.read();
+        }
+        read
     }
 
     /// Takes what somebody else has put there, if it is good.
@@ -194,21 +218,37 @@ impl OneTurn {
     /// Writes new tokens down. Whatever else is in the file by now stays.
     fn renew(self, given: &Given) -> Answered {
         let (kept, now) = (&self.kept, SystemTime::now());
-        let mut file = match kept.read() {
+        let read = kept.read_soon();
+        // Who has logged out meanwhile has; no run goes on with it.
+        if let Err(because) = &read
+            && !kept.path.exists()
+        {
+            return Answered::Failed(because.clone());
+        }
+        // What was read before it was asked will do to know what came.
+        let mut file = match &read {
             // Somebody has logged in anew meanwhile: theirs stays.
             Ok((_, tokens)) if tokens.refresh != self.refresh => {
-                kept.now().tokens = tokens;
+                kept.now().tokens = tokens.clone();
                 return Answered::Adopted;
             }
-            Ok((file, _)) => file,
-            Err(because) => return Answered::Failed(because),
+            Ok((file, _)) => file.clone(),
+            Err(_) => self.file.clone(),
         };
+        let stands = kept.format.read(&file).map(|tokens| tokens.refresh);
         kept.format.renew(&mut file, given, now);
         if let Some(tokens) = kept.format.read(&file) {
-            kept.now().tokens = tokens;
+            let mut now = kept.now();
+            (now.tokens, now.ahead_of) = (tokens, stands);
+        }
+        if let Err(because) = read {
+            return Answered::Failed(because);
         }
         match self.next.replace(&file) {
-            Ok(()) => Answered::Refreshed,
+            Ok(()) => {
+                kept.now().ahead_of = None;
+                Answered::Refreshed
+            }
             Err(error) => Answered::Failed(format!(
                 "new tokens were not written to `{}` ({error}), and the old ones may be good no more: {}",
                 kept.path.display(),

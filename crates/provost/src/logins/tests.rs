@@ -415,6 +415,31 @@ fn tokens_that_could_not_be_written_down_are_not_asked_for() {
 }
 
 #[test]
+fn tokens_that_could_not_be_written_down_are_kept_for_the_run_and_written_with_the_next() {
+    let ann = Ann::new();
+    let old = claude(after(-10));
+    let path = ann.file(CLAUDE, &old);
+    let login = ann.login("claude");
+    let turn = turn(&login);
+    // Its agent has begun to write it, and does not come to an end.
+    fs::write(&path, "{").unwrap();
+    assert!(matches!(answered(turn, 200, &given()), Answered::Failed(because) if because.contains("JSON")));
+    assert_eq!(login.kept.state(), State::Good, "the run goes on with what it was given");
+    let new = login.kept.access();
+    assert!(!old.to_string().contains(&String::from_utf8_lossy(new.expose()).into_owned()));
+    // The old ones are in the file again, and good no more: what is asked with next are ours.
+    ann.file(CLAUDE, &old);
+    let asked = match login.kept.begin() {
+        Ok(Begun::Ask(turn)) => turn,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(login.kept.access(), new);
+    let next = json!({ "access_token": format!("{MARK}-the-access-after"), "refresh_token": format!("{MARK}-the-refresh-after"), "expires_in": 3600 });
+    assert_eq!(answered(asked, 200, &next), Answered::Refreshed);
+    assert!(read(&path).to_string().contains("the-refresh-after"));
+}
+
+#[test]
 fn room_for_new_tokens_is_taken_before_they_are_asked_for() {
     let ann = Ann::new();
     let path = ann.file(CLAUDE, &claude(after(-10)));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway::cassette::{self, Entry, Fault, Flow, Tape};
 use insight::traffic::{Exchange, Traffic};
-use ledger::{Host, Run, Standing};
+use ledger::{Body, Host, Run, Standing};
 use serde_json::{Value, json};
 
 use crate::commands::{DONE, each};
@@ -32,7 +32,7 @@ pub(super) fn traffic(host: &Host, run: &Run, flow: Option<u64>, out: Out) -> Re
 // === the list ===
 
 fn list(host: &Host, run: &Run, out: Out) -> Result<u8, Failure> {
-    let mut traffic = Traffic::default();
+    let (mut traffic, discarded) = (Traffic::default(), is_discarded(host, run)?);
     each(host, &run.run, |event| traffic.see(event))?;
     let mut exchanges = traffic.exchanges();
     exchanges.extend(open(host, run, &exchanges));
@@ -52,6 +52,7 @@ fn list(host: &Host, run: &Run, out: Out) -> Result<u8, Failure> {
     }
     table::rows(&rows).iter().for_each(|line| out.line(line));
     match exchanges.iter().any(|exchange| recorded(exchange).is_some()) {
+        true if discarded => out.aside("heads and bodies of those with a number were discarded"),
         true => out.aside(format!(
             "provost show {} --traffic --flow N shows heads and bodies of one with a number",
             run.run
@@ -59,6 +60,15 @@ fn list(host: &Host, run: &Run, out: Out) -> Result<u8, Failure> {
         false => out.aside("heads and bodies were not recorded: `record = \"full\"` on a rule records them"),
     }
     Ok(DONE)
+}
+
+/// Whether what was recorded was thrown away.
+fn is_discarded(host: &Host, run: &Run) -> Result<bool, Failure> {
+    let mut discarded = false;
+    each(host, &run.run, |event| {
+        discarded |= matches!(&event.body, Body::Discarded(discarded) if discarded.cassette);
+    })?;
+    Ok(discarded)
 }
 
 /// Recorded flows of which the ledger knows no end: they go on, or their run was cut short.
@@ -163,10 +173,14 @@ fn in_json(exchange: &Exchange) -> Value {
 // === one flow ===
 
 fn one(host: &Host, run: &Run, number: u64, out: Out) -> Result<u8, Failure> {
-    let dir = host.run_dir(&run.run).join(FOLDER);
+    let (dir, discarded) = (host.run_dir(&run.run).join(FOLDER), is_discarded(host, run)?);
     let failed = |fault: Fault| match fault {
+        Fault::Missing if discarded => {
+            Failure::new(format!("the recorded traffic of run {} was discarded", run.run))
+                .hint("`provost show --traffic` lists what the ledger has of it")
+        }
         Fault::Missing => Failure::new(format!("run {} has no recorded traffic", run.run))
-            .hint("`record = \"full\"` on a rule records it; `provost discard` takes it away"),
+            .hint("`record = \"full\"` on a rule records it"),
         fault => Failure::of(&fault)
             .during("could not read the recorded traffic")
             .hint("`provost ledger verify` says whether it is what was written"),
